@@ -1,0 +1,29 @@
+"""What all tests share: one thread each, no network, real recordings only where LIFT4D_DATA names them."""
+
+import os
+
+for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(name, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from pathlib import Path  # noqa: E402
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real recordings; the test is skipped where there is none."""
+    folder = os.environ.get("LIFT4D_DATA")
+    if not folder or not Path(folder).is_dir():
+        pytest.skip("LIFT4D_DATA does not name a folder of real recordings")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """Inputs and outputs of the published implementations, kept beside the tests."""
+    return Path(__file__).parent / "golden"

@@ -1,0 +1,1 @@
+"""Lift4D: video in, 4D out."""

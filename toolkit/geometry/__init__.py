@@ -1,0 +1,1 @@
+"""Cameras, projections, poses, alignment, and the one place of the half pixel."""

@@ -1,0 +1,1 @@
+"""Lifting of Lift4D."""

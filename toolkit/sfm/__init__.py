@@ -1,0 +1,1 @@
+"""Sfm of Lift4D."""

@@ -1,0 +1,1 @@
+"""Stereo of Lift4D."""

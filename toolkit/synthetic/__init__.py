@@ -1,0 +1,1 @@
+"""Synthetic of Lift4D."""

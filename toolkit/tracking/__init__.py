@@ -1,0 +1,1 @@
+"""Tracking of Lift4D."""

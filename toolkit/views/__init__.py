@@ -1,0 +1,1 @@
+"""Views of Lift4D."""
