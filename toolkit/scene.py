@@ -148,7 +148,7 @@ class Cameras:
         T = np.asarray(T_wc, np.float64)
         if T.ndim == 3 and T.shape[1:] == (3, 4):
             bottom = np.broadcast_to([0.0, 0.0, 0.0, 1.0], (len(T), 1, 4))
-            T = np.concatenate([T, np.where(np.isfinite(T).all((1, 2))[:, None, None], bottom, np.nan)], axis=1)
+            T = np.concatenate([T, np.where(np.isfinite(T).all((1, 2), keepdims=True), bottom, np.nan)], axis=1)
         K3 = np.broadcast_to(np.asarray(K, np.float64), (len(T), 3, 3)).copy()
         return Cameras(K3, T, np.tile(np.asarray(size, np.int64), (len(T), 1)))
 
@@ -173,7 +173,7 @@ class Cameras:
     @property
     def registered(self) -> B:
         """(T,) which frames have a pose."""
-        return np.isfinite(self.T_wc).all((1, 2))
+        return np.asarray(np.isfinite(self.T_wc).all((1, 2)))
 
     def __str__(self) -> str:
         """For a person: "120 poses, 118 registered, path 3.4"."""
@@ -190,12 +190,14 @@ class Tracks2D:
         visible: (N, T) which samples are seen.
         confidence: (N, T) float32, 0..1.
         queries: (N, 3) float32 (t, x, y): where each track was asked for.
+        sigma_px: (N, T) float32 standard deviation of each position per axis, NaN where unknown; or None.
     """
 
     xy: F32
     visible: B
     confidence: F32
     queries: F32
+    sigma_px: F32 | None = None
 
     def __post_init__(self) -> None:
         """Checks shapes."""
@@ -204,6 +206,8 @@ class Tracks2D:
         object.__setattr__(self, "visible", _check("Tracks2D", "visible", self.visible, np.bool_, ("N", "T"), dims))
         object.__setattr__(self, "confidence", _check("Tracks2D", "confidence", self.confidence, np.float32, ("N", "T"), dims))
         object.__setattr__(self, "queries", _check("Tracks2D", "queries", self.queries, np.float32, ("N", 3), dims))
+        if self.sigma_px is not None:
+            object.__setattr__(self, "sigma_px", _check("Tracks2D", "sigma_px", self.sigma_px, np.float32, ("N", "T"), dims))
 
     def __len__(self) -> int:
         """Number of tracks, N."""
@@ -212,7 +216,8 @@ class Tracks2D:
     def select(self, which: ArrayLike) -> Tracks2D:
         """The tracks of a boolean mask (N,) or of indices."""
         i = np.asarray(which)
-        return Tracks2D(self.xy[i], self.visible[i], self.confidence[i], self.queries[i])
+        sigma = None if self.sigma_px is None else self.sigma_px[i]
+        return Tracks2D(self.xy[i], self.visible[i], self.confidence[i], self.queries[i], sigma)
 
     def __str__(self) -> str:
         """For a person: "4096 tracks x 57 frames, 81 % visible"."""
@@ -424,6 +429,16 @@ class Estimate:
 
     seconds: float
     memory_mb: float
+
+
+_KIND_NAMES: dict[Kind, str] = {
+    "vr180": "VR180",
+    "stereo": "stereo pair",
+    "mono": "one camera",
+    "multiview": "several cameras",
+    "photos": "photos",
+    "scene": "Lift4D scene",
+}
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,8 @@ def from_rotation(R: NDArray, t: NDArray | None = None) -> F64:
 
 def rotation_angle_deg(R: NDArray) -> NDArray:
     """Angle of rotations (..., 3, 3), 0..180 degrees; exact for small ones too."""
-    sine = 0.5 * np.linalg.norm(
-        np.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], -1), axis=-1
-    )
+    axis = [R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]]
+    sine = 0.5 * np.linalg.norm(np.stack(axis, -1), axis=-1)
     cosine = 0.5 * (np.trace(R, axis1=-2, axis2=-1) - 1)
     return np.rad2deg(np.arctan2(sine, cosine))
 
