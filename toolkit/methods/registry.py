@@ -67,7 +67,8 @@ def choose(name: str, kind: Kind) -> MethodInfo:
             raise UserError(f"There is no method {name!r}; there are: auto, {', '.join(_METHODS)}.")
         info = _METHODS[name]
         if kind not in info.inputs:
-            raise UserError(f"The method {name} takes {' or '.join(info.inputs)} recordings, but this is {kind}; choose another method or clip.")
+            takes = " or ".join(info.inputs)
+            raise UserError(f"The method {name} takes {takes} recordings, but this is {kind}; choose another method or clip.")
         return info
     for info in _METHODS.values():
         if kind in info.inputs:

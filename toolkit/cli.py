@@ -1,0 +1,166 @@
+"""The shell: `python -m toolkit COMMAND`; thin commands over the verbs."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from toolkit.errors import UserError
+from toolkit.methods.request import Preset
+
+shell = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Video in, 4D out: tracks, depth, cameras and world motion from VR180, stereo and other recordings.",
+)
+Recording = Annotated[Path, typer.Argument(help="A video, a folder of frames, a zip, or a released Stereo4D .npz.")]
+
+
+@shell.command()
+def inspect(path: Recording, as_json: Annotated[bool, typer.Option("--json", help="Everything that was found, as JSON.")] = False) -> None:
+    """Says what a recording is, before anything is computed."""
+    import toolkit as tk
+
+    source = tk.inspect(path)
+    if as_json:
+        from dataclasses import asdict
+
+        print(json.dumps(asdict(source), indent=2, default=str))
+        return
+    print(source)
+    for preset, cost in source.estimate.items():
+        print(f"  {preset}: about {cost.seconds:.0f} s and {cost.memory_mb:.0f} MB")
+    for warning in source.warnings:
+        print(f"  note: {warning}")
+
+
+@shell.command()
+def run(
+    path: Recording,
+    out: Annotated[Path, typer.Option(help="Folder for the result files.")],
+    method: Annotated[str, typer.Option(help="A method's name, or auto.")] = "auto",
+    preset: Annotated[Preset, typer.Option(help="draft, normal or fine.")] = "normal",
+    frames: Annotated[int | None, typer.Option(help="Use the first so many frames.", min=1)] = None,
+    formats: Annotated[str, typer.Option(help="Result files, separated by commas; all for every one.")] = "all",
+    queries: Annotated[Path | None, typer.Option(help="A text file of points t,x,y to follow; a grid otherwise.")] = None,
+    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
+    option: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method: name=value; may be repeated.")] = None,
+) -> None:
+    """Turns a recording into a 4D scene and writes the result files."""
+    import toolkit as tk
+
+    points = None if queries is None else read_queries(queries)
+    wanted = formats if formats == "all" else [name.strip() for name in formats.split(",")]
+    tk.check_export(out, wanted)
+    scene = tk.run(path, method, preset=preset, frames=frames, queries=points, seed=seed, **parse_settings(option or []))
+    _tell(scene, tk.export(scene, out, formats=wanted))
+
+
+@shell.command()
+def export(
+    scene: Annotated[Path, typer.Argument(help="A scene.npz of ours, or a released Stereo4D .npz.")],
+    out: Annotated[Path, typer.Option(help="Folder for the result files.")],
+    formats: Annotated[str, typer.Option(help="Result files, separated by commas; all for every one.")] = "all",
+) -> None:
+    """Writes the result files of a saved scene."""
+    import toolkit as tk
+
+    wanted = formats if formats == "all" else [name.strip() for name in formats.split(",")]
+    tk.check_export(out, wanted)
+    loaded = tk.load_any(scene)
+    _tell(loaded, tk.export(loaded, out, formats=wanted))
+
+
+@shell.command()
+def benchmark(
+    quick: Annotated[bool, typer.Option(help="Small sizes, for a look in under a minute.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write the table as JSON to this file.")] = None,
+    only: Annotated[str | None, typer.Option(help="Rows whose name contains this text.")] = None,
+) -> None:
+    """Measures CPU seconds, wall time and peak memory of each stage on generated data."""
+    from toolkit.benchmark import measure_all, table
+
+    rows = measure_all(quick=quick, only=only, tell=lambda line: print(line, file=sys.stderr))
+    print(table(rows))
+    if out is not None:
+        out.write_text(json.dumps(rows, indent=2))
+        print(f"wrote {out}")
+
+
+@shell.command()
+def app(
+    port: Annotated[int, typer.Option(help="Port of the page.", min=1, max=65535)] = 7860,
+) -> None:
+    """Opens the page."""
+    import runpy
+
+    os.environ["GRADIO_SERVER_PORT"] = str(port)
+    runpy.run_path(str(Path(__file__).parent.parent / "app.py"), run_name="__main__")
+
+
+def parse_settings(pairs: list[str]) -> dict[str, Any]:
+    """Settings from `name=value` texts; values are JSON where they can be, plain text otherwise.
+
+    >>> parse_settings(["fov_deg=70", "matcher=fine"])
+    {'fov_deg': 70, 'matcher': 'fine'}
+    """
+    settings: dict[str, Any] = {}
+    for pair in pairs:
+        name, separator, text = pair.partition("=")
+        if not separator or not name:
+            raise UserError(f"--set {pair} is not of the form name=value, such as --set fov_deg=70.")
+        try:
+            value: Any = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        settings[name.strip()] = tuple(value) if isinstance(value, list) else value
+    return settings
+
+
+def read_queries(path: Path) -> list[list[float]]:
+    """Points (t, x, y) from a text file, one a line, separated by commas."""
+    try:
+        lines = [line for line in path.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    except (OSError, UnicodeDecodeError) as problem:
+        raise UserError(f"The points in {path} cannot be read; a text file with lines of t,x,y is needed.") from problem
+    points: list[list[float]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            point = [float(part) for part in line.split(",")]
+        except ValueError:
+            point = []
+        if len(point) != 3:
+            if number == 1:
+                continue  # a heading
+            raise UserError(f"Line {number} of {path} is {line[:40]!r}, but t,x,y is needed.")
+        points.append(point)
+    if not points:
+        raise UserError(f"{path} holds no points; lines of t,x,y are needed.")
+    return points
+
+
+def _tell(scene: object, written: dict[str, Path]) -> None:
+    print(scene)
+    for path in written.values():
+        print(f"wrote {path}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; 0 when it worked, 2 with one sentence for what a person can put right."""
+    # Small matrices run faster without BLAS threads; the heavy loops have threads of their own.
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    try:
+        shell(args=arguments)
+    except UserError as problem:
+        print(f"error: {problem}", file=sys.stderr)
+        return 2
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0

@@ -1,0 +1,125 @@
+"""Stereo4D (Jin et al., CVPR 2025): from two eyes to metric depth, cameras and dense 3D tracks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from toolkit.errors import UserError
+from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, refine_depth
+from toolkit.methods.quality import measure
+from toolkit.methods.request import Preset, Request
+from toolkit.methods.stereo_intake import Intake, take_in
+from toolkit.progress import Listener, reporter
+from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Tracks3D
+from toolkit.sfm import OdometryResult, stereo_odometry
+from toolkit.stereo import depth_from_disparity, estimate_disparity
+from toolkit.tracking import track_points
+
+
+@dataclass(frozen=True)
+class Stereo4DSettings:
+    """Settings of the method; the defaults are those of the preset "normal".
+
+    Attributes:
+        fov_deg: Horizontal field of view of the rectified image, in degrees; 60 as in the published data.
+        size: Width and height of the rectified image, in pixels; 512 as in the published data.
+        yaw_deg: How far right of straight ahead the rectified view looks.
+        pitch_deg: How far up the rectified view looks.
+        baseline_m: Distance between the eyes in metres; None for the file's own, or 0.063 (VR180 cameras) where it has none.
+        layout: How the eyes share a frame; None to find it.
+        swap_eyes: True where the right eye comes first; None to find it.
+        fov_bounds_deg: What one eye's equirect picture spans: yaw from, to, tilt from, to; None for the file's own, or a half sphere.
+        matcher: Stereo matcher by name.
+        tracker: Tracker by name.
+        grid: Points across and down, started wherever no track is, every `every` frames.
+        every: Frames between two starts of the grid; 10 as published.
+        max_frames: Frames that are used where none are asked for; 200 as in the published data.
+        max_depth_m: Depths beyond it are unknown; 20 as published.
+        labels: (T, H, W) integer ADE20K labels for the published drift rules; None for the rules that need none.
+    """
+
+    fov_deg: float = 60.0
+    size: int = 512
+    yaw_deg: float = 0.0
+    pitch_deg: float = 0.0
+    baseline_m: float | None = None
+    layout: Literal["side-by-side", "top-bottom"] | None = None
+    swap_eyes: bool | None = None
+    fov_bounds_deg: tuple[float, float, float, float] | None = None
+    matcher: str = "normal"
+    tracker: str = "normal"
+    grid: tuple[int, int] = (128, 128)
+    every: int = 10
+    max_frames: int = 200
+    max_depth_m: float = 20.0
+    labels: Any = None
+
+    @staticmethod
+    def preset(name: Preset) -> Stereo4DSettings:
+        """The settings of "draft", "normal" or "fine"."""
+        if name == "draft":
+            return Stereo4DSettings(matcher="draft", tracker="draft", grid=(64, 64))
+        if name == "fine":
+            return Stereo4DSettings(matcher="fine", tracker="fine")
+        return Stereo4DSettings()
+
+
+def run(request: Request, listener: Listener) -> Scene:
+    """Rectify, match, track, find the cameras, lift, drop what drifts, optimise; then bring the depth maps in line.
+
+    Raises:
+        UserError: the recording has no two eyes, or too little in it to work with.
+    """
+    settings: Stereo4DSettings = request.settings
+    intake = take_in(request, reporter(listener, "rectify", "Reading and rectifying"))
+    stereo = intake.stereo
+    focal_px = float(stereo.K[0, 0])
+
+    disparity = estimate_disparity(stereo, matcher=settings.matcher, report=reporter(listener, "depth", "Matching the eyes"))
+    depth = depth_from_disparity(disparity, focal_px=focal_px, baseline_m=stereo.baseline_m, max_depth_m=settings.max_depth_m)
+    del disparity
+    video = stereo.left
+    intake.release_right()
+    if not np.isfinite(depth.depth).any():
+        raise UserError(
+            f"No pixel has a depth within {settings.max_depth_m:g} m; check that the clip is stereo, that the eyes are not swapped, and the baseline."
+        )
+
+    tracks = track_points(
+        video,
+        request.queries,
+        tracker=settings.tracker,
+        grid=settings.grid,
+        every=settings.every,
+        seed=request.seed,
+        report=reporter(listener, "tracks", "Tracking points"),
+    )
+    cameras, odometry = _cameras(request, intake, tracks, depth, reporter(listener, "cameras", "Finding the cameras"))
+
+    report = reporter(listener, "world", "Lifting tracks into the world")
+    report(0, 4)
+    raw = lift_tracks(tracks, depth, cameras, max_depth_m=settings.max_depth_m, video=video)
+    report(1, 4)
+    drift = filter_drift(tracks, raw, cameras, settings.labels)
+    keep = np.ones(len(tracks), bool) if request.queries is not None else drift.keep
+    tracks, raw = tracks.select(keep), raw.select(keep)
+    report(2, 4)
+    world = optimize_tracks(raw, cameras)
+    report(3, 4)
+    depth = refine_depth(depth, world, cameras)
+    points = static_cloud(video, depth, cameras)
+    report(4, 4)
+    return Scene(
+        cameras=cameras,
+        tracks_2d=tracks,
+        tracks_3d=world,
+        depth=depth,
+        points=points,
+        unit="metre",
+        method="stereo4d",
+        video=video,
+        report=_report(request, intake, depth, world, cameras, odometry, drift.reason),
+    )

@@ -1,0 +1,126 @@
+"""The verbs `run` and `steps`: any recording in, a scene out; the page, the notebooks and the shell all call these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toolkit.errors import UserError
+from toolkit.methods.registry import MethodInfo, choose
+from toolkit.methods.request import Frames, Preset, Recording, Request
+from toolkit.progress import Listener, Progress, as_events
+from toolkit.scene import Cameras, Kind, MultiViewVideo, Scene, Source, StereoVideo, Video
+
+
+def run(
+    path_or_noun: str | Path | Video | StereoVideo | MultiViewVideo,
+    method: str = "auto",
+    *,
+    preset: Preset = "normal",
+    queries: ArrayLike | None = None,
+    K: ArrayLike | None = None,
+    cameras: Cameras | None = None,
+    masks: ArrayLike | None = None,
+    frames: Frames = None,
+    seed: int = 0,
+    progress: Listener | None = None,
+    **options: Any,
+) -> Scene:
+    """Turns a recording into a 4D scene.
+
+    Args:
+        path_or_noun: A file, a folder, or frames in memory (`StereoVideo`, ...).
+        method: Name of a method, or "auto" for the first one that takes this kind of recording.
+        preset: "draft" for a quick look, "normal", or "fine" for the best result.
+        queries: (N, 3) points to follow as (t, x, y), in pixels of the result's video; None for a grid over the clip.
+        K: (3, 3) known intrinsics, in pixels of the recording.
+        cameras: Known cameras, one a frame that is used.
+        masks: (T, H, W) bool, True where a pixel is to be left out.
+        frames: Which frames: the first n, a slice, or a list of indices; None lets the method choose.
+        seed: The same input and seed give the same bytes.
+        progress: Called with every `Progress`; it may raise `Cancelled` to stop. None shows a bar in a terminal or notebook.
+        **options: Any setting of the method by name, such as `fov_deg=70` or `baseline_m=0.065`.
+
+    Returns:
+        The scene.
+
+    Raises:
+        UserError: what was wrong with the recording or a setting, in one sentence.
+    """
+    info, request = _prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options)
+    if progress is not None:
+        return info.run(request, progress)
+    from toolkit.views.bar import progress_bar
+
+    with progress_bar() as listener:
+        return info.run(request, listener)
+
+
+def steps(
+    path_or_noun: str | Path | Video | StereoVideo | MultiViewVideo,
+    method: str = "auto",
+    *,
+    preset: Preset = "normal",
+    queries: ArrayLike | None = None,
+    K: ArrayLike | None = None,
+    cameras: Cameras | None = None,
+    masks: ArrayLike | None = None,
+    frames: Frames = None,
+    seed: int = 0,
+    **options: Any,
+) -> Iterator[Progress]:
+    """The same as `run`, as a generator of `Progress`: the last event carries the scene, closing it cancels."""
+    info, request = _prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options)
+    return as_events(lambda listener: info.run(request, listener))
+
+
+def _prepare(
+    path_or_noun: str | Path | Video | StereoVideo | MultiViewVideo,
+    method: str,
+    preset: str,
+    queries: ArrayLike | None,
+    K: ArrayLike | None,
+    cameras: Cameras | None,
+    masks: ArrayLike | None,
+    frames: Frames,
+    seed: int,
+    options: dict[str, Any],
+) -> tuple[MethodInfo, Request]:
+    recording: Recording = Path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
+    source: Source | None = None
+    if isinstance(recording, Path):
+        from toolkit.media.inspection import inspect
+
+        source = inspect(recording)
+        kind: Kind = options.pop("kind", source.kind)
+    else:
+        kind = "stereo" if isinstance(recording, StereoVideo) else "multiview" if isinstance(recording, MultiViewVideo) else "mono"
+    info = choose(method, kind)
+    request = Request(
+        recording=recording,
+        source=source,
+        settings=_settings(info, preset, options),
+        frames=frames,
+        queries=None if queries is None else np.asarray(queries, np.float32),
+        K=None if K is None else np.asarray(K, np.float64),
+        cameras=cameras,
+        masks=None if masks is None else np.asarray(masks, np.bool_),
+        seed=seed,
+    )
+    return info, request
+
+
+def _settings(info: MethodInfo, preset: str, options: dict[str, Any]) -> Any:
+    """The method's settings for a preset, with the caller's options in place of its defaults."""
+    if preset not in get_args(Preset):
+        raise UserError(f"There is no preset {preset!r}; there are: {', '.join(get_args(Preset))}.")
+    known = [f.name for f in fields(info.settings)]
+    for name in options:
+        if name not in known:
+            raise UserError(f"The method {info.name} has no setting {name!r}; it has: {', '.join(known)}.")
+    return replace(info.settings.preset(preset), **options)

@@ -1,0 +1,26 @@
+"""A progress bar in a terminal or a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
+
+from toolkit.progress import Listener, Progress
+
+
+@contextmanager
+def progress_bar() -> Iterator[Listener]:
+    """A listener that draws one bar a stage, with the time left; the bars stay when it is done."""
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
+    with Bars(*columns, transient=False) as bars:
+        tasks: dict[str, int] = {}
+
+        def listen(event: Progress) -> None:
+            if event.stage not in tasks:
+                tasks[event.stage] = bars.add_task(event.message or event.stage, total=None)
+            bars.update(tasks[event.stage], completed=event.done, total=event.total or None)  # type: ignore[arg-type]
+
+        yield listen
