@@ -1,0 +1,83 @@
+"""Colour maps and what they stand for: speed, height in the picture, depth."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.scene import F32, U8
+
+STILL_RGB = (150, 190, 214)
+TURBO: U8 = np.array(cv2.applyColorMap(np.arange(256, dtype=np.uint8)[:, None], cv2.COLORMAP_TURBO)[:, 0, ::-1], np.uint8)
+"""(256, 3) turbo from blue to red."""
+
+
+def _ramp(*stops: tuple[float, tuple[int, int, int]]) -> U8:
+    at, rgb = [s[0] for s in stops], np.array([s[1] for s in stops], float)
+    return np.stack([np.interp(np.linspace(0, 1, 256), at, rgb[:, c]) for c in range(3)], 1).round().astype(np.uint8)
+
+
+WARM = _ramp((0, (255, 240, 150)), (0.3, (255, 190, 60)), (0.65, (255, 92, 48)), (1, (255, 40, 150)))
+"""(256, 3) from pale yellow (slow) over orange to magenta (fast): nothing in it is as cool as a still point."""
+
+HUES = _ramp((0, (120, 120, 255)), (0.25, (60, 215, 255)), (0.5, (110, 245, 110)), (0.75, (255, 215, 70)), (1, (255, 95, 95)))
+"""(256, 3) bright hues of about even lightness, for telling neighbours apart on a dark picture."""
+
+
+def look_up(lut: U8, share: NDArray) -> U8:
+    """Colours (..., 3) of shares 0..1; NaN takes the first."""
+    return lut[(np.clip(np.nan_to_num(share), 0, 1) * 255).astype(np.uint8)]
+
+
+def inverse_depth_range(depth: NDArray, *, tails: float = 0.02) -> tuple[float, float]:
+    """(near, far) depths between which a clip is coloured: percentiles of the inverse depth over all frames.
+
+    Args:
+        depth: (T, H, W) or any shape, z-depth; NaN where unknown.
+        tails: Share of the pixels that may lie beyond each end.
+
+    Returns:
+        Depths with near < far; (1, 2) where nothing is known.
+    """
+    step = max(1, depth.size // 400_000)
+    sample = depth.reshape(-1)[:: step | 1]
+    sample = sample[np.isfinite(sample) & (sample > 0)]
+    if len(sample) == 0:
+        return 1.0, 2.0
+    near, far = (1 / float(q) for q in np.quantile(1 / sample, [1 - tails, tails]))
+    return (near, far) if far > near * 1.01 else (near * 0.95, far * 1.05)
+
+
+def speed(xyz: F32, fps: float, *, window_s: float = 0.2) -> F32:
+    """How fast points move: the mean velocity over a short window around each sample, then its length.
+
+    Args:
+        xyz: (N, T, D) positions, NaN where unknown.
+        fps: Frames per second.
+        window_s: Length of the window in seconds; averaging the vectors lets noise cancel.
+
+    Returns:
+        (N, T) float32 in units per second, NaN where no two neighbouring samples in the window are known.
+    """
+    n, frames, _ = xyz.shape
+    if frames < 2:
+        return np.full((n, frames), np.nan, np.float32)
+    step = np.diff(xyz.astype(np.float64), axis=1)
+    good = np.asarray(np.isfinite(step).all(-1))
+    total = np.cumsum(np.where(good[..., None], step, 0), axis=1)
+    count = np.cumsum(good, axis=1)
+    total, count = np.pad(total, ((0, 0), (1, 0), (0, 0))), np.pad(count, ((0, 0), (1, 0)))
+    half = max(1, round(0.5 * window_s * fps))
+    low, high = np.clip(np.arange(frames) - half, 0, frames - 1), np.clip(np.arange(frames) + half, 0, frames - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = (total[:, high] - total[:, low]) / (count[:, high] - count[:, low])[..., None]
+    return (np.linalg.norm(mean, axis=-1) * fps).astype(np.float32)
+
+
+def round_up(value: float) -> float:
+    """The next of 1, 1.5, 2, 3, 5, 7 times a power of ten."""
+    if not (np.isfinite(value) and value > 0):
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(m for m in (1, 1.5, 2, 3, 5, 7, 10) if m * power >= value * 0.999) * power)
