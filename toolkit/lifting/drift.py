@@ -1,0 +1,199 @@
+"""Dropping tracks that cannot be trusted: those that drift, slide off their surface, or never have a depth, with the reason of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from toolkit.errors import UserError
+from toolkit.geometry import sampling
+from toolkit.lifting.jump import largest_jump
+from toolkit.lifting.motion import known_samples, scene_motion
+from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
+
+# ADE20K classes as numbered in its label images, 0 for no class (Stereo4D step 5)
+STATIC_CLASSES = (1, 2, 7, 12, 14)  # wall, building, road, sidewalk, earth
+SKY_CLASSES = (3,)
+
+
+@dataclass(frozen=True)
+class DriftOptions:
+    """When a track is dropped.
+
+    Attributes:
+        static_classes: Labels of things that cannot move.
+        sky_classes: Labels without a depth.
+        drift_px: Displacement over which a point on such a thing drifts (Stereo4D step 5: over 5 px).
+        fewest_samples: Tracks with fewer known positions are too short to be checked or smoothed.
+        largest_sigma_px: Median image error over which a track is unsure; beyond, it is a guess on bare surface.
+        least_confidence: Median confidence under which it is.
+        jump_ratio: Lasting change of inverse depth between neighbouring samples, as a share, over which a track slid to another surface.
+        jump_sigmas: The change must also be as many standard deviations.
+        neighbours: How many nearest tracks at the same depth are asked whether they move too.
+        radius_px: How near they must be.
+        same_depth: Largest difference of inverse depth, as a share, between tracks on one surface.
+        still_share: Share of those neighbours that stand still over which a lone mover drifts.
+    """
+
+    static_classes: tuple[int, ...] = STATIC_CLASSES
+    sky_classes: tuple[int, ...] = SKY_CLASSES
+    drift_px: float = 5.0
+    fewest_samples: int = 3
+    largest_sigma_px: float = 3.0
+    least_confidence: float = 0.2
+    jump_ratio: float = 0.35
+    jump_sigmas: float = 6.0
+    neighbours: int = 8
+    radius_px: float = 32.0
+    same_depth: float = 0.1
+    still_share: float = 0.85
+
+
+@dataclass(frozen=True, eq=False)
+class DriftFilter:
+    """Which tracks stay, and why the others do not.
+
+    Attributes:
+        keep: (N,) tracks that stay.
+        reason: (N,) text: "" for those; with labels "sky", "boundary" or "drift"; without "no depth", "short", "unsure", "jump" or "drift".
+    """
+
+    keep: B
+    reason: NDArray[np.str_]
+
+    def __str__(self) -> str:
+        """For a person: "1359 of 1500 tracks kept; drift 120, sky 21"."""
+        dropped, counts = np.unique(self.reason[~self.keep], return_counts=True)
+        listed = ", ".join(f"{r} {c}" for r, c in zip(dropped, counts, strict=True))
+        return f"{int(self.keep.sum())} of {len(self.keep)} tracks kept" + (f"; {listed}" if listed else "")
+
+
+def filter_drift(
+    tracks_2d: Tracks2D,
+    tracks_3d: Tracks3D,
+    cameras: Cameras,
+    labels: NDArray | None = None,
+    *,
+    mode: Literal["default", "reference"] = "default",
+    options: DriftOptions | None = None,
+) -> DriftFilter:
+    """Finds tracks that are wrong although they look tracked.
+
+    With labels, the published rules (Stereo4D step 5): a track is dropped that touches the sky, that lies on a thing which cannot
+    move in some but not all of its frames, or that moves while on such a thing.
+    Without, by what can be measured: a track is dropped that has no or hardly any depth, whose image error is large, whose depth
+    jumps lastingly (it slid off its surface), or that moves alone among nearest neighbours of the same depth that all stand still.
+
+    Args:
+        tracks_2d: N tracks of T frames in pixels.
+        tracks_3d: The same tracks in the world, from `lift_tracks`; its `motion` says which of them move.
+        cameras: T cameras.
+        labels: (T, H, W) integers, a class per pixel of each frame, from any source.
+        mode: "reference" reads labels as published, at rounded coordinates.
+        options: When a track is dropped.
+
+    Raises:
+        UserError: tracks, cameras and labels do not belong together.
+    """
+    options = options or DriftOptions()
+    if tracks_2d.visible.shape != tracks_3d.visible.shape:
+        raise UserError(f"There are {tracks_2d.visible.shape} samples in 2D, but {tracks_3d.visible.shape} in 3D; both must be alike.")
+    if labels is None:
+        return _measured(tracks_2d, tracks_3d, cameras, options)
+    labels = np.asarray(labels)
+    if labels.ndim != 3 or len(labels) != tracks_2d.visible.shape[1] or labels.dtype.kind not in "iub":
+        raise UserError(
+            f"The labels are {labels.dtype} of shape {labels.shape}, but whole numbers of shape ({tracks_2d.visible.shape[1]}, height, width) are needed."
+        )
+    return _labelled(tracks_2d, tracks_3d, cameras, labels, mode, options)
+
+
+def _labelled(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, labels: NDArray, mode: str, options: DriftOptions) -> DriftFilter:
+    """The published rules."""
+    at_point = np.zeros(tracks_2d.visible.shape, labels.dtype)
+    for t in range(len(labels)):
+        xy = tracks_2d.xy[:, t]
+        if mode == "reference":
+            at_point[:, t] = _rounded_lookup(labels[t], xy)
+        else:
+            at_point[:, t] = np.where(sampling.inside(xy, labels.shape[:0:-1]), sampling.sample_nearest(labels[t], xy), 0)
+    seen = tracks_2d.visible
+    static = np.isin(at_point, options.static_classes)
+    sky = (seen & np.isin(at_point, options.sky_classes)).any(1)
+    on_static = (seen & static).sum(1)
+    boundary = (on_static > 0) & (on_static < seen.sum(1))
+    moved = scene_motion(tracks_3d, cameras) > options.drift_px
+    drift = (moved & known_samples(tracks_3d, cameras) & static).any(1)
+    return _with_reasons(len(seen), {"sky": sky, "drift": drift, "boundary": boundary})
+
+
+def _rounded_lookup(labels: NDArray, xy: NDArray) -> NDArray:
+    """Labels at coordinates rounded half to even, 0 outside the image, as published."""
+    h, w = labels.shape
+    column, row = np.round(np.nan_to_num(np.clip(xy, 0, None), nan=-1.0)).astype(np.int64).T
+    within = (column >= 0) & (row >= 0) & (column < w) & (row < h)
+    return np.where(within, labels[np.clip(row, 0, h - 1), np.clip(column, 0, w - 1)], 0)
+
+
+def _measured(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, options: DriftOptions) -> DriftFilter:
+    """The rules that need no labels."""
+    known = known_samples(tracks_3d, cameras)
+    count = known.sum(1)
+    unsure = _median(tracks_2d.confidence, tracks_2d.visible, 1.0) < options.least_confidence
+    if tracks_2d.sigma_px is not None:
+        unsure |= _median(tracks_2d.sigma_px, tracks_2d.visible, 0.0) > options.largest_sigma_px
+    jump = largest_jump(tracks_3d, cameras, least_sigmas=options.jump_sigmas) > options.jump_ratio
+    drift = _moves_alone(tracks_2d, tracks_3d, cameras, known & ~(jump | unsure)[:, None], options)
+    return _with_reasons(len(known), {"no depth": count == 0, "short": count < options.fewest_samples, "unsure": unsure, "jump": jump, "drift": drift})
+
+
+def _median(values: NDArray, seen: B, unknown: float) -> NDArray:
+    """(N,) median over the seen samples that are numbers; `unknown` where there are none."""
+    out = np.full(len(values), unknown)
+    usable = seen & np.isfinite(values)
+    rows = np.flatnonzero(usable.any(1))
+    if len(rows):
+        out[rows] = np.nanmedian(np.where(usable[rows], values[rows], np.nan), axis=1)
+    return out
+
+
+def _moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, usable: B, options: DriftOptions) -> B:
+    """(N,) moving tracks whose nearest neighbours of the same depth, in the middle of their life, stand still."""
+    alone = np.zeros(len(usable), bool)
+    moving = tracks_3d.motion > 0.5
+    candidates = np.flatnonzero(moving & usable.any(1))
+    if not len(candidates):
+        return alone
+    # The middle known sample: most neighbours live then too.
+    order = np.cumsum(usable[candidates], axis=1)
+    middle = (order >= (order[:, -1:] + 1) // 2).argmax(1)
+    T_cw = cameras.T_cw
+    for t in np.unique(middle):
+        here = candidates[middle == t]
+        there = np.flatnonzero(usable[:, t])
+        inverse = 1 / (tracks_3d.xyz[there, t] @ T_cw[t, 2, :3] + T_cw[t, 2, 3])
+        tree = KDTree(tracks_2d.xy[there, t])
+        reach = min(4 * options.neighbours + 1, len(there))
+        distance, index = tree.query(tracks_2d.xy[here, t], k=np.arange(1, reach + 1), distance_upper_bound=options.radius_px)
+        own = inverse[np.searchsorted(there, here)]
+        found = np.isfinite(distance)
+        index = np.where(found, index, 0)
+        found &= there[index] != here[:, None]
+        found &= np.abs(inverse[index] - own[:, None]) < options.same_depth * own[:, None]
+        found &= np.cumsum(found, axis=1) <= options.neighbours
+        asked = found.sum(1)
+        still = (found & ~moving[there[index]]).sum(1)
+        alone[here] = (asked >= options.neighbours) & (still >= options.still_share * asked)
+    return alone
+
+
+def _with_reasons(count: int, rules: dict[str, B]) -> DriftFilter:
+    """The first rule that applies gives the reason."""
+    reason = np.full(count, "", dtype=f"<U{max(map(len, rules))}")
+    for name, dropped in rules.items():
+        reason[dropped & (reason == "")] = name
+    return DriftFilter(reason == "", reason)

@@ -1,0 +1,176 @@
+"""Which tracks stand still and which move, judged against the errors that the still part of the same clip shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.lifting._observe import Observations, observe
+from toolkit.lifting._still import fit_still
+from toolkit.lifting.motion import check_frames
+from toolkit.scene import F32, F64, Cameras, Tracks3D
+
+_CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class NoiseOptions:
+    """What is assumed of the errors before the clip is asked, and how far its answer may go.
+
+    Attributes:
+        pixel_sigma: Standard deviation of a track's image position per axis, camera error included, in pixels at a focal length of
+            `focal_px`; scaled with the focal length.
+        pixel_sigma_range: Least and largest value the clip may set it to: beyond, everything in view moves.
+        focal_px: Focal length those pixels belong to (60 degrees over 512 pixels).
+        depth_scale_range: Least and largest factor the clip may put on the told depth errors.
+        inverse_depth_sigma: Error of 1/z where the tracks do not tell theirs: 0.2 px of disparity at 443 px and 63 mm.
+        relative_sigma: Least error of a depth as a share of itself; keeps exact input solvable.
+        sample: Tracks that are looked at to find the scales.
+        fewest: Below this number of long tracks the assumptions stand.
+        block: Frames over which slow errors are measured, since smoothing averages over about that many.
+    """
+
+    pixel_sigma: float = 0.5
+    pixel_sigma_range: tuple[float, float] = (0.15, 1.5)
+    focal_px: float = 443.4
+    depth_scale_range: tuple[float, float] = (0.3, 4.0)
+    inverse_depth_sigma: float = 0.2 / (443.4 * 0.063)
+    relative_sigma: float = 1e-4
+    sample: int = 2000
+    fewest: int = 20
+    block: int = 10
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How surely a track must disagree with standing still.
+
+    Attributes:
+        still_spread: Standard deviation, in natural logarithms, of a still track's own error about the clip's: texture differs.
+        moving_centre: Typical residual of a moving track, as the logarithm of its ratio to the clip's error.
+        moving_spread: How widely that varies.
+        depth_allowance: Depth residuals count divided by this: on weak texture they wander further than told.
+        cap: Largest squared residual of one sample, so that single wrong samples make no motion.
+    """
+
+    still_spread: float = 0.45
+    moving_centre: float = 2.0
+    moving_spread: float = 1.0
+    depth_allowance: float = 1.5
+    cap: float = 25.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """Errors of a clip, as its still tracks show them.
+
+    Attributes:
+        pixel_sigma: Standard deviation of x/z and y/z (radians near the centre).
+        pixel_slow: Factor on it for what remains of the error after averaging over neighbouring frames, times their root number.
+        depth_scale: Factor on the told depth errors.
+        depth_slow: The same factor as `pixel_slow`, for depth.
+    """
+
+    pixel_sigma: float
+    pixel_slow: float = 1.0
+    depth_scale: float = 1.0
+    depth_slow: float = 1.0
+
+
+def motion_label(tracks_3d: Tracks3D, cameras: Cameras, *, options: LabelOptions | None = None, noise: NoiseOptions | None = None) -> F32:
+    """How likely each point moves through the world, given what its measurement errors can explain.
+
+    Args:
+        tracks_3d: N tracks of T frames; their `sigma` is used where there is one.
+        cameras: T cameras.
+        options: How surely a track must disagree with standing still.
+        noise: What is assumed of the errors.
+
+    Returns:
+        (N,) float32, 0 still .. 1 moving. A track without samples is still.
+
+    Raises:
+        UserError: tracks and cameras differ in their number of frames.
+    """
+    check_frames(tracks_3d, cameras)
+    noise = noise or NoiseOptions()
+    found = estimate_noise(tracks_3d, cameras, noise)
+    label = np.zeros(len(tracks_3d), np.float32)
+    for start in range(0, len(tracks_3d), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(tracks_3d)))
+        observations = see(tracks_3d.select(rows), cameras, noise)
+        label[rows] = moving_probability(still_points(observations, found)[1], options or LabelOptions())
+    return label
+
+
+def see(tracks_3d: Tracks3D, cameras: Cameras, noise: NoiseOptions) -> Observations:
+    """`observe` with the assumed errors."""
+    return observe(tracks_3d, cameras, inverse_depth_sigma=noise.inverse_depth_sigma, relative_sigma=noise.relative_sigma)
+
+
+def still_points(seen: Observations, noise: Noise) -> tuple[F64, F64, F64]:
+    """The best standing point of each track (N, 3), its residuals (N, T, 3) in standard deviations, its variance (N,)."""
+    N, T = seen.known.shape
+    X, residual, variance = np.empty((N, 3)), np.empty((N, T, 3)), np.empty(N)
+    pixel = np.full(T, noise.pixel_sigma)
+    fit_still(seen.seen, seen.known, seen.sigma, seen.xyz, seen.R_cw, seen.centres, pixel, noise.depth_scale, X, residual, variance)
+    return X, residual, variance
+
+
+def moving_probability(residual: F64, options: LabelOptions) -> F64:
+    """(N,) posterior of moving, from (N, T, 3) residuals of the standing point in standard deviations."""
+    known = np.isfinite(residual[..., 0])
+    count = np.maximum(known.sum(1), 1)
+    squared = np.where(known[..., None], residual, 0.0) ** 2
+    image = np.minimum(squared[..., :2].sum(-1) / 2, options.cap).sum(1) / count
+    depth = np.minimum(squared[..., 2], options.cap).sum(1) / count / options.depth_allowance**2
+    ratio = 0.5 * np.log(np.maximum(np.maximum(image, depth), 1.0))
+    spread = np.sqrt(options.still_spread**2 + 0.25 / count)
+    still = -0.5 * (ratio / spread) ** 2 - np.log(spread)
+    moving = -0.5 * ((ratio - options.moving_centre) / options.moving_spread) ** 2 - np.log(options.moving_spread)
+    moving = np.where(ratio > options.moving_centre, -np.log(options.moving_spread), moving)  # the further, the surer
+    return np.where(known.any(1), 1 / (1 + np.exp(np.clip(still - moving, -50, 50))), 0.0)
+
+
+def estimate_noise(tracks_3d: Tracks3D, cameras: Cameras, options: NoiseOptions) -> Noise:
+    """The errors of a clip, from those of its long tracks that stand still best.
+
+    The image positions decide which tracks those are: they are a hundred times finer than depth.
+    """
+    focal = float(np.median(cameras.K[:, 0, 0])) if len(cameras) else options.focal_px
+    assumed = Noise(options.pixel_sigma / options.focal_px)
+    count = tracks_3d.visible.sum(1)
+    rows = np.flatnonzero(count >= 2 * options.block)
+    if len(rows) < options.fewest or not focal > 0:
+        return assumed
+    rows = rows[np.linspace(0, len(rows) - 1, min(options.sample, len(rows))).astype(np.intp)]
+    residual = still_points(see(tracks_3d.select(rows), cameras, options), assumed)[1]
+    residual = residual[np.isfinite(residual[..., 0]).sum(1) >= options.block]
+    if len(residual) < options.fewest:
+        return assumed
+    offset = np.nanmedian(np.abs(residual[..., :2]).max(-1), axis=1)
+    still = residual[offset <= np.median(offset)]
+    low, high = (value / options.pixel_sigma for value in options.pixel_sigma_range)
+    pixel = float(np.clip(_spread(still[..., :2]), low, high))
+    depth = float(np.clip(_spread(still[..., 2]), *options.depth_scale_range))
+    pixel_slow = np.clip(_block_spread(still[..., :2] / pixel, options.block), 1.0, np.sqrt(options.block))
+    depth_slow = np.clip(_block_spread(still[..., 2:] / depth, options.block), 1.0, np.sqrt(options.block))
+    return Noise(assumed.pixel_sigma * pixel, float(pixel_slow), depth, float(depth_slow))
+
+
+def _spread(values: NDArray) -> float:
+    """Standard deviation about zero that a few wild values do not touch."""
+    return 1.4826 * float(np.nanmedian(np.abs(values)))
+
+
+def _block_spread(residual: NDArray, block: int) -> float:
+    """Spread of the means of `block` frames times the root of their number: the spread of a single value if all are independent."""
+    N, T, C = residual.shape
+    parts = residual[:, : T - T % block].reshape(N, T // block, block, C)
+    clipped = np.clip(parts, -4, 4)
+    count = np.isfinite(clipped).sum(2)
+    means = np.nansum(clipped, axis=2) / np.sqrt(np.maximum(count, 1))
+    means = means[count > block // 2]
+    return _spread(means) if len(means) else 0.0

@@ -1,0 +1,177 @@
+"""Depth maps from optimised tracks: the tracks themselves, z-tested, and dense depth brought in line with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+
+from toolkit.errors import UserError
+from toolkit.geometry.cameras import project
+from toolkit.lifting.motion import check_frames, known_samples
+from toolkit.progress import Report, silent
+from toolkit.scene import B, F32, F64, Cameras, DepthVideo, Tracks3D
+
+
+@dataclass(frozen=True)
+class RefineOptions:
+    """How far a track's correction of the depth reaches.
+
+    Attributes:
+        cell_px: Distance over which corrections are averaged: a few spacings of a dense grid of tracks.
+        cell_depth: Difference of the logarithm of depth over which they are averaged; surfaces further apart stay independent.
+        largest: Larger corrections of inverse depth, as a share, are wrong lookups beside edges and are left out.
+        prior_tracks: Number of tracks that "no correction" is worth: where few tracks are, little changes.
+    """
+
+    cell_px: float = 12.0
+    cell_depth: float = 0.15
+    largest: float = 0.25
+    prior_tracks: float = 1.0
+
+
+def depth_from_tracks(
+    tracks_3d: Tracks3D, cameras: Cameras, size: tuple[int, int] | None = None, *, radius_px: float = 0.0, report: Report = silent
+) -> DepthVideo:
+    """Sparse depth maps of tracks seen again by their cameras; the nearest point wins a pixel.
+
+    Args:
+        tracks_3d: N tracks of T frames.
+        cameras: T cameras.
+        size: (width, height) of the maps in pixels; the cameras' own by default. Must be the size that K belongs to.
+        radius_px: Pixels with their centre this near a point take its depth; 0 for the pixel it falls into alone.
+        report: Told after each frame.
+
+    Returns:
+        (T, H, W) z-depth in the scene's unit, NaN where no track is; confidence 1 where one is.
+
+    Raises:
+        UserError: tracks and cameras differ in their number of frames.
+    """
+    check_frames(tracks_3d, cameras)
+    width, height = size if size is not None else _size(cameras)
+    known = known_samples(tracks_3d, cameras)
+    depth = np.full((len(cameras), height, width), np.inf, np.float32)
+    for t in range(len(cameras)):
+        xyz = tracks_3d.xyz[known[:, t], t].astype(np.float64)
+        xy, z = project(xyz, cameras.K[t], cameras.T_wc[t])
+        _splat(xy, z, radius_px, depth[t])
+        report(t + 1, len(cameras))
+    depth[~np.isfinite(depth)] = np.nan
+    return DepthVideo(depth, np.isfinite(depth).astype(np.float32))
+
+
+def refine_depth(
+    depth: DepthVideo, tracks_3d: Tracks3D, cameras: Cameras, *, options: RefineOptions | None = None, report: Report = silent
+) -> DepthVideo:
+    """Dense depth with the corrections that optimised tracks found, spread over each surface.
+
+    A wrong disparity is an offset of inverse depth that neighbours on the same surface share. The offsets at the tracks are averaged
+    over image position and depth (a bilateral grid) and added to every pixel's inverse depth.
+
+    Args:
+        depth: T depth maps, as the tracks were lifted from.
+        tracks_3d: The optimised tracks.
+        cameras: T cameras.
+        options: How far corrections reach.
+        report: Told after each frame.
+
+    Returns:
+        Maps of the same shape, unknown where they were unknown; the confidence is unchanged.
+
+    Raises:
+        UserError: depth, tracks and cameras differ in their number of frames.
+    """
+    check_frames(tracks_3d, cameras)
+    if len(depth) != len(cameras):
+        raise UserError(f"There are {len(depth)} depth maps, but {len(cameras)} cameras; one per frame is needed.")
+    options = options or RefineOptions()
+    known = known_samples(tracks_3d, cameras)
+    refined = depth.depth.copy()
+    for t in range(len(depth)):
+        rows = known[:, t]
+        xy, z = project(tracks_3d.xyz[rows, t].astype(np.float64), cameras.K[t], cameras.T_wc[t])
+        sigma = None if tracks_3d.sigma is None else tracks_3d.sigma[rows, t].astype(np.float64)
+        _refine_frame(refined[t], xy, z, sigma, options)
+        report(t + 1, len(depth))
+    return DepthVideo(refined, depth.confidence, depth.unit)
+
+
+def _size(cameras: Cameras) -> tuple[int, int]:
+    """(width, height) of the first camera; 1 x 1 for none."""
+    return (int(cameras.size[0, 0]), int(cameras.size[0, 1])) if len(cameras) else (1, 1)
+
+
+def _refine_frame(depth: F32, xy: F64, z: F64, sigma: F64 | None, options: RefineOptions) -> None:
+    """Corrects one (H, W) map in place."""
+    h, w = depth.shape
+    seen: B = (xy >= 0).all(1) & (xy < (w, h)).all(1) & (z > 0)
+    xy, z = xy[seen], z[seen]
+    measured = depth[xy[:, 1].astype(np.intp), xy[:, 0].astype(np.intp)].astype(np.float64)
+    share = measured / np.where(z > 0, z, 1) - 1  # what inverse depth must grow by, as a share
+    usable = np.isfinite(share) & (measured > 0) & (np.abs(share) < options.largest)
+    if not usable.any():
+        return
+    # A track surer than the depth counts fully; one that is not counts by how sure it is.
+    weight = np.ones(len(z)) if sigma is None else 1 / (1 + (np.nan_to_num(sigma[seen], nan=np.inf) / (0.05 * z)) ** 2)
+    near, far = np.log(np.nanmin(depth[depth > 0])), np.log(np.nanmax(depth))
+    shape = (int(h / options.cell_px) + 2, int(w / options.cell_px) + 2, int((far - near) / options.cell_depth) + 2)
+    at = np.column_stack([xy[:, 1] / options.cell_px, xy[:, 0] / options.cell_px, (np.log(np.maximum(measured, 1e-9)) - near) / options.cell_depth])
+    cell = np.round(at[usable]).astype(np.intp)
+    total, count = np.zeros(shape), np.zeros(shape)
+    np.add.at(total, tuple(cell.T), (weight * share)[usable])
+    np.add.at(count, tuple(cell.T), weight[usable])
+    total, count = _blur(total), _blur(count)
+    _add_correction(depth, total / (count + options.prior_tracks), options.cell_px, options.cell_depth, near)
+
+
+def _blur(grid: F64) -> F64:
+    """Sums over the neighbouring cells; one track alone keeps the count of one at its place."""
+    blurred = gaussian_filter(grid, 0.8, mode="constant", truncate=2.5)
+    peak = gaussian_filter(np.pad(np.ones((1, 1, 1)), 2), 0.8, mode="constant", truncate=2.5)[2, 2, 2]
+    return np.asarray(blurred / peak)
+
+
+@njit(cache=True, nogil=True)
+def _splat(xy: NDArray, z: NDArray, radius_px: float, depth: NDArray) -> None:
+    """Fills an (H, W) map of infinities with the nearest of the points that cover each pixel."""
+    h, w = depth.shape
+    for n in range(len(z)):
+        x, y = xy[n, 0], xy[n, 1]
+        if not (z[n] > 0 and -radius_px <= x < w + radius_px and -radius_px <= y < h + radius_px):
+            continue
+        for row in range(max(int(np.floor(y - radius_px)), 0), min(int(np.floor(y + radius_px)) + 1, h)):
+            for column in range(max(int(np.floor(x - radius_px)), 0), min(int(np.floor(x + radius_px)) + 1, w)):
+                own = row == int(np.floor(y)) and column == int(np.floor(x))
+                if own or (column + 0.5 - x) ** 2 + (row + 0.5 - y) ** 2 <= radius_px**2:
+                    depth[row, column] = min(depth[row, column], z[n])
+
+
+@njit(cache=True, nogil=True)
+def _add_correction(depth, correction, cell_px, cell_depth, near):
+    """Divides each known depth by 1 + the correction, read between the cells of the (rows, columns, depths) grid."""
+    h, w = depth.shape
+    rows, columns, depths = correction.shape
+    for i in range(h):
+        y = (i + 0.5) / cell_px
+        y0 = min(int(y), rows - 2)
+        ay = y - y0
+        for j in range(w):
+            value = depth[i, j]
+            if not (value > 0 and value < np.inf):
+                continue
+            x = (j + 0.5) / cell_px
+            x0 = min(int(x), columns - 2)
+            ax = x - x0
+            d = (np.log(value) - near) / cell_depth
+            d0 = min(max(int(d), 0), depths - 2)
+            ad = d - d0
+            total = 0.0
+            for a in range(2):
+                for b in range(2):
+                    share = (ay if a else 1 - ay) * (ax if b else 1 - ax)
+                    total += share * ((1 - ad) * correction[y0 + a, x0 + b, d0] + ad * correction[y0 + a, x0 + b, d0 + 1])
+            depth[i, j] = value / (1 + total)
