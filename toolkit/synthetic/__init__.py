@@ -1,1 +1,46 @@
-"""Synthetic of Lift4D."""
+"""Scenes with exact ground truth: examples to show, inputs for tests and benchmarks, material for training."""
+
+from toolkit.synthetic.clips import (
+    Clip,
+    StereoClip,
+    View,
+    equirect_rays,
+    look,
+    look_pinhole,
+    pinhole_rays,
+    render_geometry,
+    render_pinhole,
+    render_stereo,
+    render_vr180,
+    right_of,
+)
+from toolkit.synthetic.examples import SyntheticClip, example, truth_arrays, write_example
+from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks
+from toolkit.synthetic.world import Body, Hit, Shape, World
+
+__all__ = [
+    "Body",
+    "Clip",
+    "Hit",
+    "Shape",
+    "StereoClip",
+    "SyntheticClip",
+    "TrueFlow",
+    "TrueTracks",
+    "View",
+    "World",
+    "equirect_rays",
+    "example",
+    "look",
+    "look_pinhole",
+    "pinhole_rays",
+    "render_geometry",
+    "render_pinhole",
+    "render_stereo",
+    "render_vr180",
+    "right_of",
+    "true_flow",
+    "true_tracks",
+    "truth_arrays",
+    "write_example",
+]
