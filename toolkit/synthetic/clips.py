@@ -105,15 +105,15 @@ def look(world: World, rays: F64, T_wc: NDArray, time_s: float, *, pixel: float,
         pixel: Distance between neighbouring rays, per unit of distance; textures are filtered by it.
         paint: False leaves the colours out.
     """
-    table, light = world.at(time_s)
+    moment = world.at(time_s)
     o, R = np.ascontiguousarray(T_wc[:3, 3], np.float64), np.ascontiguousarray(T_wc[:3, :3], np.float64)
     rays = np.ascontiguousarray(rays, np.float64)
     distance, key = np.empty(rays.shape[:2]), np.empty(rays.shape[:2], np.int64)
-    raycast.trace_image(table, o, R, rays, pixel, distance, key)
+    raycast.trace_image(moment, o, R, rays, pixel, distance, key)
     rgb = None
     if paint:
         rgb = np.empty(rays.shape, np.uint8)
-        raycast.paint_image(table, light, o, R, rays, pixel, distance, key, _EDGE_RAYS, rgb)
+        raycast.paint_image(moment, o, R, rays, pixel, distance, key, _EDGE_RAYS, rgb)
     body, object_id = world.owners(key)
     return View(rgb, distance, body, object_id)
 

@@ -8,13 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
-from toolkit.scene import F64, I64
-from toolkit.synthetic.surfaces import GROUND, ROOM, Table, meet, normal, to_local
+from toolkit.synthetic.surfaces import CAPSULE, GROUND, ROOM, may_meet, meet, normal, to_local, to_world
 from toolkit.synthetic.textures import albedo, fractal
 
 _CELLS = 96  # Cells along one side of the map of shadows.
-_EYE = 0.02  # A shadow ray starts this far off the surface, in metres, so that round-off casts no shadow.
+_TAPS = 4  # Samples of a texture along the slant, at most.
+_OFF_M = 0.02  # A shadow ray starts this far off the surface, so that round-off casts no shadow.
 
 
 @dataclass(frozen=True)
@@ -40,51 +41,55 @@ class Light:
     haze_m: float = 120.0
 
 
-class Lamp(NamedTuple):
-    """`Light` as compiled code wants it, with a map that says which shapes may shade a spot.
+# `Light` at one moment in the world's axes, as compiled code wants it: unit directions to the sun and up, the height of the
+# ground along up, colours of sun (s), light from above (a) and below (b), haze (h), zenith (z), and the map of shadows:
+# its two axes at right angles to the sun, its corner and the size of its cells in metres.
+LAMP = np.dtype(
+    [(name, np.float64) for name in ("sun_x", "sun_y", "sun_z", "up_x", "up_y", "up_z", "ground")]
+    + [(f"{name}{channel}", np.float64) for name in "sabhz" for channel in "rgb"]
+    + [(name, np.float64) for name in ("haze_m", "ux", "uy", "uz", "vx", "vy", "vz", "u0", "v0", "du", "dv")]
+)
+
+
+class Moment(NamedTuple):
+    """A world at one moment, for compiled code.
 
     Attributes:
-        sun: (3,) unit direction towards the sun, in the world.
-        up: (3,) unit direction up.
-        floor: Height of the ground along -`up`: a point stands on it where point . up == -floor.
-        rgb: (5, 3) sun, above, below, haze, zenith.
-        haze_m: See `Light`.
-        e: (2, 3) axes of the shadow map, at right angles to the sun.
-        corner: (2,) its origin, in metres.
-        cell: (2,) size of its cells, in metres.
-        starts: (_CELLS**2 + 1,) where the list of each cell starts in `shapes`.
-        shapes: Lists of shapes.
+        shapes: (P,) of `SHAPE`.
+        lattice: (LATTICE**3,) float32 random numbers in 0..1 that all noise is made of.
+        lamp: (1,) of `LAMP`.
+        starts: (_CELLS**2 + 1,) where the list of each cell of the shadow map starts in `casters`.
+        casters: Lists of shapes.
     """
 
-    sun: F64
-    up: F64
-    floor: float
-    rgb: F64
-    haze_m: float
-    e: F64
-    corner: F64
-    cell: F64
-    starts: I64
-    shapes: I64
+    shapes: NDArray
+    lattice: NDArray[np.float32]
+    lamp: NDArray
+    starts: NDArray[np.int64]
+    casters: NDArray[np.int64]
 
 
-def lamp(light: Light, table: Table, T_ws: F64) -> Lamp:
-    """The light of a moment: `T_ws` (4, 4) places the axes in which `Light` is written in the world."""
-    R = T_ws[:3, :3]
-    sun = R @ (np.array(light.sun) / np.linalg.norm(light.sun))
-    up = R @ np.array([0.0, -1.0, 0.0])
-    e1 = np.cross(sun, [1.0, 0, 0] if abs(sun[0]) < 0.9 else [0, 1.0, 0])
-    e1 /= np.linalg.norm(e1)
-    e = np.stack([e1, np.cross(sun, e1)])
-    caster = np.flatnonzero(table.shadow & (table.kind != GROUND) & (table.kind != ROOM))
-    at, r = table.c[caster] @ e.T, table.bound[caster, None]
+def illuminate(light: Light, shapes: NDArray, lattice: NDArray[np.float32], T_ws: NDArray) -> Moment:
+    """Shapes in the light of a moment: `T_ws` (4, 4) places the axes in which `Light` is written in the world."""
+    sun = T_ws[:3, :3] @ (np.array(light.sun) / np.linalg.norm(light.sun))
+    up = T_ws[:3, :3] @ np.array([0.0, -1.0, 0.0])
+    u = np.cross(sun, [1.0, 0, 0] if abs(sun[0]) < 0.9 else [0, 1.0, 0])  # noqa: PLR2004  (any axis far from the sun's)
+    u /= np.linalg.norm(u)
+    axes = np.stack([u, np.cross(sun, u)])
+    caster = np.flatnonzero((shapes["shadow"] == 1) & np.isfinite(shapes["bound"]))
+    one = shapes[caster]
+    at = np.stack([one["cx"], one["cy"], one["cz"]], -1) @ axes.T
+    # The shadow of the box around each shape, not of the ball: long walls would fill the map.
+    R = np.stack([one[f"r{i}{j}"] for i in range(3) for j in range(3)], -1).reshape(-1, 3, 3)
+    h = np.stack([one["hx"], one["hy"] + np.where(one["kind"] == CAPSULE, one["hx"], 0), one["hz"]], -1)
+    r = np.einsum("pij,pj->pi", np.abs(axes @ R), h)
     lo, hi = ((at - r).min(0), (at + r).max(0)) if len(caster) else (np.zeros(2), np.ones(2))
     cell = (hi - lo) / _CELLS + 1e-9
     first = np.clip(((at - r - lo) / cell).astype(np.int64), 0, _CELLS - 1)
     last = np.clip(((at + r - lo) / cell).astype(np.int64), 0, _CELLS - 1)
-    starts, shapes = _fill(caster, first, last)
-    rgb = np.array([light.sun_rgb, light.above_rgb, light.below_rgb, light.haze_rgb, light.zenith_rgb], np.float64)
-    return Lamp(sun, up, -float(T_ws[:3, 3] @ up), rgb, light.haze_m, e, lo, cell, starts, shapes)
+    rgb = (*light.sun_rgb, *light.above_rgb, *light.below_rgb, *light.haze_rgb, *light.zenith_rgb)
+    lamp = np.array([(*sun, *up, float(T_ws[:3, 3] @ up), *rgb, light.haze_m, *axes.ravel(), *lo, *cell)], LAMP)
+    return Moment(shapes, lattice, lamp, *_fill(caster, first, last))
 
 
 @njit(cache=True)
@@ -105,90 +110,87 @@ def _fill(caster, first, last):
 
 
 @njit(cache=True, error_model="numpy")
-def _sunlit(w, lamp, x, y, z):
+def _sunlit(m, x, y, z):
     """Whether nothing stands between a point and the sun."""
-    u = (x * lamp.e[0, 0] + y * lamp.e[0, 1] + z * lamp.e[0, 2] - lamp.corner[0]) / lamp.cell[0]
-    v = (x * lamp.e[1, 0] + y * lamp.e[1, 1] + z * lamp.e[1, 2] - lamp.corner[1]) / lamp.cell[1]
+    lamp = m.lamp[0]
+    u = (x * lamp.ux + y * lamp.uy + z * lamp.uz - lamp.u0) / lamp.du
+    v = (x * lamp.vx + y * lamp.vy + z * lamp.vz - lamp.v0) / lamp.dv
     if not (0 <= u < _CELLS and 0 <= v < _CELLS):
         return True
     cell = int(u) * _CELLS + int(v)
-    s0, s1, s2 = lamp.sun[0], lamp.sun[1], lamp.sun[2]
-    for k in range(lamp.starts[cell], lamp.starts[cell + 1]):
-        p = lamp.shapes[k]
-        dx, dy, dz = w.c[p, 0] - x, w.c[p, 1] - y, w.c[p, 2] - z
-        s = dx * s0 + dy * s1 + dz * s2
-        r2 = w.bound[p] * w.bound[p]
-        if dx * dx + dy * dy + dz * dz - s * s < r2 and s > -w.bound[p] and meet(w, p, x, y, z, s0, s1, s2)[0] < inf:
+    for k in range(m.starts[cell], m.starts[cell + 1]):
+        s = m.shapes[m.casters[k]]
+        if may_meet(s, x, y, z, lamp.sun_x, lamp.sun_y, lamp.sun_z) and meet(s, x, y, z, lamp.sun_x, lamp.sun_y, lamp.sun_z)[0] < inf:
             return False
     return True
 
 
 @njit(cache=True, error_model="numpy")
-def sky(w, lamp, dx, dy, dz, width):
+def _sky(m, dx, dy, dz, width):
     """Colour of the sky in a unit direction, seen by a pixel `width` radians wide."""
-    rise = dx * lamp.up[0] + dy * lamp.up[1] + dz * lamp.up[2]
-    t = max(0.0, min(1.0, rise)) ** 0.5
+    lamp = m.lamp[0]
+    rise = dx * lamp.up_x + dy * lamp.up_y + dz * lamp.up_z
     cloud = 0.0
-    if rise > 0.02:
+    if rise > 0.02:  # noqa: PLR2004  (just above the horizon, where clouds would be thinner than a pixel)
         k = 2.0 / (rise + 0.12)
-        x, y, z = (dx - rise * lamp.up[0]) * k, (dy - rise * lamp.up[1]) * k, (dz - rise * lamp.up[2]) * k
-        cloud = min(1.0, max(0.0, 1.7 * fractal(w.lattice, x + 4.0, y, z, 1.6, 0.02, k * width / (rise + 0.12) + 0.01)))
+        x, y, z = (dx - rise * lamp.up_x) * k, (dy - rise * lamp.up_y) * k, (dz - rise * lamp.up_z) * k
+        cloud = min(1.0, max(0.0, 1.5 * fractal(m.lattice, x + 4.0, y, z, 1.6, 0.02, k * width / (rise + 0.12) + 0.02)))
         cloud *= min(1.0, 5 * rise) * 0.85
-    r = lamp.rgb[3, 0] + t * (lamp.rgb[4, 0] - lamp.rgb[3, 0])
-    g = lamp.rgb[3, 1] + t * (lamp.rgb[4, 1] - lamp.rgb[3, 1])
-    b = lamp.rgb[3, 2] + t * (lamp.rgb[4, 2] - lamp.rgb[3, 2])
+    t = sqrt(max(0.0, min(1.0, rise)))
+    r, g, b = lamp.hr + t * (lamp.zr - lamp.hr), lamp.hg + t * (lamp.zg - lamp.hg), lamp.hb + t * (lamp.zb - lamp.hb)
     return r + cloud * (0.97 - r), g + cloud * (0.97 - g), b + cloud * (0.98 - b)
 
 
 @njit(cache=True, error_model="numpy")
-def colour(w, lamp, p, face, t, ox, oy, oz, dx, dy, dz, width):  # noqa: PLR0915
+def _openness(m, s, face, lx, ly, lz, wx, wy, wz, high):
+    """How much of the light without direction reaches a spot: less in the corners of a room and at the feet of things."""
+    if s.kind == ROOM:
+        x = 1 - 0.35 * exp((abs(lx) - s.hx) / 0.35) if face // 2 != 0 else 1.0
+        y = 1 - 0.35 * exp((abs(ly) - s.hy) / 0.35) if face // 2 != 1 else 1.0
+        z = 1 - 0.35 * exp((abs(lz) - s.hz) / 0.35) if face // 2 != 2 else 1.0  # noqa: PLR2004
+        return x * y * z
+    if s.kind == GROUND or high > 0.95:  # noqa: PLR2004  (a level surface sees the whole sky)
+        return 1.0
+    lamp = m.lamp[0]
+    height = wx * lamp.up_x + wy * lamp.up_y + wz * lamp.up_z - lamp.ground
+    return 1 - 0.45 * exp(-max(height, 0.0) / 0.3)
+
+
+@njit(cache=True, error_model="numpy")
+def colour(m, p, face, t, ox, oy, oz, dx, dy, dz, width):
     """Linear colour of what a ray met, and whether the sun reaches it: (r, g, b, sunlit).
 
     `width` is the angle between neighbouring pixels as a length per unit of t: width * t is the size of a pixel there.
     """
     length = sqrt(dx * dx + dy * dy + dz * dz)
     if p < 0:
-        r, g, b = sky(w, lamp, dx / length, dy / length, dz / length, width / length)
+        r, g, b = _sky(m, dx / length, dy / length, dz / length, width / length)
         return r, g, b, True
+    s, lamp = m.shapes[p], m.lamp[0]
     wx, wy, wz = ox + t * dx, oy + t * dy, oz + t * dz
-    lx, ly, lz = to_local(w, p, wx - w.c[p, 0], wy - w.c[p, 1], wz - w.c[p, 2])
-    nx, ny, nz = normal(w, p, face, lx, ly, lz)
-    vx, vy, vz = to_local(w, p, dx / length, dy / length, dz / length)
+    lx, ly, lz = to_local(s, wx - s.cx, wy - s.cy, wz - s.cz)
+    nx, ny, nz = normal(s, face, lx, ly, lz)
+    vx, vy, vz = to_local(s, dx / length, dy / length, dz / length)
     facing = -(nx * vx + ny * vy + nz * vz)
     # A pixel is a long ellipse on a surface seen at a slant: a row of round samples along it keeps both sharpness and calm.
     size, slant = width * t, min(1.0 / max(facing, 0.02), 12.0)
-    taps = min(4, max(1, int(slant * 0.8)))
+    taps = min(_TAPS, max(1, int(slant * 0.8)))
     tx, ty, tz = vx + facing * nx, vy + facing * ny, vz + facing * nz
     step = size * slant / (taps * max(sqrt(tx * tx + ty * ty + tz * tz), 1e-9))
-    grain = max(size, size * slant / taps)
     r, g, b = 0.0, 0.0, 0.0
     for k in range(taps):
-        s = (k - 0.5 * (taps - 1)) * step
-        ar, ag, ab = albedo(w, p, face, lx + s * tx, ly + s * ty, lz + s * tz, grain)
+        along = (k - 0.5 * (taps - 1)) * step
+        ar, ag, ab = albedo(m.lattice, s, face, lx + along * tx, ly + along * ty, lz + along * tz, max(size, size * slant / taps))
         r, g, b = r + ar / taps, g + ag / taps, b + ab / taps
-    R = w.R
-    gx = R[p, 0, 0] * nx + R[p, 0, 1] * ny + R[p, 0, 2] * nz
-    gy = R[p, 1, 0] * nx + R[p, 1, 1] * ny + R[p, 1, 2] * nz
-    gz = R[p, 2, 0] * nx + R[p, 2, 1] * ny + R[p, 2, 2] * nz
-    toward = gx * lamp.sun[0] + gy * lamp.sun[1] + gz * lamp.sun[2]
-    lit = toward > 0 and _sunlit(w, lamp, wx + _EYE * gx, wy + _EYE * gy, wz + _EYE * gz)
-    direct = toward if lit else 0.0
-    high = 0.5 + 0.5 * (gx * lamp.up[0] + gy * lamp.up[1] + gz * lamp.up[2])
-    # Corners of a room and feet of things get less of the light without direction.
-    near = 1.0
-    if w.kind[p] == ROOM:
-        if face // 2 != 0:
-            near *= 1 - 0.35 * exp((abs(lx) - w.size[p, 0]) / 0.35)
-        if face // 2 != 1:
-            near *= 1 - 0.35 * exp((abs(ly) - w.size[p, 1]) / 0.35)
-        if face // 2 != 2:
-            near *= 1 - 0.35 * exp((abs(lz) - w.size[p, 2]) / 0.35)
-    elif w.kind[p] != GROUND and high < 0.95:
-        height = wx * lamp.up[0] + wy * lamp.up[1] + wz * lamp.up[2] + lamp.floor
-        near = 1 - 0.45 * exp(-max(height, 0.0) / 0.3)
+    gx, gy, gz = to_world(s, nx, ny, nz)
+    direct = max(0.0, gx * lamp.sun_x + gy * lamp.sun_y + gz * lamp.sun_z)
+    lit = direct > 0 and _sunlit(m, wx + _OFF_M * gx, wy + _OFF_M * gy, wz + _OFF_M * gz)
+    if not lit:
+        direct = 0.0
+    high = 0.5 + 0.5 * (gx * lamp.up_x + gy * lamp.up_y + gz * lamp.up_z)
+    near = _openness(m, s, face, lx, ly, lz, wx, wy, wz, high)
+    r *= direct * lamp.sr + near * (lamp.br + high * (lamp.ar - lamp.br))
+    g *= direct * lamp.sg + near * (lamp.bg + high * (lamp.ag - lamp.bg))
+    b *= direct * lamp.sb + near * (lamp.bb + high * (lamp.ab - lamp.bb))
     air = 1 - exp(-t * length / lamp.haze_m)
-    c = lamp.rgb
-    r *= direct * c[0, 0] + near * (c[2, 0] + high * (c[1, 0] - c[2, 0]))
-    g *= direct * c[0, 1] + near * (c[2, 1] + high * (c[1, 1] - c[2, 1]))
-    b *= direct * c[0, 2] + near * (c[2, 2] + high * (c[1, 2] - c[2, 2]))
-    return r + air * (c[3, 0] - r), g + air * (c[3, 1] - g), b + air * (c[3, 2] - b), lit
+    return r + air * (lamp.hr - r), g + air * (lamp.hg - g), b + air * (lamp.hb - b), lit

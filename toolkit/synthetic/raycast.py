@@ -8,13 +8,22 @@ import numpy as np
 from numba import njit
 
 from toolkit.synthetic.light import colour
-from toolkit.synthetic.surfaces import GROUND, ROOM, first_hit, meet
+from toolkit.synthetic.surfaces import may_meet, meet
 
 _TILE = 16
 
 
 @njit(cache=True, error_model="numpy")
-def _candidates(w, o, rays, R, r0, r1, c0, c1, margin, shapes, near):
+def _turn(R, x, y, z):
+    return (
+        R[0, 0] * x + R[0, 1] * y + R[0, 2] * z,
+        R[1, 0] * x + R[1, 1] * y + R[1, 2] * z,
+        R[2, 0] * x + R[2, 1] * y + R[2, 2] * z,
+    )
+
+
+@njit(cache=True, error_model="numpy")
+def _candidates(m, o, rays, R, r0, r1, c0, c1, margin, shapes, near):
     """Shapes that rays of a tile may meet, nearest first; `margin` (radians) widens the tile for rays between its pixels."""
     ax, ay, az = 0.0, 0.0, 0.0
     for i in (r0, r1 - 1):
@@ -30,24 +39,17 @@ def _candidates(w, o, rays, R, r0, r1, c0, c1, margin, shapes, near):
             x, y, z = rays[i, j, 0], rays[i, j, 1], rays[i, j, 2]
             cosine = min(cosine, (x * ax + y * ay + z * az) / sqrt(x * x + y * y + z * z))
     half = np.arccos(max(-1.0, cosine)) + margin
-    ax, ay, az = (
-        R[0, 0] * ax + R[0, 1] * ay + R[0, 2] * az,
-        R[1, 0] * ax + R[1, 1] * ay + R[1, 2] * az,
-        R[2, 0] * ax + R[2, 1] * ay + R[2, 2] * az,
-    )
+    ax, ay, az = _turn(R, ax, ay, az)
     count = 0
-    for p in range(len(w.kind)):
-        distance = 0.0
-        if w.kind[p] == GROUND or w.kind[p] == ROOM:  # noqa: PLR1714  (compiled)
-            distance = -inf
-        else:
-            x, y, z = w.c[p, 0] - o[0], w.c[p, 1] - o[1], w.c[p, 2] - o[2]
-            away = sqrt(x * x + y * y + z * z)
-            if away > w.bound[p]:
-                angle = np.arccos(max(-1.0, min(1.0, (x * ax + y * ay + z * az) / away)))
-                if angle > half + np.arcsin(w.bound[p] / away):
-                    continue
-                distance = away - w.bound[p]
+    for p in range(len(m.shapes)):
+        s, distance = m.shapes[p], -inf
+        x, y, z = s.cx - o[0], s.cy - o[1], s.cz - o[2]
+        away = sqrt(x * x + y * y + z * z)
+        if away > s.bound:
+            angle = np.arccos(max(-1.0, min(1.0, (x * ax + y * ay + z * az) / away)))
+            if angle > half + np.arcsin(s.bound / away):
+                continue
+            distance = away - s.bound
         k = count
         while k > 0 and near[k - 1] > distance:
             near[k], shapes[k] = near[k - 1], shapes[k - 1]
@@ -58,40 +60,36 @@ def _candidates(w, o, rays, R, r0, r1, c0, c1, margin, shapes, near):
 
 
 @njit(cache=True, error_model="numpy")
-def _nearest(w, o, dx, dy, dz, shapes, near, count):
+def _nearest(m, o, dx, dy, dz, shapes, near, count):
     length = sqrt(dx * dx + dy * dy + dz * dz)
     best, shape, face = inf, -1, 0
     for k in range(count):
         if near[k] > best * length:
             break
         p = shapes[k]
-        t, f = meet(w, p, o[0], o[1], o[2], dx, dy, dz)
+        t, f = meet(m.shapes[p], o[0], o[1], o[2], dx, dy, dz)
         if t < best:
             best, shape, face = t, p, f
     return best, shape, face
 
 
 @njit(cache=True, error_model="numpy")
-def trace_image(w, o, R, rays, width, distance, key):
+def trace_image(m, o, R, rays, width, distance, key):
     """First hits of the rays (H, W, 3) of a camera at `o` (3,) turned by `R` (3, 3).
 
     Writes `distance` (H, W), in multiples of the rays (inf in the sky), and `key` (H, W), shape * 8 + face (-1 in the sky).
     """
     h, v = distance.shape
-    shapes, near = np.empty(len(w.kind), np.int64), np.empty(len(w.kind))
+    shapes, near = np.empty(len(m.shapes), np.int64), np.empty(len(m.shapes))
     for r0 in range(0, h, _TILE):
         for c0 in range(0, v, _TILE):
             r1, c1 = min(r0 + _TILE, h), min(c0 + _TILE, v)
-            count = _candidates(w, o, rays, R, r0, r1, c0, c1, width, shapes, near)
+            count = _candidates(m, o, rays, R, r0, r1, c0, c1, width, shapes, near)
             for i in range(r0, r1):
                 for j in range(c0, c1):
                     x, y, z = rays[i, j, 0], rays[i, j, 1], rays[i, j, 2]
-                    dx, dy, dz = (
-                        R[0, 0] * x + R[0, 1] * y + R[0, 2] * z,
-                        R[1, 0] * x + R[1, 1] * y + R[1, 2] * z,
-                        R[2, 0] * x + R[2, 1] * y + R[2, 2] * z,
-                    )
-                    t, p, face = _nearest(w, o, dx, dy, dz, shapes, near, count)
+                    dx, dy, dz = _turn(R, x, y, z)
+                    t, p, face = _nearest(m, o, dx, dy, dz, shapes, near, count)
                     distance[i, j] = t
                     key[i, j] = p * 8 + face if p >= 0 else -1
 
@@ -103,7 +101,7 @@ def _byte(x):
 
 
 @njit(cache=True, error_model="numpy")
-def paint_image(w, lamp, o, R, rays, width, distance, key, edge_rays, rgb):
+def paint_image(m, o, R, rays, width, distance, key, edge_rays, rgb):
     """Colours `rgb` (H, W, 3) uint8 of an image that `trace_image` has traced.
 
     Textures are filtered by the size of the pixel; where a pixel and a neighbour show different surfaces or light and shadow,
@@ -114,19 +112,15 @@ def paint_image(w, lamp, o, R, rays, width, distance, key, edge_rays, rgb):
     for i in range(h):
         for j in range(v):
             x, y, z = rays[i, j, 0], rays[i, j, 1], rays[i, j, 2]
-            dx, dy, dz = (
-                R[0, 0] * x + R[0, 1] * y + R[0, 2] * z,
-                R[1, 0] * x + R[1, 1] * y + R[1, 2] * z,
-                R[2, 0] * x + R[2, 1] * y + R[2, 2] * z,
-            )
+            dx, dy, dz = _turn(R, x, y, z)
             k = key[i, j]
             p, face = (k // 8, k % 8) if k >= 0 else (-1, 0)
-            r, g, b, lit = colour(w, lamp, p, face, distance[i, j], o[0], o[1], o[2], dx, dy, dz, width)
+            r, g, b, lit = colour(m, p, face, distance[i, j], o[0], o[1], o[2], dx, dy, dz, width)
             rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _byte(r), _byte(g), _byte(b)
             mark[i, j] = 2 * k + lit
     if edge_rays < 2:  # noqa: PLR2004
         return
-    shapes, near = np.empty(len(w.kind), np.int64), np.empty(len(w.kind))
+    shapes, near = np.empty(len(m.shapes), np.int64), np.empty(len(m.shapes))
     for r0 in range(0, h, _TILE):
         for c0 in range(0, v, _TILE):
             r1, c1 = min(r0 + _TILE, h), min(c0 + _TILE, v)
@@ -134,11 +128,11 @@ def paint_image(w, lamp, o, R, rays, width, distance, key, edge_rays, rgb):
             for i in range(r0, r1):
                 for j in range(c0, c1):
                     i0, i1, j0, j1 = max(i - 1, 0), min(i + 1, h - 1), max(j - 1, 0), min(j + 1, v - 1)
-                    m = mark[i, j]
-                    if m == mark[i0, j] and m == mark[i1, j] and m == mark[i, j0] and m == mark[i, j1]:
+                    own = mark[i, j]
+                    if own == mark[i0, j] and own == mark[i1, j] and own == mark[i, j0] and own == mark[i, j1]:
                         continue
                     if count < 0:
-                        count = _candidates(w, o, rays, R, r0, r1, c0, c1, width, shapes, near)
+                        count = _candidates(m, o, rays, R, r0, r1, c0, c1, width, shapes, near)
                     sr, sg, sb = 0.0, 0.0, 0.0
                     for a in range(edge_rays * edge_rays):
                         fy = ((a // edge_rays + 0.5) / edge_rays - 0.5) / max(i1 - i0, 1)
@@ -146,31 +140,39 @@ def paint_image(w, lamp, o, R, rays, width, distance, key, edge_rays, rgb):
                         x = rays[i, j, 0] + fy * (rays[i1, j, 0] - rays[i0, j, 0]) + fx * (rays[i, j1, 0] - rays[i, j0, 0])
                         y = rays[i, j, 1] + fy * (rays[i1, j, 1] - rays[i0, j, 1]) + fx * (rays[i, j1, 1] - rays[i, j0, 1])
                         z = rays[i, j, 2] + fy * (rays[i1, j, 2] - rays[i0, j, 2]) + fx * (rays[i, j1, 2] - rays[i, j0, 2])
-                        dx, dy, dz = (
-                            R[0, 0] * x + R[0, 1] * y + R[0, 2] * z,
-                            R[1, 0] * x + R[1, 1] * y + R[1, 2] * z,
-                            R[2, 0] * x + R[2, 1] * y + R[2, 2] * z,
-                        )
-                        t, p, face = _nearest(w, o, dx, dy, dz, shapes, near, count)
-                        r, g, b, lit = colour(w, lamp, p, face, t, o[0], o[1], o[2], dx, dy, dz, width / edge_rays)
+                        dx, dy, dz = _turn(R, x, y, z)
+                        t, p, face = _nearest(m, o, dx, dy, dz, shapes, near, count)
+                        r, g, b, lit = colour(m, p, face, t, o[0], o[1], o[2], dx, dy, dz, width / edge_rays)
                         sr, sg, sb = sr + min(r, 1.0), sg + min(g, 1.0), sb + min(b, 1.0)
                     n = 1.0 / (edge_rays * edge_rays)
                     rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _byte(n * sr), _byte(n * sg), _byte(n * sb)
 
 
 @njit(cache=True, error_model="numpy")
-def trace_rays(w, o, d, distance, key):
+def _first_hit(m, ox, oy, oz, dx, dy, dz):
+    best, shape, face = inf, -1, 0
+    for p in range(len(m.shapes)):
+        s = m.shapes[p]
+        if may_meet(s, ox, oy, oz, dx, dy, dz):
+            t, f = meet(s, ox, oy, oz, dx, dy, dz)
+            if t < best:
+                best, shape, face = t, p, f
+    return best, shape, face
+
+
+@njit(cache=True, error_model="numpy")
+def trace_rays(m, o, d, distance, key):
     """First hits of scattered rays: `o`, `d` (N, 3) into `distance`, `key` (N,)."""
     for n in range(len(d)):
-        t, p, face = first_hit(w, o[n, 0], o[n, 1], o[n, 2], d[n, 0], d[n, 1], d[n, 2])
+        t, p, face = _first_hit(m, o[n, 0], o[n, 1], o[n, 2], d[n, 0], d[n, 1], d[n, 2])
         distance[n], key[n] = t, p * 8 + face if p >= 0 else -1
 
 
 @njit(cache=True, error_model="numpy")
-def paint_rays(w, lamp, o, d, width, distance, key, rgb):
+def paint_rays(m, o, d, width, distance, key, rgb):
     """Colours (N, 3) uint8 of scattered rays that `trace_rays` has traced."""
     for n in range(len(d)):
         k = key[n]
         p, face = (k // 8, k % 8) if k >= 0 else (-1, 0)
-        r, g, b, _ = colour(w, lamp, p, face, distance[n], o[n, 0], o[n, 1], o[n, 2], d[n, 0], d[n, 1], d[n, 2], width)
+        r, g, b, _ = colour(m, p, face, distance[n], o[n, 0], o[n, 1], o[n, 2], d[n, 0], d[n, 1], d[n, 2], width)
         rgb[n, 0], rgb[n, 1], rgb[n, 2] = _byte(r), _byte(g), _byte(b)

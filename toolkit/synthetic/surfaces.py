@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from math import inf, sqrt
-from typing import NamedTuple
 
+import numpy as np
 from numba import njit
-
-from toolkit.scene import F64, I64
 
 GROUND, BOX, ROOM, ELLIPSOID, CYLINDER, CAPSULE, GABLE = range(7)
 CURVED = 6  # Faces 0..5 are -x +x -y +y -z +z of the shape's own axes; 6 is a curved wall.
@@ -15,30 +13,20 @@ LATTICE = 32  # Random numbers along one side of the noise; a power of two.
 NEAREST = 1e-9  # Hits closer than this multiple of the ray are the ray's own start.
 
 
-class Table(NamedTuple):
-    """All shapes of a world at one moment, as compiled code wants them; P shapes.
-
-    Attributes:
-        kind: (P,) one of the seven kinds above.
-        size: (P, 3) half extents or radii, in metres; cylinder and capsule stand along y: (radius, half length, radius).
-        R: (P, 3, 3) world-from-shape rotations.
-        c: (P, 3) centres in the world.
-        bound: (P,) radius of a ball around the centre that holds the shape; inf for the ground.
-        texture: (P,) kind of texture.
-        look: (P, 16) its colours and measures, see `textures.Texture.row`.
-        shadow: (P,) 1 where the shape casts a shadow.
-        lattice: (32, 32, 32) random numbers in 0..1 that all noise is made of.
-    """
-
-    kind: I64
-    size: F64
-    R: F64
-    c: F64
-    bound: F64
-    texture: I64
-    look: F64
-    shadow: I64
-    lattice: F64
+# One shape of a world at one moment, as compiled code wants it. Lengths in metres.
+#   kind, pattern   which of the seven kinds above, which of `textures`' patterns; shadow is 1 where it casts one
+#   hx hy hz        half extents or radii; cylinder and capsule stand along y: (radius, half length, radius)
+#   r00 .. r22      world-from-shape rotation; cx cy cz its centre in the world
+#   bound           radius of a ball around the centre that holds it; inf for the ground and a room
+#   ar .. cb        three colours, linear; the rest see `textures.Texture`
+SHAPE = np.dtype(
+    [(name, np.int64) for name in ("kind", "pattern", "shadow")]
+    + [(name, np.float64) for name in ("hx", "hy", "hz")]
+    + [(f"r{i}{j}", np.float64) for i in range(3) for j in range(3)]
+    + [(name, np.float64) for name in ("cx", "cy", "cz", "bound")]
+    + [(f"{name}{channel}", np.float64) for name in "abc" for channel in "rgb"]
+    + [(name, np.float64) for name in ("period_u", "period_v", "line", "noise", "grain", "stretch", "offset")]
+)
 
 
 @njit(cache=True, error_model="numpy")
@@ -147,52 +135,49 @@ def _gable(ox, oy, oz, dx, dy, dz, hx, hy, hz):
 
 
 @njit(cache=True, error_model="numpy")
-def to_local(w, p, x, y, z):
-    """A world direction in the axes of shape p."""
-    R = w.R
-    return (
-        R[p, 0, 0] * x + R[p, 1, 0] * y + R[p, 2, 0] * z,
-        R[p, 0, 1] * x + R[p, 1, 1] * y + R[p, 2, 1] * z,
-        R[p, 0, 2] * x + R[p, 1, 2] * y + R[p, 2, 2] * z,
-    )
+def to_local(s, x, y, z):
+    """A world direction in the axes of shape s."""
+    return s.r00 * x + s.r10 * y + s.r20 * z, s.r01 * x + s.r11 * y + s.r21 * z, s.r02 * x + s.r12 * y + s.r22 * z
 
 
 @njit(cache=True, error_model="numpy")
-def meet(w, p, ox, oy, oz, dx, dy, dz):
-    """Where a world ray first meets shape p: (multiple of the direction, face); (inf, 0) for never."""
-    ox, oy, oz = to_local(w, p, ox - w.c[p, 0], oy - w.c[p, 1], oz - w.c[p, 2])
-    dx, dy, dz = to_local(w, p, dx, dy, dz)
-    kind = w.kind[p]
-    hx, hy, hz = w.size[p, 0], w.size[p, 1], w.size[p, 2]
-    if kind == BOX or kind == ROOM:  # noqa: PLR1714  (compiled)
-        return _box(ox, oy, oz, dx, dy, dz, hx, hy, hz, kind == ROOM)
-    if kind == ELLIPSOID:
-        return _ball(ox / hx, oy / hy, oz / hz, dx / hx, dy / hy, dz / hz, 1.0), CURVED
-    if kind == GROUND:
+def to_world(s, x, y, z):
+    """A direction of shape s in the world's axes."""
+    return s.r00 * x + s.r01 * y + s.r02 * z, s.r10 * x + s.r11 * y + s.r12 * z, s.r20 * x + s.r21 * y + s.r22 * z
+
+
+@njit(cache=True, error_model="numpy")
+def meet(s, ox, oy, oz, dx, dy, dz):
+    """Where a world ray first meets shape s: (multiple of the direction, face); (inf, 0) for never."""
+    ox, oy, oz = to_local(s, ox - s.cx, oy - s.cy, oz - s.cz)
+    dx, dy, dz = to_local(s, dx, dy, dz)
+    if s.kind == BOX or s.kind == ROOM:  # noqa: PLR1714  (compiled)
+        return _box(ox, oy, oz, dx, dy, dz, s.hx, s.hy, s.hz, s.kind == ROOM)
+    if s.kind == ELLIPSOID:
+        return _ball(ox / s.hx, oy / s.hy, oz / s.hz, dx / s.hx, dy / s.hy, dz / s.hz, 1.0), CURVED
+    if s.kind == GROUND:
         t = -oy / dy if dy > 0 else inf
         return (t, 2) if t > NEAREST else (inf, 0)
-    if kind == CYLINDER:
-        return _cylinder(ox, oy, oz, dx, dy, dz, hx, hy)
-    if kind == CAPSULE:
-        return _capsule(ox, oy, oz, dx, dy, dz, hx, hy)
-    return _gable(ox, oy, oz, dx, dy, dz, hx, hy, hz)
+    if s.kind == CYLINDER:
+        return _cylinder(ox, oy, oz, dx, dy, dz, s.hx, s.hy)
+    if s.kind == CAPSULE:
+        return _capsule(ox, oy, oz, dx, dy, dz, s.hx, s.hy)
+    return _gable(ox, oy, oz, dx, dy, dz, s.hx, s.hy, s.hz)
 
 
 @njit(cache=True, error_model="numpy")
-def normal(w, p, face, x, y, z):
-    """Unit normal of shape p at a point, both in the shape's own axes; it points to where the ray came from."""
-    kind = w.kind[p]
-    hx, hy, hz = w.size[p, 0], w.size[p, 1], w.size[p, 2]
-    if kind == GABLE and face < 2:
-        n = 1.0 / sqrt(4 * hy * hy + hx * hx)
-        return (-2 * hy * n if face == 0 else 2 * hy * n), -hx * n, 0.0
+def normal(s, face, x, y, z):
+    """Unit normal of shape s at a point, both in the shape's own axes; it points to where the ray came from."""
+    if s.kind == GABLE and face < 2:  # noqa: PLR2004
+        n = 1.0 / sqrt(4 * s.hy * s.hy + s.hx * s.hx)
+        return (-2 * s.hy * n if face == 0 else 2 * s.hy * n), -s.hx * n, 0.0
     if face < CURVED:
-        sign = 1.0 if (face & 1) != (kind == ROOM) else -1.0
-        return (sign if face < 2 else 0.0), (sign if face // 2 == 1 else 0.0), (sign if face // 2 == 2 else 0.0)
-    if kind == ELLIPSOID:
-        x, y, z = x / (hx * hx), y / (hy * hy), z / (hz * hz)
-    elif kind == CAPSULE:
-        y -= min(max(y, -hy), hy)
+        sign = 1.0 if (face & 1) != (s.kind == ROOM) else -1.0
+        return (sign if face // 2 == 0 else 0.0), (sign if face // 2 == 1 else 0.0), (sign if face // 2 == 2 else 0.0)  # noqa: PLR2004
+    if s.kind == ELLIPSOID:
+        x, y, z = x / (s.hx * s.hx), y / (s.hy * s.hy), z / (s.hz * s.hz)
+    elif s.kind == CAPSULE:
+        y -= min(max(y, -s.hy), s.hy)
     else:
         y = 0.0
     n = 1.0 / sqrt(x * x + y * y + z * z)
@@ -200,18 +185,8 @@ def normal(w, p, face, x, y, z):
 
 
 @njit(cache=True, error_model="numpy")
-def first_hit(w, ox, oy, oz, dx, dy, dz):
-    """The first shape on a ray: (multiple of the direction, shape, face); shape -1 for the sky."""
-    best, shape, face = inf, -1, 0
-    dd = dx * dx + dy * dy + dz * dz
-    for p in range(len(w.kind)):
-        if w.kind[p] != GROUND and w.kind[p] != ROOM:
-            x, y, z = w.c[p, 0] - ox, w.c[p, 1] - oy, w.c[p, 2] - oz
-            s = (x * dx + y * dy + z * dz) / dd
-            x, y, z = x - s * dx, y - s * dy, z - s * dz
-            if x * x + y * y + z * z > w.bound[p] * w.bound[p]:
-                continue
-        t, f = meet(w, p, ox, oy, oz, dx, dy, dz)
-        if t < best:
-            best, shape, face = t, p, f
-    return best, shape, face
+def may_meet(s, ox, oy, oz, dx, dy, dz):
+    """Whether a ray comes near enough to the ball around a shape."""
+    x, y, z = s.cx - ox, s.cy - oy, s.cz - oz
+    along = x * dx + y * dy + z * dz
+    return x * x + y * y + z * z - along * along / (dx * dx + dy * dy + dz * dz) <= s.bound * s.bound * (1 + 1e-9)

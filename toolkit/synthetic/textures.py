@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import atan2, floor, pi
+from math import atan2, floor, pi, sqrt
 from typing import Literal
 
 import numpy as np
 from numba import njit
 
-from toolkit.scene import F64
 from toolkit.synthetic.surfaces import CURVED, LATTICE
 
 Pattern = Literal["plain", "checker", "stripes", "bricks", "facade", "road", "sectors", "picture", "books", "rug"]
@@ -26,6 +25,7 @@ _PATTERNS: dict[Pattern, int] = {
     "rug": 9,
 }
 _PLAIN, _CHECKER, _STRIPES, _BRICKS, _FACADE, _ROAD, _SECTORS, _PICTURE, _BOOKS, _RUG = range(10)
+_LAST = LATTICE - 1
 FINEST_M = 0.008  # Noise ends where a hand's breadth away it would still be sharp in a 60-degree image.
 
 
@@ -60,26 +60,27 @@ class Texture:
         """Number of the pattern in compiled code."""
         return _PATTERNS[self.pattern]
 
-    def row(self, offset: float) -> F64:
-        """(16,) numbers of this texture; `offset` in metres makes the noise of two like things differ."""
+    def row(self, offset_m: float) -> tuple[float, ...]:
+        """The last sixteen fields of a `SHAPE`; the offset makes the noise of two like things differ."""
         # Light adds up linearly; squaring is the display's curve, near enough, and its square root is cheap.
-        colours = np.square(np.array([*self.a, *self.b, *self.c], np.float64))
-        return np.array([*colours, *self.period_m, self.line_m, self.noise, self.grain_m, self.stretch, offset])
+        colours = np.square([*self.a, *self.b, *self.c])
+        return (*colours, *self.period_m, self.line_m, self.noise, self.grain_m, self.stretch, offset_m)
 
 
 @njit(cache=True, error_model="numpy")
 def _noise(lattice, x, y, z):
     """Smooth random numbers 0..1 at points of unit grain."""
-    fx, fy, fz = floor(x), floor(y), floor(z)
-    m = LATTICE - 1
-    i0, j0, k0 = int(fx) & m, int(fy) & m, int(fz) & m
-    i1, j1, k1 = (i0 + 1) & m, (j0 + 1) & m, (k0 + 1) & m
-    x, y, z = x - fx, y - fy, z - fz
+    i, j, k = floor(x), floor(y), floor(z)
+    x, y, z = x - i, y - j, z - k
+    # Unsigned indices spare numba the test for negative ones.
+    i0, j0, k0 = np.uint64(i & _LAST) * np.uint64(LATTICE**2), np.uint64(j & _LAST) * np.uint64(LATTICE), np.uint64(k & _LAST)
+    i1, j1 = np.uint64((i + 1) & _LAST) * np.uint64(LATTICE**2), np.uint64((j + 1) & _LAST) * np.uint64(LATTICE)
+    k1 = np.uint64((k + 1) & _LAST)
     x, y, z = x * x * (3 - 2 * x), y * y * (3 - 2 * y), z * z * (3 - 2 * z)
-    a = lattice[i0, j0, k0] + z * (lattice[i0, j0, k1] - lattice[i0, j0, k0])
-    b = lattice[i0, j1, k0] + z * (lattice[i0, j1, k1] - lattice[i0, j1, k0])
-    c = lattice[i1, j0, k0] + z * (lattice[i1, j0, k1] - lattice[i1, j0, k0])
-    d = lattice[i1, j1, k0] + z * (lattice[i1, j1, k1] - lattice[i1, j1, k0])
+    a = lattice[i0 + j0 + k0] + z * (lattice[i0 + j0 + k1] - lattice[i0 + j0 + k0])
+    b = lattice[i0 + j1 + k0] + z * (lattice[i0 + j1 + k1] - lattice[i0 + j1 + k0])
+    c = lattice[i1 + j0 + k0] + z * (lattice[i1 + j0 + k1] - lattice[i1 + j0 + k0])
+    d = lattice[i1 + j1 + k0] + z * (lattice[i1 + j1 + k1] - lattice[i1 + j1 + k0])
     a += y * (b - a)
     c += y * (d - c)
     return a + x * (c - a)
@@ -89,12 +90,13 @@ def _noise(lattice, x, y, z):
 def fractal(lattice, x, y, z, grain, finest, w):
     """Noise of many sizes, -1..1, without the sizes that a pixel of width `w` cannot show."""
     total, strength = 0.0, 0.5
-    while grain > finest and grain > 1.2 * w:
-        # A grain of 2.5 pixels is shown in full, one of 1.2 pixels not at all: no aliasing and no popping between.
-        share = min(1.0, (grain / w - 1.2) / 1.3) if w > 0 else 1.0
-        total += share * strength * (2.0 * _noise(lattice, x / grain, y / grain, z / grain) - 1.0)
-        strength *= 0.72
-        grain *= 0.47
+    while grain > finest and grain > 1.1 * w:
+        # A grain of 2.2 pixels is shown in full, one of 1.1 pixels not at all: no aliasing and no popping between.
+        share = min(1.0, grain / w / 1.1 - 1.0) if w > 0 else 1.0
+        inverse = 1.0 / grain
+        total += share * strength * (2.0 * _noise(lattice, x * inverse, y * inverse, z * inverse) - 1.0)
+        strength *= 0.78
+        grain *= 0.44
         x, y, z = x + 17.3, y - 5.1, z + 11.7
     return total
 
@@ -118,22 +120,20 @@ def _ramp(x, w):
 
 @njit(cache=True, error_model="numpy")
 def _dice(lattice, i, j, k):
-    """A random number 0..1 for a cell."""
-    m = LATTICE - 1
-    i, j = int(i), int(j)
-    return lattice[(i * 7 + j * 3 + k) & m, (j * 11 + (i >> 5) * 5 + k * 9) & m, (i * 13 + (j >> 5) + k * 19) & m]
+    """A random number 0..1 for cell (i, j), of series k."""
+    return lattice[np.uint64((i * 7919 + j * 104729 + (i >> 5) * 31 + k * 1299709) & (LATTICE**3 - 1))]
 
 
 @njit(cache=True, error_model="numpy")
-def _mix(r, g, b, q, i, share):
-    """A colour blended with colour i of row q."""
-    return r + share * (q[i] - r), g + share * (q[i + 1] - g), b + share * (q[i + 2] - b)
+def _mix(r, g, b, r1, g1, b1, share):
+    """A colour blended with another."""
+    return r + share * (r1 - r), g + share * (g1 - g), b + share * (b1 - b)
 
 
 @njit(cache=True, error_model="numpy")
-def _tile(lattice, q, u, v, w):
+def _tile(lattice, s, u, v, w):
     """Bricks, planks, paving: (share of joint, random number of the tile -1..1)."""
-    pu, pv, line = q[9], q[10], q[11]
+    pu, pv, line = s.period_u, s.period_v, s.line
     row = floor(v / pv)
     shift = u + 0.37 * pu * row
     clear = min(1.0, max(0.0, 1.5 - w / pv))  # Joints of single rows fade into their mean before they alias.
@@ -143,103 +143,117 @@ def _tile(lattice, q, u, v, w):
 
 
 @njit(cache=True, error_model="numpy")
-def _facade(lattice, q, u, v, w, r, g, b):
+def _facade(lattice, s, u, v, w, r, g, b):
     """Plaster with windows: frame in colour c, glass in colour b."""
-    pu, pv, line = q[9], q[10], q[11]
+    pu, pv, line = s.period_u, s.period_v, s.line
     frame = _pulse(u, pu, 0.28 * pu, 0.72 * pu, w) * _pulse(v, pv, 0.2 * pv, 0.75 * pv, w)
     glass = _pulse(u, pu, 0.28 * pu + line, 0.5 * pu - 0.4 * line, w) + _pulse(u, pu, 0.5 * pu + 0.4 * line, 0.72 * pu - line, w)
     glass *= _pulse(v, pv, 0.2 * pv + line, 0.42 * pv - 0.3 * line, w) + _pulse(v, pv, 0.42 * pv + 0.3 * line, 0.75 * pv - line, w)
-    r, g, b = _mix(r, g, b, q, 6, frame)
+    r, g, b = _mix(r, g, b, s.cr, s.cg, s.cb, frame)
     bright = 0.4 + 1.2 * _dice(lattice, floor(u / pu), floor(v / pv), 7)
-    return r + glass * (bright * q[3] - r), g + glass * (bright * q[4] - g), b + glass * (bright * q[5] - b)
+    return r + glass * (bright * s.br - r), g + glass * (bright * s.bg - g), b + glass * (bright * s.bb - b)
 
 
 @njit(cache=True, error_model="numpy")
-def _road(lattice, q, x, z, w):
+def _road(lattice, s, x, z, w):
     """Asphalt along z with a dashed line, a crossing, kerbs, paved walks and grass: (r, g, b, tile)."""
-    half, walk = q[9], q[10]
+    half, walk = s.period_u, s.period_v
     side = abs(x)
     dash = _ramp(0.07 - side, w) * _pulse(z, 3.0, 0.0, 1.6, w)
     zebra = _pulse(x, 1.0, 0.0, 0.5, w) * _ramp(1.3 - abs(z - 5.5), w) * _ramp(half - 0.3 - side, w)
     paint = 0.62 * max(dash * _ramp(abs(z - 5.5) - 1.6, w), zebra)
-    r, g, b = q[0] + paint, q[1] + paint, q[2] + paint
+    r, g, b = s.ar + paint, s.ag + paint, s.ab + paint
     on = _ramp(side - half, w)
     row, column = floor(z / 0.6), floor(side / 0.6)
     joint = 1 - (1 - _pulse(z, 0.6, 0.0, 0.02, w)) * (1 - _pulse(side, 0.6, 0.0, 0.02, w))
     shade = (1 - 0.55 * joint) * (1 + 0.16 * min(1.0, max(0.0, 1.5 - w / 0.6)) * (2 * _dice(lattice, row, column, 1) - 1))
     shade *= 1 + 0.45 * _ramp(half + 0.16 - side, w)
-    r, g, b = r + on * (shade * q[3] - r), g + on * (shade * q[4] - g), b + on * (shade * q[5] - b)
-    return _mix(r, g, b, q, 6, _ramp(side - half - walk, w))
+    r, g, b = r + on * (shade * s.br - r), g + on * (shade * s.bg - g), b + on * (shade * s.bb - b)
+    return _mix(r, g, b, s.cr, s.cg, s.cb, _ramp(side - half - walk, w))
 
 
 @njit(cache=True, error_model="numpy")
-def _books(lattice, q, u, v, w):
+def _books(lattice, s, u, v, w):
     """Shelves of colour a full of coloured backs: (r, g, b)."""
-    pu, pv, line = q[9], q[10], q[11]
+    pu, pv, line = s.period_u, s.period_v, s.line
     row = floor(v / pv)
     u += 0.013 * row
     book = floor(u / pu)
     tall = pv * (0.3 - 0.22 * _dice(lattice, book, row, 2))  # y points down: books stand on the lower edge.
-    r, g, b = 0.05 * q[0], 0.05 * q[1], 0.05 * q[2]
+    r, g, b = 0.05 * s.ar, 0.05 * s.ag, 0.05 * s.ab
     back = _pulse(u, pu, 0.0, pu - 0.004, w) * _pulse(v, pv, tall, pv - line, w)
     k = 0.08 + 0.5 * _dice(lattice, book, row, 4)
     band = 1 - 0.6 * _pulse(v, pv, tall + 0.04, tall + 0.06, w)
     warm, cool = _dice(lattice, book, row, 5), _dice(lattice, book, row, 6)
     r, g, b = r + back * (k * band * (0.35 + warm) - r), g + back * (k * band * (0.3 + 0.5 * cool) - g), b + back * (k * (1.1 - warm) - b)
-    return _mix(r, g, b, q, 0, _pulse(v, pv, pv - line, pv, w))
+    return _mix(r, g, b, s.ar, s.ag, s.ab, _pulse(v, pv, pv - line, pv, w))
 
 
 @njit(cache=True, error_model="numpy")
-def albedo(w, p, face, x, y, z, width):
-    """Linear (r, g, b) reflectance of shape p at a point in its own axes, seen by a pixel `width` metres wide there."""
-    q, kind = w.look[p], w.texture[p]
-    hx, hy, hz = w.size[p, 0], w.size[p, 1], w.size[p, 2]
+def _picture(lattice, s, x, y, z, w, blob):
+    """A framed and mounted painting of blobs on the large faces of a flat box: (r, g, b)."""
+    edge = min(s.hx - abs(x), s.hy - abs(y)) if s.hz < s.hx else min(s.hz - abs(z), s.hy - abs(y))
+    other = fractal(lattice, x + 3 * s.offset, y, z + s.offset, 0.6 * s.grain, FINEST_M, w)
+    r, g, b = _mix(s.ar, s.ag, s.ab, s.br, s.bg, s.bb, min(1.0, max(0.0, 0.5 + 2.2 * other)))
+    r, g, b = _mix(r, g, b, s.cr, s.cg, s.cb, min(1.0, max(0.0, 2.5 * blob)))
+    r, g, b = _mix(r, g, b, 0.8, 0.78, 0.72, _ramp(2.2 * s.line - edge, w))
+    return _mix(r, g, b, 0.05, 0.03, 0.02, _ramp(s.line - edge, w))
+
+
+@njit(cache=True, error_model="numpy")
+def _rug(s, x, z, w):
+    """Diamonds with a striped border on a flat box: (r, g, b)."""
+    edge = min(s.hx - abs(x), s.hz - abs(z))
+    diamond = _pulse(x + z, s.period_u, 0.0, 0.5 * s.period_u, w) + _pulse(x - z, s.period_u, 0.0, 0.5 * s.period_u, w)
+    r, g, b = _mix(s.ar, s.ag, s.ab, s.br, s.bg, s.bb, 0.5 * diamond)
+    border = _pulse(edge, s.period_v, 0.0, 0.35 * s.period_v, w) * _ramp(2 * s.period_v - edge, w)
+    return _mix(r, g, b, s.cr, s.cg, s.cb, border)
+
+
+@njit(cache=True, error_model="numpy")
+def _sectors(s, x, y, z, w):
+    """Six sectors around y in two colours, caps in the third: (r, g, b)."""
+    angle, arc = atan2(x, z) + pi, w / max(s.hx * 0.2, sqrt(x * x + z * z))
+    r, g, b = _mix(s.ar, s.ag, s.ab, s.br, s.bg, s.bb, _pulse(angle, 2 * pi / 3, 0.0, pi / 3, arc))
+    return _mix(r, g, b, s.cr, s.cg, s.cb, _ramp(abs(y) - 0.93 * s.hy, w))
+
+
+@njit(cache=True, error_model="numpy")
+def albedo(lattice, s, face, x, y, z, width):
+    """Linear (r, g, b) reflectance of shape s at a point in its own axes, seen by a pixel `width` metres wide there."""
     # Coordinates in the plane of the face; v runs down a wall, u around a curved one.
     if face == CURVED:
-        u, v = atan2(x, z) * hx, y
-    elif face < 2:
+        u, v = (atan2(x, z) * s.hx if s.pattern == _CHECKER or s.pattern == _BRICKS else 0.0), y  # noqa: PLR1714  (compiled)
+    elif face < 2:  # noqa: PLR2004
         u, v = z, y
-    elif face < 4:
+    elif face < 4:  # noqa: PLR2004
         u, v = x, z
     else:
         u, v = x, y
-    off = q[15]
-    blob = fractal(w.lattice, (x + off) / q[14], y + 0.7 * off, z - off, q[13], FINEST_M, width)
-    r, g, b = q[0], q[1], q[2]
-    if kind == _PLAIN:
-        r, g, b = _mix(r, g, b, q, 3, min(1.0, max(0.0, 0.5 + 0.8 * blob)))
-    elif kind == _CHECKER:
-        s, t = _pulse(u, 2 * q[9], 0.0, q[9], width), _pulse(v, 2 * q[10], 0.0, q[10], width)
-        r, g, b = _mix(r, g, b, q, 3, s + t - 2 * s * t)
-    elif kind == _STRIPES:
-        r, g, b = _mix(r, g, b, q, 3, _pulse(v, 2 * q[10], 0.0, q[10], width))
-    elif kind == _BRICKS:
-        joint, dice = _tile(w.lattice, q, u, v, width)
-        r, g, b = _mix(r, g, b, q, 3, 0.5 + 0.5 * dice)
-        r, g, b = _mix(r, g, b, q, 6, joint)
-    elif kind == _FACADE:
-        r, g, b = _facade(w.lattice, q, u, v, width, r, g, b)
-    elif kind == _ROAD:
-        r, g, b = _road(w.lattice, q, x, z, width)
-    elif kind == _SECTORS:
-        angle, arc = atan2(x, z) + pi, width / max(hx * 0.2, (x * x + z * z) ** 0.5)
-        r, g, b = _mix(r, g, b, q, 3, _pulse(angle, 2 * pi / 3, 0.0, pi / 3, arc))
-        r, g, b = _mix(r, g, b, q, 6, _ramp(abs(y) - 0.93 * hy, width))
-    elif kind == _PICTURE:
-        edge = min(hx - abs(x), hy - abs(y)) if hz < hx else min(hz - abs(z), hy - abs(y))
-        other = fractal(w.lattice, x + 3 * off, y, z + off, 0.6 * q[13], FINEST_M, width)
-        r, g, b = _mix(r, g, b, q, 3, min(1.0, max(0.0, 0.5 + 2.2 * other)))
-        r, g, b = _mix(r, g, b, q, 6, min(1.0, max(0.0, 2.5 * blob)))
-        mount = _ramp(2.2 * q[11] - edge, width)
-        r, g, b = r + mount * (0.8 - r), g + mount * (0.78 - g), b + mount * (0.72 - b)
-        frame = _ramp(q[11] - edge, width)
-        r, g, b = r + frame * (0.05 - r), g + frame * (0.03 - g), b + frame * (0.02 - b)
-    elif kind == _BOOKS:
-        r, g, b = _books(w.lattice, q, u, v, width)
+    blob = fractal(lattice, (x + s.offset) / s.stretch, y + 0.7 * s.offset, z - s.offset, s.grain, FINEST_M, width)
+    r, g, b = s.ar, s.ag, s.ab
+    if s.pattern == _PLAIN:
+        r, g, b = _mix(r, g, b, s.br, s.bg, s.bb, min(1.0, max(0.0, 0.5 + 0.8 * blob)))
+    elif s.pattern == _CHECKER:
+        p, q = _pulse(u, 2 * s.period_u, 0.0, s.period_u, width), _pulse(v, 2 * s.period_v, 0.0, s.period_v, width)
+        r, g, b = _mix(r, g, b, s.br, s.bg, s.bb, p + q - 2 * p * q)
+    elif s.pattern == _STRIPES:
+        r, g, b = _mix(r, g, b, s.br, s.bg, s.bb, _pulse(v, 2 * s.period_v, 0.0, s.period_v, width))
+    elif s.pattern == _BRICKS:
+        joint, dice = _tile(lattice, s, u, v, width)
+        r, g, b = _mix(r, g, b, s.br, s.bg, s.bb, 0.5 + 0.5 * dice)
+        r, g, b = _mix(r, g, b, s.cr, s.cg, s.cb, joint)
+    elif s.pattern == _FACADE:
+        r, g, b = _facade(lattice, s, u, v, width, r, g, b)
+    elif s.pattern == _ROAD:
+        r, g, b = _road(lattice, s, x, z, width)
+    elif s.pattern == _SECTORS:
+        r, g, b = _sectors(s, x, y, z, width)
+    elif s.pattern == _PICTURE:
+        r, g, b = _picture(lattice, s, x, y, z, width, blob)
+    elif s.pattern == _BOOKS:
+        r, g, b = _books(lattice, s, u, v, width)
     else:
-        edge = min(hx - abs(x), hz - abs(z))
-        diamond = _pulse(x + z, q[9], 0.0, 0.5 * q[9], width) + _pulse(x - z, q[9], 0.0, 0.5 * q[9], width)
-        r, g, b = _mix(r, g, b, q, 3, 0.5 * diamond)
-        r, g, b = _mix(r, g, b, q, 6, _pulse(edge, q[10], 0.0, 0.35 * q[10], width) * _ramp(2 * q[10] - edge, width))
-    shade = max(0.1, 1 + q[12] * blob)
+        r, g, b = _rug(s, x, z, width)
+    shade = max(0.1, 1 + s.noise * blob)
     return r * shade, g * shade, b * shade

@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from toolkit.geometry.poses import invert, transform
 from toolkit.scene import F64, U8, B
 from toolkit.synthetic import raycast
-from toolkit.synthetic.light import Lamp, Light, lamp
+from toolkit.synthetic.light import Light, Moment, illuminate
 from toolkit.synthetic.motions import Motion
-from toolkit.synthetic.surfaces import LATTICE, Table
+from toolkit.synthetic.surfaces import LATTICE, SHAPE
 from toolkit.synthetic.textures import Texture
 
 Kind = Literal["ground", "box", "room", "ellipsoid", "cylinder", "capsule", "gable"]
@@ -137,30 +137,26 @@ class World:
         return self.T_ws @ np.stack([body.pose(time_s) for body in self.bodies])
 
     @cached_property
-    def _still_parts(self) -> tuple[Table, F64]:
-        """What of the table does not change, and where the shapes sit on their bodies."""
+    def _still_parts(self) -> tuple[NDArray, F64, NDArray[np.float32]]:
+        """What of the shapes does not change, where they sit on their bodies, and the numbers of the noise."""
         shapes = [shape for body in self.bodies for shape in body.shapes]
         rng = np.random.default_rng(self.seed)
-        offset, lattice = rng.uniform(0, 40, len(shapes)), rng.uniform(0, 1, (LATTICE,) * 3)
-        table = Table(
-            kind=np.array([_KINDS.index(s.kind) for s in shapes], np.int64),
-            size=np.array([s.size_m for s in shapes], np.float64),
-            R=np.empty((len(shapes), 3, 3)),
-            c=np.empty((len(shapes), 3)),
-            bound=np.array([s.bound_m for s in shapes], np.float64),
-            texture=np.array([s.texture.kind for s in shapes], np.int64),
-            look=np.stack([s.texture.row(o) for s, o in zip(shapes, offset, strict=True)]),
-            shadow=np.array([s.shadow for s in shapes], np.int64),
-            lattice=lattice,
-        )
-        return table, np.stack([np.asarray(s.T_bs, np.float64) for s in shapes])
+        rows = []
+        for s, offset_m in zip(shapes, rng.uniform(0, 40, len(shapes)), strict=True):
+            place = (_KINDS.index(s.kind), s.texture.kind, int(s.shadow), *s.size_m, *[np.nan] * 12, s.bound_m)
+            rows.append((*place, *s.texture.row(offset_m)))
+        lattice = rng.uniform(0, 1, LATTICE**3).astype(np.float32)
+        return np.array(rows, SHAPE), np.stack([np.asarray(s.T_bs, np.float64) for s in shapes]), lattice
 
-    def at(self, time_s: float) -> tuple[Table, Lamp]:
+    def at(self, time_s: float) -> Moment:
         """Shapes and light at a time in seconds, for compiled code."""
-        table, T_bs = self._still_parts
-        T = self.body_poses(time_s)[self.body_of_shape] @ T_bs
-        table = table._replace(R=np.ascontiguousarray(T[:, :3, :3]), c=np.ascontiguousarray(T[:, :3, 3]))
-        return table, lamp(self.light, table, np.asarray(self.T_ws, np.float64))
+        still, T_bs, lattice = self._still_parts
+        T, shapes = self.body_poses(time_s)[self.body_of_shape] @ T_bs, still.copy()
+        for i, axis in enumerate("xyz"):
+            shapes[f"c{axis}"] = T[:, i, 3]
+            for j in range(3):
+                shapes[f"r{i}{j}"] = T[:, i, j]
+        return illuminate(self.light, shapes, lattice, np.asarray(self.T_ws, np.float64))
 
     def cast(self, origins: ArrayLike, directions: ArrayLike, time_s: float, *, pixel: float = 0.0) -> Hit:
         """What rays meet at a time.
@@ -175,10 +171,10 @@ class World:
         shape = d.shape[:-1]
         flat = np.ascontiguousarray(d.reshape(-1, 3))
         o = np.ascontiguousarray(np.broadcast_to(np.asarray(origins, np.float64), d.shape).reshape(-1, 3))
-        table, light = self.at(time_s)
+        moment = self.at(time_s)
         distance, key, rgb = np.empty(len(flat)), np.empty(len(flat), np.int64), np.empty((len(flat), 3), np.uint8)
-        raycast.trace_rays(table, o, flat, distance, key)
-        raycast.paint_rays(table, light, o, flat, pixel, distance, key, rgb)
+        raycast.trace_rays(moment, o, flat, distance, key)
+        raycast.paint_rays(moment, o, flat, pixel, distance, key, rgb)
         body, object_id = self.owners(key)
         with np.errstate(invalid="ignore"):
             xyz_w = np.where(body[:, None] >= 0, o + distance[:, None] * flat, np.nan)
@@ -188,7 +184,7 @@ class World:
         """Which points (N, 3) on surfaces can be seen from `origins` (N, 3) at a time in seconds."""
         o, d = np.ascontiguousarray(origins, np.float64), np.ascontiguousarray(xyz_w - origins, np.float64)
         distance, key = np.empty(len(d)), np.empty(len(d), np.int64)
-        raycast.trace_rays(self.at(time_s)[0], o, d, distance, key)
+        raycast.trace_rays(self.at(time_s), o, d, distance, key)
         # A point on a surface is met at 1 up to round-off; whatever hides it is nearer by more than 10 micrometres a metre.
         return distance > 1 - 1e-5
 
