@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import unproject
@@ -109,9 +109,8 @@ def cloud_from_depth(
         footprints.append(z * stride / cameras.K[t, 0, 0])
         sources.append(np.full(len(z), i))
     xyz, rgb, footprint = np.concatenate(places), np.concatenate(colours), np.concatenate(footprints)
-    agree, through, looked = _ask_other_frames(
-        xyz, np.concatenate(sources), np.ascontiguousarray(depth.depth[keys]), cameras.K[keys], invert(cameras.T_wc[keys]), settings.agreement
-    )
+    others = np.ascontiguousarray(depth.depth[keys]), cameras.K[keys], invert(cameras.T_wc[keys])
+    agree, through, looked = _ask_other_frames(xyz, np.concatenate(sources), *others, settings.agreement)
     still = (through <= settings.most_through * agree) & ((agree > 0) | (looked == 0))
     xyz, rgb, footprint = _thinned(xyz[still], rgb[still], footprint[still], max_points)
     kept = _not_isolated(xyz, footprint, settings.isolation)
@@ -199,5 +198,5 @@ def _not_isolated(xyz: F64, footprint: F64, limit: float) -> B:
     neighbours = 3
     if len(xyz) <= neighbours:
         return np.ones(len(xyz), bool)
-    distance, _ = cKDTree(xyz).query(xyz, k=[neighbours + 1])
+    distance, _ = KDTree(xyz).query(xyz, k=[neighbours + 1])
     return np.asarray(distance[:, 0] <= limit * footprint)

@@ -76,8 +76,20 @@ def speed(xyz: F32, fps: float, *, window_s: float = 0.2) -> F32:
 
 
 def round_up(value: float) -> float:
-    """The next of 1, 1.5, 2, 3, 5, 7 times a power of ten."""
+    """The next of 1, 1.6, 2, 3, 4, 6, 8 times a power of ten."""
     if not (np.isfinite(value) and value > 0):
         return 1.0
     power = 10.0 ** np.floor(np.log10(value))
-    return float(next(m for m in (1, 1.5, 2, 3, 5, 7, 10) if m * power >= value * 0.999) * power)
+    return float(next(m for m in (1, 1.6, 2, 3, 4, 6, 8, 10) if m * power >= value * 0.999) * power)
+
+
+def typical_top_speed(pace: NDArray) -> float:
+    """A round number that few samples exceed."""
+    known = pace[np.isfinite(pace)]
+    return round_up(float(np.percentile(known, 95))) if len(known) else 1.0
+
+
+def speed_ticks(fastest: float, unit: str) -> list[tuple[float, str]]:
+    """Five ticks of a bar from 0 to `fastest`; the last label carries the unit."""
+    last = 4
+    return [(i / last, f"{fastest * i / last:.3g}" + (f" {unit}" if i == last else "")) for i in range(last + 1)]

@@ -71,8 +71,7 @@ def draw_tracks(
         raise UserError("Removing camera motion and colouring by depth need 3D tracks and cameras, and this scene lacks them.")
     if colour == "motion" and scene.tracks_3d is None:
         colour = "height"
-    scene = _chosen(_with_2d(scene), max_tracks, seed)
-    return _frames(scene, max(1, trail), colour, stabilise)
+    return _frames(choose_tracks(scene, max_tracks, seed=seed), max(1, trail), colour, stabilise)
 
 
 def moving_tracks(scene: Scene) -> B:
@@ -94,20 +93,27 @@ def _with_2d(scene: Scene) -> Scene:
     return replace(scene, tracks_2d=Tracks2D(xy.astype(np.float32), visible, visible.astype(np.float32), queries))
 
 
-def _chosen(scene: Scene, max_tracks: int, seed: int) -> Scene:
-    """The scene with a few tracks, still ones first and moving ones last, so that these are painted on top."""
-    assert scene.tracks_2d is not None and scene.video is not None
-    moving = moving_tracks(scene)
-    tracks, size = scene.tracks_2d, scene.video.size
-    which = spread_tracks(
-        tracks.xy, tracks.visible, size, max_tracks, moving=moving, spacing_px=Look().spacing_px * _growth(size), seed=seed
-    )
+def choose_tracks(scene: Scene, max_tracks: int, *, seed: int = 0) -> Scene:
+    """The scene with a spread-out choice of its tracks, still ones first and moving ones last, so that these are painted on top."""
+    scene = _with_2d(scene)
+    tracks, moving = scene.tracks_2d, moving_tracks(scene)
+    assert tracks is not None
+    size = _picture_size(scene)
+    spacing = Look().spacing_px * _growth(size)
+    which = spread_tracks(tracks.xy, tracks.visible, size, max_tracks, moving=moving, spacing_px=spacing, seed=seed)
     which = which[np.argsort(moving[which], kind="stable")]
-    return replace(
-        scene,
-        tracks_2d=scene.tracks_2d.select(which),
-        tracks_3d=None if scene.tracks_3d is None else scene.tracks_3d.select(which),
-    )
+    return replace(scene, tracks_2d=tracks.select(which), tracks_3d=None if scene.tracks_3d is None else scene.tracks_3d.select(which))
+
+
+def _picture_size(scene: Scene) -> tuple[int, int]:
+    """(width, height) of the picture that the 2D tracks live in."""
+    if scene.video is not None:
+        return scene.video.size
+    if scene.cameras is not None:
+        return int(scene.cameras.size[0, 0]), int(scene.cameras.size[0, 1])
+    assert scene.tracks_2d is not None
+    top = np.ceil(np.nanmax(np.where(scene.tracks_2d.visible[..., None], scene.tracks_2d.xy, 1), axis=(0, 1), initial=1))
+    return int(top[0]), int(top[1])
 
 
 def _frames(scene: Scene, trail: int, colour: Colour, stabilise: bool) -> Iterator[U8]:
@@ -169,9 +175,9 @@ def _track_colours(scene: Scene, moving: B, colour: Colour) -> tuple[U8, list[le
     rgb = np.broadcast_to(np.array(colours.STILL_RGB, np.uint8), (*pace.shape, 3)).copy()
     if not moving.any():
         return rgb, [*still, *hidden, legend.Text("(nothing moves)", faint=True)]
-    fastest = colours.round_up(float(np.nanpercentile(pace[moving], 95)) if np.isfinite(pace[moving]).any() else 1.0)
+    fastest = colours.typical_top_speed(pace[moving])
     rgb[moving] = colours.look_up(colours.WARM, pace[moving] / fastest)
-    ticks = [(i / 4, f"{fastest * i / 4:.3g}" + (f" {unit}" if i == 4 else "")) for i in range(5)]
+    ticks = colours.speed_ticks(fastest, unit)
     return rgb, [*still, legend.Dot(tuple(colours.WARM[60]), 3.5), legend.Text("moving"), legend.Bar(colours.WARM, ticks), *hidden]
 
 

@@ -64,7 +64,9 @@ def draw_discs(
     _discs(image, buffer, _f32(xy), _f32(zs), _u8(rgb), _each(alpha, n), _each(radius_px, n), _each(hole_px, n), behind)
 
 
-def splat(image: U8, zbuffer: F32, xyz_w: F32, rgb: U8, T_cw: NDArray, focal_px: float, size_w: ArrayLike, *, gain: float = 1.0) -> None:
+def splat(
+    image: U8, zbuffer: F32, xyz_w: F32, rgb: U8, T_cw: NDArray, focal_px: float, size_w: ArrayLike, *, gain: float = 1.0, lead: float = 0.0
+) -> None:
     """Coloured points as squares with a z-test, seen by a camera whose principal point is the image centre.
 
     Args:
@@ -76,9 +78,10 @@ def splat(image: U8, zbuffer: F32, xyz_w: F32, rgb: U8, T_cw: NDArray, focal_px:
         focal_px: Focal length.
         size_w: (P,) or number, side of each square in world units; 1 to 9 px are drawn.
         gain: Brightness of the points, 0..1.
+        lead: Points win over what is nearer by less than this share of their depth, so that two scans of one surface do not mix.
     """
     T = np.ascontiguousarray(T_cw, np.float64)
-    _splat(image, zbuffer, _f32(xyz_w), _u8(rgb), T, float(focal_px), _each(size_w, len(xyz_w)), float(gain))
+    _splat(image, zbuffer, _f32(xyz_w), _u8(rgb), T, float(focal_px), _each(size_w, len(xyz_w)), float(gain), float(lead))
 
 
 def _f32(values: NDArray) -> F32:
@@ -180,13 +183,14 @@ def _discs(image, zbuffer, xy, depths, rgb, alpha, radius, hole, behind):  # pra
 
 
 @njit(cache=True, nogil=True)
-def _splat(image, zbuffer, xyz_w, rgb, T, focal_px, size_w, gain):  # pragma: no cover - compiled
+def _splat(image, zbuffer, xyz_w, rgb, T, focal_px, size_w, gain, lead):  # pragma: no cover - compiled
     h, w = zbuffer.shape
     for i in range(len(xyz_w)):
         x, y, z = xyz_w[i, 0], xyz_w[i, 1], xyz_w[i, 2]
         zc = T[2, 0] * x + T[2, 1] * y + T[2, 2] * z + T[2, 3]
         if not zc > 1e-6:
             continue
+        ahead = zc * (1 - lead)
         u = focal_px * (T[0, 0] * x + T[0, 1] * y + T[0, 2] * z + T[0, 3]) / zc + 0.5 * w
         v = focal_px * (T[1, 0] * x + T[1, 1] * y + T[1, 2] * z + T[1, 3]) / zc + 0.5 * h
         if not (-4 < u < w + 4 and -4 < v < h + 4):
@@ -195,7 +199,7 @@ def _splat(image, zbuffer, xyz_w, rgb, T, focal_px, size_w, gain):  # pragma: no
         column0, row0 = int(np.floor(u - 0.5 * (side - 1))), int(np.floor(v - 0.5 * (side - 1)))
         for row in range(max(row0, 0), min(row0 + side, h)):
             for column in range(max(column0, 0), min(column0 + side, w)):
-                if zc < zbuffer[row, column]:
-                    zbuffer[row, column] = zc
+                if ahead < zbuffer[row, column]:
+                    zbuffer[row, column] = ahead
                     for c in range(3):
                         image[row, column, c] = np.uint8(rgb[i, c] * gain)

@@ -1,0 +1,93 @@
+"""The quality report: what was measured, whether it is good, and what to try when it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from toolkit.scene import Scene
+
+Light = Literal["green", "amber", "red", "unknown"]
+_MARK: dict[Light, str] = {"green": "🟢", "amber": "🟡", "red": "🔴", "unknown": "⚪"}
+
+
+@dataclass(frozen=True)
+class QualityLine:
+    """One measured number and its verdict.
+
+    Attributes:
+        name: What was measured.
+        value: The number, NaN where it could not be measured.
+        unit: Its unit, "" for none.
+        light: Verdict; "unknown" without a number or without limits.
+        advice: What to try when it is not green.
+    """
+
+    name: str
+    value: float
+    unit: str
+    light: Light
+    advice: str
+
+    def __str__(self) -> str:
+        """For a person: "[amber] static scatter: 0.012 m. Try the preset fine."."""
+        number = "not measured" if not np.isfinite(self.value) else f"{self.value:.3g}" + (f" {self.unit}" if self.unit else "")
+        advice = f" {self.advice}" if self.advice and self.light != "green" else ""
+        return f"[{self.light}] {self.name}: {number}.{advice}"
+
+
+def quality_lines(scene: Scene) -> list[QualityLine]:
+    """The lines of a scene's quality report, worst first.
+
+    Args:
+        scene: Its `report["quality"]` maps a name to `{"value", "unit", "green", "amber", "higher_is_better", "advice"}`; a value as
+            good as "green" gets a green light, as good as "amber" an amber one, else red.
+
+    Returns:
+        One line per number; empty where the scene tells none.
+    """
+    quality = scene.report.get("quality", {})
+    lines = [_line(str(name), entry) for name, entry in quality.items()]
+    order: list[Light] = ["red", "amber", "unknown", "green"]
+    return sorted(lines, key=lambda line: order.index(line.light))
+
+
+def quality_text(scene: Scene) -> str:
+    """The report as plain lines for a terminal; one sentence where nothing was measured."""
+    return "\n".join(str(line) for line in quality_lines(scene)) or "Nothing was measured for this scene."
+
+
+def quality_markdown(scene: Scene) -> str:
+    """The report as a markdown table for a page or a notebook; one sentence where nothing was measured."""
+    lines = quality_lines(scene)
+    if not lines:
+        return "Nothing was measured for this scene."
+    rows = ["| | what | measured | what to try |", "|---|---|---|---|"]
+    for line in lines:
+        number = "–" if not np.isfinite(line.value) else f"{line.value:.3g} {line.unit}".strip()
+        rows.append(f"| {_MARK[line.light]} | {line.name} | {number} | {'' if line.light == 'green' else line.advice} |")
+    return "\n".join(rows)
+
+
+def _line(name: str, entry: Mapping | float) -> QualityLine:
+    if not isinstance(entry, Mapping):
+        return QualityLine(name, _number(entry), "", "unknown", "")
+    value, green, amber = (_number(entry.get(key)) for key in ("value", "green", "amber"))
+    return QualityLine(name, value, str(entry.get("unit", "")), _light(value, green, amber, entry), str(entry.get("advice", "")))
+
+
+def _light(value: float, green: float, amber: float, entry: Mapping) -> Light:
+    if not np.isfinite(value) or not np.isfinite(green):
+        return "unknown"
+    sign = 1.0 if entry.get("higher_is_better", False) else -1.0
+    if sign * value >= sign * green:
+        return "green"
+    return "amber" if np.isfinite(amber) and sign * value >= sign * amber else "red"
+
+
+def _number(value: object) -> float:
+    """The value as a number, NaN where it is none."""
+    return float(value) if isinstance(value, int | float | np.number) and not isinstance(value, bool) else float("nan")
