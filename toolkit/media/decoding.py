@@ -192,6 +192,17 @@ class Clip:
                 image = self._time(shown), self._image(shown)
             yield image
 
+    def glimpses(self, seconds: Sequence[float]) -> list[U8]:
+        """A frame near each time, whichever is cheapest to decode: the keyframe before it. Not exact; for a look only."""
+        images, base = [], self._stream.time_base
+        for wanted in seconds:
+            if base is not None and wanted > 0:
+                self._container.seek(int(wanted / base) + self._origin, stream=self._stream, backward=True)
+            frame = next(self._decode(), None)
+            if frame is not None:
+                images.append(self._image(frame))
+        return images
+
     def _slack(self, shown: av.VideoFrame, upcoming: av.VideoFrame) -> float:
         """How much before its start a frame may be asked for: the container's rounding, never over a quarter of a frame."""
         return min(self._settings.rounding_s, 0.25 * (self._time(upcoming) - self._time(shown)))

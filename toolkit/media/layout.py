@@ -1,0 +1,219 @@
+"""What the pictures themselves tell: two eyes in one frame, half spheres or flat pictures, eyes the wrong way round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.scene import F32, U8
+
+Halves = Literal["side-by-side", "top-bottom"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What counts as evidence; sizes are shares of one eye's width or height.
+
+    Attributes:
+        work_px: Longer side that an eye is scaled to for matching.
+        features: Features per eye.
+        ratio: Lowe's ratio test.
+        max_dx: Two eyes differ by no more across; half of what the eyes see at arm's length.
+        max_dy: Nor up and down; raw VR180 lenses are a few percent off.
+        agreeing: Share of an eye's features that must be found again at the same place. Mono clips stay under 0.03, pairs above 0.15.
+        consistent: Share of all matches that must lie at the same place.
+        least_matches: Fewer matches tell nothing.
+        shift: Shifts below it do not tell which eye is which.
+        swapped: Share of shifts with the wrong sign from which the eyes are taken to be swapped.
+        dark: Grey level of the black around a lens's image.
+        dark_corners: Share of the four corners' pixels that must be dark for a round picture.
+        pole_stretch: Horizontal detail of the top and bottom bands over that of the middle, below which rows shrink towards poles.
+        circle_residual: How far the rim of a lit picture may stray from a circle, over its radius (fisheye 0.002, cropped half spheres 0.1).
+        circle_arc: Share of the rim that must lie inside the picture for a circle to be known.
+    """
+
+    work_px: int = 320
+    features: int = 400
+    ratio: float = 0.8
+    max_dx: float = 0.2
+    max_dy: float = 0.05
+    agreeing: float = 0.08
+    consistent: float = 0.5
+    least_matches: int = 12
+    shift: float = 0.004
+    swapped: float = 0.85
+    dark: int = 24
+    dark_corners: float = 0.85
+    pole_stretch: float = 0.5
+    circle_residual: float = 0.02
+    circle_arc: float = 0.2
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """How two pictures match.
+
+    Attributes:
+        share: Share of the features that were found again at nearly the same place.
+        consistent: Share of all matches that are at nearly the same place.
+        shift: (M, 2) float32 where they are in the first picture minus the second, over its width and height.
+        at: (M, 2) float32 where they are in the first picture, 0..1.
+    """
+
+    share: float
+    consistent: float
+    shift: F32
+    at: F32
+
+
+def split(frame: U8, layout: Halves) -> tuple[U8, U8]:
+    """The two halves of a frame: left and right, or top and bottom."""
+    h, w = frame.shape[:2]
+    return (frame[:, : w // 2], frame[:, w // 2 : w // 2 * 2]) if layout == "side-by-side" else (frame[: h // 2], frame[h // 2 : h // 2 * 2])
+
+
+def agreement(first: U8, second: U8, evidence: Evidence | None = None) -> Agreement:
+    """How well two (H, W, 3) pictures show the same thing at the same place, from SIFT features matched both ways."""
+    e = evidence or Evidence()
+    (xy_a, d_a), (xy_b, d_b) = _features(first, e), _features(second, e)
+    nothing = Agreement(0.0, 0.0, np.zeros((0, 2), np.float32), np.zeros((0, 2), np.float32))
+    if min(len(xy_a), len(xy_b)) < e.least_matches:
+        return nothing
+    distance = np.maximum((d_a**2).sum(1)[:, None] + (d_b**2).sum(1)[None] - 2 * d_a @ d_b.T, 0)
+    best, back = distance.argmin(1), distance.argmin(0)
+    two = np.partition(distance, 1, axis=1)[:, :2]
+    good = (back[best] == np.arange(len(best))) & (two[:, 0] < e.ratio**2 * two[:, 1])
+    if good.sum() < e.least_matches:
+        return nothing
+    a, b = xy_a[good], xy_b[best[good]]
+    near = (np.abs(a - b) < [e.max_dx, e.max_dy]).all(1)
+    return Agreement(float(near.sum()) / min(len(xy_a), len(xy_b)), float(near.mean()), (a - b)[near], a[near])
+
+
+def stereo_layout(frames: Sequence[U8], evidence: Evidence | None = None) -> tuple[Halves | None, list[Agreement]]:
+    """Whether frames hold two eyes, and how; the matches of the eyes with it."""
+    e = evidence or Evidence()
+    found: dict[Halves, list[Agreement]] = {}
+    for layout in ("side-by-side", "top-bottom"):
+        found[layout] = [agreement(*split(frame, layout), e) for frame in frames if min(frame.shape[:2]) >= 32]
+    score = {k: float(np.median([a.share for a in v])) if v else 0.0 for k, v in found.items()}
+    order = {k: float(np.median([a.consistent for a in v])) if v else 0.0 for k, v in found.items()}
+    best: Halves = max(score, key=lambda k: score[k])
+    if score[best] < e.agreeing or order[best] < e.consistent:
+        return None, []
+    return best, found[best]
+
+
+def eyes_swapped(matches: Sequence[Agreement], evidence: Evidence | None = None) -> bool | None:
+    """Whether the first picture is the right eye's: near things then shift the wrong way. None where the shifts do not tell."""
+    e = evidence or Evidence()
+    if not matches:
+        return None
+    shift = np.concatenate([m.shift for m in matches])
+    height = np.concatenate([m.at for m in matches])[:, 1]
+    telling = np.abs(shift[:, 0]) > e.shift
+    if telling.sum() < e.least_matches:
+        return None
+    wrong = float((shift[telling, 0] < 0).mean())
+    if wrong <= 1 - e.swapped:
+        return False
+    # Pictures that were shifted for a screen have shifts of one sign too; but what is low in a picture is mostly near.
+    nearer_below = _rank_correlation(shift[:, 0], height)
+    return True if wrong >= e.swapped and nearer_below < 0.1 else None
+
+
+def looks_equirect(eyes: Sequence[U8], evidence: Evidence | None = None) -> tuple[bool | None, str]:
+    """Whether pictures of one eye are half spheres: round in black, or stretched along rows near the poles; and why."""
+    e = evidence or Evidence()
+    corners = float(np.median([_dark_corners(eye, e) for eye in eyes]))
+    if corners >= e.dark_corners:
+        return True, "the picture is round, with black corners"
+    ratios = [r for r in (_pole_detail(eye) for eye in eyes) if np.isfinite(r)]
+    if not ratios:
+        return None, "there is too little texture to tell"
+    ratio = float(np.median(ratios))
+    if ratio < e.pole_stretch:
+        return True, "rows near the top and bottom are stretched as near the poles of a sphere"
+    return False, "rows near the top and bottom are as detailed as the others"
+
+
+def fisheye_circle(eye: U8, evidence: Evidence | None = None) -> tuple[float, float, float] | None:
+    """The image circle of a fisheye lens in an (H, W, 3) picture: centre x, y and radius in its pixels; None where there is none."""
+    e = evidence or Evidence()
+    scale = min(1.0, e.work_px / max(eye.shape[:2]))
+    small = cv2.resize(eye, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).max(2)
+    h, w = small.shape
+    points = cv2.findNonZero((cv2.medianBlur(small, 5) > e.dark).astype(np.uint8))
+    if points is None or len(points) < 100:
+        return None
+    hull = cv2.convexHull(points)[:, 0].astype(np.float64) + 0.5
+    ends = np.roll(hull, -1, axis=0)
+    steps = np.maximum(np.linalg.norm(ends - hull, axis=1).astype(int), 1)
+    rim = np.concatenate([a + (b - a) * np.arange(n)[:, None] / n for a, b, n in zip(hull, ends, steps, strict=True)])
+    inside = (rim > 3).all(1) & (rim < [w - 3, h - 3]).all(1)  # elsewhere the picture is cut off by its frame
+    if inside.sum() < max(20, e.circle_arc * len(rim)):
+        return None
+    arc = rim[inside]
+    # Algebraic circle fit (Kasa): x^2 + y^2 = 2 cx x + 2 cy y + c.
+    (a, b, c), *_ = np.linalg.lstsq(np.column_stack([arc, np.ones(len(arc))]), (arc**2).sum(1), rcond=None)
+    x, y = a / 2, b / 2
+    radius = np.sqrt(max(c + x * x + y * y, 0.0))
+    if radius < 0.25 * min(h, w) or np.percentile(np.abs(np.hypot(arc[:, 0] - x, arc[:, 1] - y) - radius), 90) > e.circle_residual * radius:
+        return None
+    return float(x / scale), float(y / scale), float(radius / scale)
+
+
+def _features(picture: U8, e: Evidence) -> tuple[F32, F32]:
+    """Places (M, 2), 0..1, and descriptors (M, 128)."""
+    h, w = picture.shape[:2]
+    scale = min(1.0, e.work_px / max(h, w))
+    size = (max(16, round(w * scale)), max(16, round(h * scale)))
+    grey = cv2.cvtColor(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
+    points, described = cv2.SIFT_create(nfeatures=e.features).detectAndCompute(grey, None)  # type: ignore[attr-defined]
+    if described is None:
+        return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
+    return np.array([p.pt for p in points], np.float32) / np.array(size, np.float32), described
+
+
+def _dark_corners(eye: U8, e: Evidence) -> float:
+    """Share of the corners of the lit part of a picture that is black; letter boxes around it do not count."""
+    grey = eye.max(2)
+    lit = grey > e.dark
+    rows, columns = np.flatnonzero(lit.any(1)), np.flatnonzero(lit.any(0))
+    if len(rows) < 32 or len(columns) < 32:
+        return 0.0
+    inner = grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    h, w = inner.shape
+    if inner[h // 3 : 2 * h // 3, w // 3 : 2 * w // 3].mean() <= 2 * e.dark:
+        return 0.0  # a night scene has dark corners as well
+    y, x = max(1, h // 16), max(1, w // 16)
+    corners = np.concatenate([c.ravel() for c in (inner[:y, :x], inner[:y, -x:], inner[-y:, :x], inner[-y:, -x:])])
+    return float((corners < e.dark).mean())
+
+
+def _pole_detail(eye: U8) -> float:
+    """Detail along rows over detail across rows near the poles, over the same in the middle; NaN without texture there."""
+    size = (256, 256)
+    grey = cv2.cvtColor(cv2.resize(eye, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    along, across = np.abs(np.diff(grey, axis=1))[:-1], np.abs(np.diff(grey, axis=0))[:, :-1]
+
+    def detail(rows: slice) -> float:
+        # The sides of a picture are vignetted; the middle half is enough.
+        a, b = along[rows, 64:192].mean(), across[rows, 64:192].mean()
+        return float(a / b) if a + b > 1.0 else float("nan")
+
+    bands = [detail(slice(10, 28)), detail(slice(227, 245))]  # 7 to 20 degrees from the poles of a half sphere
+    middle = detail(slice(80, 176))
+    known = [b for b in bands if np.isfinite(b)]
+    return max(known) / middle if known and np.isfinite(middle) else float("nan")
+
+
+def _rank_correlation(a: NDArray, b: NDArray) -> float:
+    """Spearman's rank correlation."""
+    ranks = [np.argsort(np.argsort(v)).astype(np.float64) for v in (a, b)]
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if len(a) > 2 else 0.0
