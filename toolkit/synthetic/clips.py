@@ -28,13 +28,13 @@ class View:
     """One picture and what each of its rays met.
 
     Attributes:
-        rgb: (H, W, 3) uint8; None where only geometry was asked for.
+        rgb: (H, W, 3) uint8; empty (0, 0, 3) where only geometry was asked for.
         distance: (H, W) float64 multiple of the pixel's ray: z-depth for pinhole rays, metres for unit rays; inf in the sky.
         body: (H, W) rigid body, -1 in the sky.
         object_id: (H, W) int16, 0 in the sky.
     """
 
-    rgb: U8 | None
+    rgb: U8
     distance: F64
     body: NDArray[np.int64]
     object_id: NDArray[np.int16]
@@ -110,9 +110,8 @@ def look(world: World, rays: F64, T_wc: NDArray, time_s: float, *, pixel: float,
     rays = np.ascontiguousarray(rays, np.float64)
     distance, key = np.empty(rays.shape[:2]), np.empty(rays.shape[:2], np.int64)
     raycast.trace_image(moment, o, R, rays, pixel, distance, key)
-    rgb = None
+    rgb = np.empty(rays.shape if paint else (0, 0, 3), np.uint8)
     if paint:
-        rgb = np.empty(rays.shape, np.uint8)
         raycast.paint_image(moment, o, R, rays, pixel, distance, key, _EDGE_RAYS, rgb)
     body, object_id = world.owners(key)
     return View(rgb, distance, body, object_id)
@@ -233,7 +232,7 @@ def _seen_by(world: World, left: View, K: F64, size: tuple[int, int], T_wl: F64,
 
 
 def _clip(world: World, views: list[View], cameras: Cameras, times: F64) -> Clip:
-    return Clip(Video(np.stack([v.rgb for v in views]), times), cameras, *_geometry(world, views))  # type: ignore[arg-type]
+    return Clip(Video(np.stack([v.rgb for v in views]), times), cameras, *_geometry(world, views))
 
 
 def _geometry(world: World, views: list[View]) -> tuple[F32, NDArray[np.int16], B]:

@@ -24,6 +24,7 @@ from toolkit.synthetic.world import World
 
 Name = Literal["street", "room", "handheld"]
 FPS = 30.0
+Writer = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class SyntheticClip:
         video: The recording as a person would have it: both eyes in one frame for VR180 and stereo.
         layout: How two eyes share a frame: "mono", "side-by-side", "top-bottom".
         stereo: The rectified pair, for stereo.
-        cameras: Pinhole (left) camera of each frame, in whose pixels the truth lives; for VR180 a straight-ahead view cut from the left eye.
+        cameras: Pinhole (left) camera of each frame, in whose pixels the truth lives; for VR180 a straight view cut from the left eye.
         depth_m: (T, H, W) float32 z-depth of that view, NaN in the sky.
         object_ids: (T, H, W) int16, 0 in the sky; names in `world.object_names`.
         moving: (T, H, W) whether the pixel shows something that moves.
@@ -175,7 +176,7 @@ def write_example(
     paths = {"video": folder / f"{name}.mp4", "truth": folder / f"{name}.truth.npz"}
     writer(paths["video"], clip.video.frames, FPS)
     with open(paths["truth"].with_suffix(".part"), "wb") as file:
-        np.savez_compressed(file, **truth_arrays(clip, grid=grid))
+        np.savez_compressed(file, allow_pickle=False, **truth_arrays(clip, grid=grid))
     paths["truth"].with_suffix(".part").replace(paths["truth"])
     return paths
 

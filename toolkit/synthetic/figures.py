@@ -19,6 +19,10 @@ LEAVES = Texture("plain", (0.20, 0.36, 0.10), (0.50, 0.62, 0.22), noise=1.3, gra
 BARK = Texture("plain", (0.36, 0.27, 0.19), (0.22, 0.16, 0.11), noise=1.0, grain_m=0.12)
 
 
+def _darker(colour: Vector, share: float) -> Vector:
+    return colour[0] * share, colour[1] * share, colour[2] * share
+
+
 def box(half: Vector, texture: Texture, at: Vector = (0, 0, 0), **turn: float) -> Shape:
     """A box of half extents `half` metres at a place of its body, turned by `pose`'s angles."""
     return Shape("box", half, texture, pose(at, **turn))
@@ -27,29 +31,27 @@ def box(half: Vector, texture: Texture, at: Vector = (0, 0, 0), **turn: float) -
 def house(at: Vector, width: float, storeys: int, rng: Generator, *, faces: int) -> Body:
     """A house along the street: `faces` +1 or -1 is the side of x that its front looks to."""
     storey, depth = 2.9, 4.0
-    half = 0.5 * storeys * storey
+    # Windows repeat from the middle of a wall: an even number of bays, and of storeys (a hidden one below), leaves none cut.
+    bays, top = 2 * max(1, round(width / 4.2)), -storeys * storey
+    half = 0.5 * (storeys + storeys % 2) * storey
     wall = _WALLS[rng.integers(len(_WALLS))]
-    bays = max(2, round(width / 2.1))
-    front = Texture("facade", wall, (0.25, 0.33, 0.40), (0.93, 0.91, 0.86), (width / bays, storey), 0.07, 0.35, 0.8)
+    front = Texture("facade", wall, (0.25, 0.33, 0.40), (0.93, 0.91, 0.86), (width / bays, storey), 0.07, 0.5, 0.5)
     brick = Texture("bricks", (0.60, 0.33, 0.25), (0.50, 0.25, 0.19), (0.70, 0.66, 0.60), (0.5, 0.16), 0.02, 0.4, 0.5)
     tiles = Texture("bricks", (0.55, 0.26, 0.18), (0.42, 0.19, 0.14), (0.2, 0.1, 0.08), (0.34, 0.26), 0.025, 0.6, 0.6)
     door = Texture("plain", _CLOTHES[rng.integers(len(_CLOTHES))], (0.1, 0.1, 0.1), noise=0.4, grain_m=0.3, stretch=0.3)
-    out, shift = faces * depth, -0.5 * width if bays % 2 else 0.0
-    # Facades start their bays at the middle of a wall; an odd number of bays starts half a bay aside.
-    parts = [
-        Shape("box", (depth, half, 0.5 * width), front, pose((0, -half, 0))),
+    stone = Texture("plain", (0.9, 0.88, 0.82), (0.62, 0.6, 0.56), noise=0.5, grain_m=0.2)
+    out, entry = faces * depth, (rng.integers(bays) - bays // 2) * width / bays  # Between two windows.
+    parts = (
+        Shape("box", (depth, half, 0.5 * width), front, pose((0, top + half, 0))),
         box((depth + 0.03, 0.28, 0.5 * width + 0.03), brick, (0, -0.28, 0)),
-        box((0.12, 0.09, 0.5 * width + 0.1), Texture("plain", (0.9, 0.88, 0.82), (0.7, 0.68, 0.64)), (out, -2 * half + 0.05, 0)),
-        Shape("gable", (depth + 0.35, 1.25, 0.5 * width + 0.2), tiles, pose((0, -2 * half - 1.25, 0))),
-        box((0.3, 0.8, 0.35), brick, (-0.5 * depth, -2 * half - 2.2, 0.25 * width)),
-        box((0.05, 1.1, 0.55), door, (out, -1.1, width / bays * (0.0 if shift else 0.5) + 0.0)),
-        box(
-            (0.35, 0.09, 0.8),
-            Texture("plain", (0.7, 0.68, 0.64), (0.5, 0.5, 0.48)),
-            (out + faces * 0.25, -0.09, width / bays * (0.0 if shift else 0.5)),
-        ),
-    ]
-    return Body("house", tuple(parts), pose(at))
+        box((0.12, 0.09, 0.5 * width + 0.1), stone, (out, top + 0.05, 0)),
+        Shape("gable", (depth + 0.35, 1.25, 0.5 * width + 0.2), tiles, pose((0, top - 1.25, 0))),
+        box((0.3, 0.8, 0.35), brick, (-0.5 * depth, top - 2.2, 0.25 * width)),
+        box((0.04, 1.15, 0.62), stone, (out, -1.15, entry)),
+        box((0.06, 1.06, 0.48), door, (out, -1.06, entry)),
+        box((0.35, 0.09, 0.75), stone, (out + faces * 0.25, -0.09, entry)),
+    )
+    return Body("house", parts, pose(at))
 
 
 def tree(at: Vector, height: float, rng: Generator) -> Body:
@@ -86,7 +88,7 @@ def bench(at: Vector, yaw_deg: float) -> Body:
 
 def ball(name: str, radius: float, texture: Texture, motion: F64 | Motion) -> Body:
     """A textured ball."""
-    return Body(name, (Shape("ellipsoid", (radius,) * 3, texture),), motion)
+    return Body(name, (Shape("ellipsoid", (radius, radius, radius), texture),), motion)
 
 
 def ball_texture(index: int) -> Texture:
@@ -99,15 +101,16 @@ def ball_texture(index: int) -> Texture:
 
 def car(name: str, colour: Vector, motion: F64 | Motion, *, speed: float = 0.0) -> tuple[Body, ...]:
     """A small car that looks along its z; its wheels turn as its speed (m/s) asks."""
-    paint = Texture("plain", colour, tuple(0.8 * c for c in colour), noise=0.3, grain_m=0.5)  # type: ignore[arg-type]
-    glass = Texture("facade", colour, (0.16, 0.20, 0.25), (0.10, 0.11, 0.12), (1.5, 1.25), 0.05, 0.25, 0.3)
+    paint = Texture("plain", colour, _darker(colour, 0.8), noise=0.6, grain_m=0.15)
+    glass = Texture("plain", (0.20, 0.26, 0.32), (0.10, 0.13, 0.17), noise=0.6, grain_m=0.3)
     dark = Texture("plain", (0.12, 0.12, 0.13), (0.05, 0.05, 0.05), noise=0.5, grain_m=0.2)
     light, red = Texture("plain", (0.98, 0.96, 0.86), (0.8, 0.8, 0.75)), Texture("plain", (0.8, 0.12, 0.1), (0.5, 0.05, 0.05))
     body = [
         box((0.86, 0.30, 2.0), paint, (0, -0.62, 0)),
         Shape("ellipsoid", (0.86, 0.34, 0.5), paint, pose((0, -0.60, 1.9))),
         Shape("box", (0.74, 0.30, 1.05), glass, pose((0, -1.16, -0.25))),
-        box((0.70, 0.03, 1.0), paint, (0, -1.47, -0.25)),
+        box((0.76, 0.04, 1.02), paint, (0, -1.47, -0.25)),
+        *(box((0.04, 0.3, 0.05), paint, (x, -1.16, z)) for x in (-0.72, 0.72) for z in (-1.27, -0.35, 0.77)),
         box((0.80, 0.1, 2.1), dark, (0, -0.34, 0)),
         *(Shape("ellipsoid", (0.14, 0.1, 0.08), light, pose((x, -0.66, 2.28))) for x in (-0.55, 0.55)),
         *(box((0.14, 0.07, 0.03), red, (x, -0.74, -2.0)) for x in (-0.62, 0.62)),
@@ -120,7 +123,7 @@ def car(name: str, colour: Vector, motion: F64 | Motion, *, speed: float = 0.0) 
             hub = Shape("cylinder", (0.21, 0.12, 0.21), rim, pose(roll_deg=90))
             at = (x, -0.33, z)
             # A wheel that rolls forward turns its top to +z: a falling pitch.
-            hang = Chain(motion, (_Spin(at, -speed / 0.33),)) if callable(motion) else np.asarray(motion) @ pose(at)
+            hang = np.asarray(motion) @ pose(at) if isinstance(motion, np.ndarray) else Chain(motion, (_Spin(at, -speed / 0.33),))
             parts.append(Body(name, (tyre, hub), hang))
     return tuple(parts)
 
@@ -140,7 +143,7 @@ def walker(name: str, motion: Motion, index: int, *, period_s: float = 1.1, phas
     """A person of 1.75 m who walks along the z of `motion`, which is the spot on the ground; arms and legs swing."""
     shirt_colour, trousers = _CLOTHES[index % len(_CLOTHES)], (0.20, 0.22, 0.32) if index % 2 == 0 else (0.42, 0.36, 0.27)
     shirt = Texture("stripes", shirt_colour, (0.92, 0.9, 0.84), period_m=(0.07, 0.07), noise=0.5, grain_m=0.15)
-    cloth = Texture("plain", trousers, tuple(0.7 * c for c in trousers), noise=0.9, grain_m=0.12)  # type: ignore[arg-type]
+    cloth = Texture("plain", trousers, _darker(trousers, 0.7), noise=0.9, grain_m=0.12)
     skin = Texture("plain", (0.86, 0.64, 0.50), (0.72, 0.50, 0.38), noise=0.35, grain_m=0.08)
     hair = Texture("plain", (0.24, 0.15, 0.09), (0.14, 0.08, 0.05), noise=0.9, grain_m=0.06, stretch=0.3)
     shoe = Texture("plain", (0.85, 0.83, 0.8), (0.5, 0.2, 0.2), noise=0.6, grain_m=0.08)
@@ -148,6 +151,7 @@ def walker(name: str, motion: Motion, index: int, *, period_s: float = 1.1, phas
     def limb(radius: float, length: float, texture: Texture) -> Shape:
         return Shape("capsule", (radius, 0.5 * length, radius), texture, pose((0, 0.5 * length, 0)))
 
+    foot = Shape("ellipsoid", (0.05, 0.045, 0.13), shoe, pose((0, 0.43, 0.06)))
     trunk = Body(
         name,
         (
@@ -169,7 +173,7 @@ def walker(name: str, motion: Motion, index: int, *, period_s: float = 1.1, phas
             Body(name, (limb(0.075, 0.42, cloth),), Chain(motion, (hip,))),
             Body(
                 name,
-                (limb(0.055, 0.38, cloth), Shape("ellipsoid", (0.05, 0.045, 0.13), shoe, pose((0, 0.43, 0.06)))),
+                (limb(0.055, 0.38, cloth), foot),
                 Chain(motion, (hip, knee)),
             ),
             Body(name, (limb(0.055, 0.28, shirt),), Chain(motion, (shoulder,))),

@@ -32,7 +32,7 @@ class Light:
         haze_m: Distance at which two thirds of a thing are lost in haze.
     """
 
-    sun: tuple[float, float, float] = (-0.55, -0.75, -0.45)
+    sun: tuple[float, float, float] = (-0.28, -0.8, -0.55)
     sun_rgb: tuple[float, float, float] = (1.05, 0.97, 0.82)
     above_rgb: tuple[float, float, float] = (0.42, 0.47, 0.56)
     below_rgb: tuple[float, float, float] = (0.24, 0.21, 0.18)

@@ -161,7 +161,7 @@ def _road(lattice, s, x, z, w):
     side = abs(x)
     dash = _ramp(0.07 - side, w) * _pulse(z, 3.0, 0.0, 1.6, w)
     zebra = _pulse(x, 1.0, 0.0, 0.5, w) * _ramp(1.3 - abs(z - 5.5), w) * _ramp(half - 0.3 - side, w)
-    paint = 0.62 * max(dash * _ramp(abs(z - 5.5) - 1.6, w), zebra)
+    paint = 0.5 * max(dash * _ramp(abs(z - 5.5) - 1.6, w), zebra)
     r, g, b = s.ar + paint, s.ag + paint, s.ab + paint
     on = _ramp(side - half, w)
     row, column = floor(z / 0.6), floor(side / 0.6)

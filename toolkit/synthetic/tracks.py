@@ -85,9 +85,9 @@ def true_tracks(world: World, cameras: Cameras, times_s: ArrayLike, queries: Arr
     for t in np.unique(frame):
         at = np.flatnonzero(frame == t)
         d = np.concatenate([q[at, 1:], np.ones((len(at), 1))], 1) @ np.linalg.inv(cameras.K[t]).T @ cameras.T_wc[t, :3, :3].T
-        hit = world.cast(cameras.centres[t], d, times[t], pixel=1.0 / float(cameras.K[t, 0, 0]))
+        hit = world.cast(cameras.centres[t], d, float(times[t]), pixel=1.0 / float(cameras.K[t, 0, 0]))
         start[at], body[at], object_id[at], rgb[at] = hit.xyz_w, hit.body, hit.object_id, hit.rgb
-    poses = [world.body_poses(t) for t in times]
+    poses = [world.body_poses(float(t)) for t in times]
     xyz_w, visible = np.empty((n, T, 3)), np.zeros((n, T), bool)
     for t in np.unique(frame):
         at = np.flatnonzero(frame == t)
