@@ -133,7 +133,9 @@ def example(
     times = np.arange(frames) / FPS
     T_sc = np.stack([recipe.camera(t) for t in times])
     world = recipe.place(seed).seen_from(T_sc[0])
-    cameras = Cameras.from_poses(intrinsics_from_fov(recipe.fov_deg, size), invert(T_sc[0]) @ T_sc, size)
+    T_wc = invert(T_sc[0]) @ T_sc
+    T_wc[0] = np.eye(4)  # Exactly, not up to round-off.
+    cameras = Cameras.from_poses(intrinsics_from_fov(recipe.fov_deg, size), T_wc, size)
     if recipe.kind == "vr180":
         video = render_vr180(world, cameras.T_wc, times, baseline_m=recipe.baseline_m, eye_size=eye_size, layout=layout, report=report)
         truth = render_geometry(world, cameras, times)
