@@ -198,5 +198,5 @@ def _not_isolated(xyz: F64, footprint: F64, limit: float) -> B:
     neighbours = 3
     if len(xyz) <= neighbours:
         return np.ones(len(xyz), bool)
-    distance, _ = KDTree(xyz).query(xyz, k=[neighbours + 1])
-    return np.asarray(distance[:, 0] <= limit * footprint)
+    distance = KDTree(xyz).query(xyz, k=neighbours + 1)[0]
+    return np.asarray(distance[:, -1] <= limit * footprint)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov, unproject
 from toolkit.geometry.poses import from_rotation, invert, nearest_rotation, view_rotation
-from toolkit.geometry.sampling import pixel_centres
 from toolkit.scene import F32, F64, U8, Cameras, PointCloud, Scene
 from toolkit.views import colours, legend
 from toolkit.views.overlay import choose_tracks, moving_tracks
@@ -75,20 +75,7 @@ def draw_tracks_3d(
     if scene.tracks_3d is None or not np.isfinite(scene.tracks_3d.xyz).any():
         raise UserError("The scene holds no 3D tracks with a known position, so there is no 3D video to draw.")
     size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    return _frames(_chosen(scene, max_tracks, seed), size, trail, flight or Flight())
-
-
-def _chosen(scene: Scene, max_tracks: int, seed: int) -> Scene:
-    """The tracks of the track video where they can be seen in pictures, else a random choice; moving ones last."""
-    assert scene.tracks_3d is not None
-    if scene.tracks_2d is not None or scene.cameras is not None:
-        return choose_tracks(scene, max_tracks, seed=seed)
-    rng, moving = np.random.default_rng(seed), moving_tracks(scene)
-    known = np.asarray(np.isfinite(scene.tracks_3d.xyz).all(-1)).any(axis=1)
-    fast, slow = (rng.permutation(np.flatnonzero(known & m)) for m in (moving, ~moving))
-    fast = fast[: max(2 * max_tracks // 3, max_tracks - len(slow))]
-    which = np.concatenate([slow[: max_tracks - len(fast)], fast])
-    return replace(scene, tracks_3d=scene.tracks_3d.select(which))
+    return _frames(choose_tracks(scene, max_tracks, seed=seed), size, trail, flight or Flight())
 
 
 def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> Iterator[U8]:
@@ -108,9 +95,7 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
         image, zbuffer = backdrop.copy(), np.full((size[1], size[0]), np.inf, np.float32)
         T_cw = invert(eyes[t])
         splat(image, zbuffer, cloud.xyz, cloud.rgb, T_cw, focal_px=focal_px, size_w=cloud_side, gain=flight.cloud_gain)
-        live = _live_points(scene, t, flight.live_stride)
-        if live is not None:
-            splat(image, zbuffer, live[0], live[1], T_cw, focal_px=focal_px, size_w=live[2], gain=flight.live_gain, lead=0.03)
+        _splat_live(image, zbuffer, scene, t, T_cw, focal_px, flight)
         paths, depths = _to_screen(xyz[:, max(0, t - trail) : t + 1], T_cw, focal_px, size)
         seen = np.isfinite(depths)
         # A hair in front of the surface it lies on: trails run inside the cloud's own thickness.
@@ -177,27 +162,31 @@ def _still_points(xyz: F32, moving: NDArray, rgb: U8) -> tuple[F32, U8]:
 
 def _spacing(cloud: PointCloud, reach: float) -> float:
     """Side of a splat that closes the gaps between neighbours of the cloud, by the median distance of a sample."""
-    from scipy.spatial import KDTree
-
     if len(cloud) < 2:
         return 0.01 * reach
     some = cloud.xyz[:: max(1, len(cloud) // 2000)]
-    distance, _ = KDTree(cloud.xyz).query(some, k=[2])
+    distance = KDTree(cloud.xyz).query(some, k=2)[0][:, 1]
     return float(min(2.0 * np.median(distance), 0.012 * reach))
 
 
-def _live_points(scene: Scene, t: int, stride: int) -> tuple[F32, U8, F32] | None:
-    """What the current frame's depth shows, its colours and the size of each pixel in the world."""
+def _splat_live(image: U8, zbuffer: F32, scene: Scene, t: int, T_cw: F64, focal_px: float, flight: Flight) -> None:
+    """Draws what the current frame's depth shows, in the colours of the video, over the static cloud of the same surface."""
     if scene.depth is None or scene.cameras is None or scene.video is None or not scene.cameras.registered[t]:
-        return None
-    depth = scene.depth.depth[t, ::stride, ::stride]
-    h, w = scene.depth.depth.shape[1:]
-    if scene.video.size != (w, h):
-        return None
-    rgb, xy = scene.video.frames[t, ::stride, ::stride], pixel_centres((w, h))[::stride, ::stride]
-    good = np.isfinite(depth) & (depth > 0)
-    K, z = scene.cameras.K[t], depth[good]
-    return unproject(xy[good], z, K, scene.cameras.T_wc[t]).astype(np.float32), rgb[good], (1.6 * stride / K[0, 0] * z).astype(np.float32)
+        return
+    depth, step = scene.depth.depth[t], flight.live_stride
+    if scene.video.size != depth.shape[::-1]:
+        return
+    K, T_eye_from_camera = scene.cameras.K[t], T_cw @ scene.cameras.T_wc[t]
+    rows, columns = np.arange(0, depth.shape[0], step), np.arange(0, depth.shape[1], step)
+    z = depth[::step, ::step].astype(np.float32).reshape(-1)
+    known = np.flatnonzero(np.isfinite(z) & (z > 0))
+    row, column = np.divmod(known, len(columns))
+    z = z[known]
+    x = ((columns + 0.5 - K[0, 2]) / K[0, 0]).astype(np.float32)[column] * z
+    y = ((rows + 0.5 - K[1, 2]) / K[1, 1]).astype(np.float32)[row] * z
+    rgb = scene.video.frames[t, ::step, ::step].reshape(-1, 3)[known]
+    size = (1.6 * step / K[0, 0]) * z
+    splat(image, zbuffer, np.stack([x, y, z], 1), rgb, T_eye_from_camera, focal_px=focal_px, size_w=size, gain=flight.live_gain, lead=0.03)
 
 
 def _to_screen(xyz_w: NDArray, T_cw: F64, focal_px: float, size: tuple[int, int]) -> tuple[F32, F32]:
@@ -214,10 +203,20 @@ def _draw_cameras(image: U8, zbuffer: F32, cameras: Cameras, t: int, T_cw: F64, 
     size = (image.shape[1], image.shape[0])
     rgb, width = np.array([CAMERA_RGB], np.uint8), 1.2 * image.shape[1] / 512
     path, depths = _to_screen(np.where(cameras.registered[:, None], cameras.centres, np.nan)[None], T_cw, focal_px, size)
-    for part, alpha in ((slice(t, None), 0.25), (slice(0, t + 1), 0.8)):
-        for k in range(max(part.start or 0, 0), (part.stop or len(cameras)) - 1):
-            pair = slice(k, k + 2)
-            draw_trails(image, path[:, pair], np.ones((1, 2), bool), rgb, alpha, width, depths=depths[:, pair], zbuffer=zbuffer, behind=0.5)
+    pairs = np.stack([path[0, :-1], path[0, 1:]], axis=1), np.stack([depths[0, :-1], depths[0, 1:]], axis=1)
+    past = np.arange(len(cameras) - 1) < t
+    rgb_each = np.repeat(rgb, len(past), 0)
+    draw_trails(
+        image,
+        pairs[0],
+        np.ones((len(past), 2), bool),
+        rgb_each,
+        np.where(past, 0.8, 0.25),
+        width,
+        depths=pairs[1],
+        zbuffer=zbuffer,
+        behind=0.5,
+    )
     if not cameras.registered[t]:
         return
     w, h = cameras.size[t]

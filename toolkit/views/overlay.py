@@ -11,7 +11,7 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
-from toolkit.scene import F32, U8, B, Scene, Tracks2D
+from toolkit.scene import F32, I64, U8, B, Scene, Tracks2D
 from toolkit.views import colours, legend
 from toolkit.views.depth import depth_ticks
 from toolkit.views.raster import draw_discs, draw_trails
@@ -71,7 +71,7 @@ def draw_tracks(
         raise UserError("Removing camera motion and colouring by depth need 3D tracks and cameras, and this scene lacks them.")
     if colour == "motion" and scene.tracks_3d is None:
         colour = "height"
-    return _frames(choose_tracks(scene, max_tracks, seed=seed), max(1, trail), colour, stabilise)
+    return _frames(choose_tracks(with_2d(scene), max_tracks, seed=seed), max(1, trail), colour, stabilise)
 
 
 def moving_tracks(scene: Scene) -> B:
@@ -81,7 +81,7 @@ def moving_tracks(scene: Scene) -> B:
     return np.asarray(np.nan_to_num(scene.tracks_3d.motion) > 0.5)
 
 
-def _with_2d(scene: Scene) -> Scene:
+def with_2d(scene: Scene) -> Scene:
     """The scene with 2D tracks, projected where it has 3D tracks only."""
     if scene.tracks_2d is not None:
         return scene
@@ -94,15 +94,30 @@ def _with_2d(scene: Scene) -> Scene:
 
 
 def choose_tracks(scene: Scene, max_tracks: int, *, seed: int = 0) -> Scene:
-    """The scene with a spread-out choice of its tracks, still ones first and moving ones last, so that these are painted on top."""
-    scene = _with_2d(scene)
-    tracks, moving = scene.tracks_2d, moving_tracks(scene)
-    assert tracks is not None
-    size = _picture_size(scene)
-    spacing = Look().spacing_px * _growth(size)
-    which = spread_tracks(tracks.xy, tracks.visible, size, max_tracks, moving=moving, spacing_px=spacing, seed=seed)
+    """The scene with a few of its tracks, far enough apart to be seen, still ones first: moving ones are painted on top."""
+    moving, size = moving_tracks(scene), _picture_size(scene)
+    which = choose_indices(scene, max_tracks, spacing_px=Look().spacing_px * _growth(size), seed=seed)
     which = which[np.argsort(moving[which], kind="stable")]
-    return replace(scene, tracks_2d=tracks.select(which), tracks_3d=None if scene.tracks_3d is None else scene.tracks_3d.select(which))
+    return replace(
+        scene,
+        tracks_2d=None if scene.tracks_2d is None else scene.tracks_2d.select(which),
+        tracks_3d=None if scene.tracks_3d is None else scene.tracks_3d.select(which),
+    )
+
+
+def choose_indices(scene: Scene, max_tracks: int, *, spacing_px: float = 0.0, seed: int = 0) -> I64:
+    """Rising indices of tracks that cover picture and clip evenly, moving ones first; by chance where no picture is known."""
+    moving = moving_tracks(scene)
+    if scene.tracks_2d is None and scene.cameras is None:
+        assert scene.tracks_3d is not None
+        known = np.asarray(np.isfinite(scene.tracks_3d.xyz).all(-1)).any(axis=1)
+        rng = np.random.default_rng(seed)
+        fast, slow = (rng.permutation(np.flatnonzero(known & m)) for m in (moving, ~moving))
+        fast = fast[: max(2 * max_tracks // 3, max_tracks - len(slow))]
+        return np.sort(np.concatenate([slow[: max_tracks - len(fast)], fast]))
+    tracks = with_2d(scene).tracks_2d
+    assert tracks is not None
+    return spread_tracks(tracks.xy, tracks.visible, _picture_size(scene), max_tracks, moving=moving, spacing_px=spacing_px, seed=seed)
 
 
 def _picture_size(scene: Scene) -> tuple[int, int]:
@@ -111,7 +126,8 @@ def _picture_size(scene: Scene) -> tuple[int, int]:
         return scene.video.size
     if scene.cameras is not None:
         return int(scene.cameras.size[0, 0]), int(scene.cameras.size[0, 1])
-    assert scene.tracks_2d is not None
+    if scene.tracks_2d is None:
+        return 512, 512
     top = np.ceil(np.nanmax(np.where(scene.tracks_2d.visible[..., None], scene.tracks_2d.xy, 1), axis=(0, 1), initial=1))
     return int(top[0]), int(top[1])
 

@@ -34,7 +34,7 @@ def plot_tracks_3d(scene: Scene, frame: int = -1, *, trail: int = 16, max_tracks
     if not -frames <= frame < frames:
         raise UserError(f"Frame {frame} does not exist; the scene has {frames} frames.")
     t = frame % frames
-    chosen = choose_tracks(scene, max_tracks, seed=seed) if scene.tracks_2d is not None or scene.cameras is not None else scene
+    chosen = choose_tracks(scene, max_tracks, seed=seed)
     assert chosen.tracks_3d is not None
     xyz, moving = chosen.tracks_3d.xyz, moving_tracks(chosen)
     figure = new_figure(6.4, 6.0)

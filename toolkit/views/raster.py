@@ -96,14 +96,14 @@ def _each(values: ArrayLike, n: int) -> F32:
     return np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float32), (n,)))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _blend(image, row, column, rgb, alpha):  # pragma: no cover - compiled
     for c in range(3):
         old = np.float32(image[row, column, c])
         image[row, column, c] = np.uint8(old + (np.float32(rgb[c]) - old) * alpha + np.float32(0.5))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _segment(image, zbuffer, ax, ay, az, bx, by, bz, rgb, alpha, width, behind):  # pragma: no cover - compiled
     # Without caps: pixels belong to a line from a up to, not including, b, so that chains of lines do not blend twice.
     # A line thinner than a pixel gets fainter instead.
@@ -139,7 +139,7 @@ def _segment(image, zbuffer, ax, ay, az, bx, by, bz, rgb, alpha, width, behind):
             _blend(image, row, column, rgb, np.float32(strength))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _disc(image, zbuffer, x, y, z, rgb, alpha, radius, hole, behind):  # pragma: no cover - compiled
     h, w = image.shape[0], image.shape[1]
     reach = radius + 0.5
@@ -159,7 +159,7 @@ def _disc(image, zbuffer, x, y, z, rgb, alpha, radius, hole, behind):  # pragma:
             _blend(image, row, column, rgb, np.float32(strength))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _trails(image, zbuffer, paths, depths, seen, rgb, alpha, width, behind):  # pragma: no cover - compiled
     count, samples = paths.shape[0], paths.shape[1]
     for i in range(count):
@@ -175,14 +175,14 @@ def _trails(image, zbuffer, paths, depths, seen, rgb, alpha, width, behind):  # 
             _segment(image, zbuffer, ax, ay, depths[i, k], bx, by, depths[i, k + 1], rgb[i], strength, thick, behind)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _discs(image, zbuffer, xy, depths, rgb, alpha, radius, hole, behind):  # pragma: no cover - compiled
     for i in range(len(xy)):
         if np.isfinite(xy[i, 0]) and alpha[i] > 0:
             _disc(image, zbuffer, xy[i, 0], xy[i, 1], depths[i], rgb[i], alpha[i], radius[i], hole[i], behind)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _splat(image, zbuffer, xyz_w, rgb, T, focal_px, size_w, gain, lead):  # pragma: no cover - compiled
     h, w = zbuffer.shape
     for i in range(len(xyz_w)):
@@ -197,9 +197,11 @@ def _splat(image, zbuffer, xyz_w, rgb, T, focal_px, size_w, gain, lead):  # prag
             continue
         side = int(min(max(focal_px * size_w[i] / zc + 0.5, 1.0), 9.0))
         column0, row0 = int(np.floor(u - 0.5 * (side - 1))), int(np.floor(v - 0.5 * (side - 1)))
+        red, green, blue = np.uint8(rgb[i, 0] * gain), np.uint8(rgb[i, 1] * gain), np.uint8(rgb[i, 2] * gain)
         for row in range(max(row0, 0), min(row0 + side, h)):
             for column in range(max(column0, 0), min(column0 + side, w)):
                 if ahead < zbuffer[row, column]:
                     zbuffer[row, column] = ahead
-                    for c in range(3):
-                        image[row, column, c] = np.uint8(rgb[i, c] * gain)
+                    image[row, column, 0] = red
+                    image[row, column, 1] = green
+                    image[row, column, 2] = blue

@@ -1,0 +1,59 @@
+"""Cameras in the files other tools read: a TUM trajectory and nerfstudio's transforms.json."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from toolkit.scene import Cameras, Scene
+
+OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
+"""Turns camera axes from x right, y down, z forward to x right, y up, z backward (and back)."""
+
+
+def write_tum(scene: Scene, path: Path) -> dict[str, object]:
+    """The camera path as lines "t x y z qx qy qz qw": camera-to-world, OpenCV camera axes; frames without a pose are left out."""
+    cameras = _cameras(scene)
+    good = cameras.registered
+    quaternion = Rotation.from_matrix(cameras.T_wc[good, :3, :3]).as_quat()
+    rows = np.concatenate([_times_s(scene)[good, None], cameras.centres[good], quaternion], axis=1)
+    with path.open("w") as file:
+        file.write("# timestamp_s tx ty tz qx qy qz qw (camera-to-world; camera axes: x right, y down, z forward)\n")
+        np.savetxt(file, rows, fmt="%.9f")
+    return {"poses": int(good.sum()), "frames_without_pose": np.flatnonzero(~good).tolist(), "pose": "camera-to-world, OpenCV camera axes"}
+
+
+def write_transforms(scene: Scene, path: Path) -> dict[str, object]:
+    """Nerfstudio's transforms.json: camera-to-world with OpenGL camera axes, in the same world as points.ply.
+
+    The frames name images/*.jpg, depth/*.png and points.ply of the same bundle.
+    """
+    cameras = _cameras(scene)
+    frames = []
+    for t in np.flatnonzero(cameras.registered):
+        K, (w, h) = cameras.K[t], cameras.size[t]
+        frame = {
+            "file_path": f"images/{t:06d}.jpg",
+            "transform_matrix": (cameras.T_wc[t] @ OPENGL_FROM_OPENCV).tolist(),
+            **{"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2], "w": int(w), "h": int(h)},
+        }
+        if scene.depth is not None:
+            frame["depth_file_path"] = f"depth/{t:06d}.png"
+        frames.append(frame)
+    shared = {key: frames[0][key] for key in ("fl_x", "fl_y", "cx", "cy", "w", "h")} if frames else {}
+    points = {"ply_file_path": "points.ply"} if scene.points is not None else {}
+    path.write_text(json.dumps({"camera_model": "OPENCV", **shared, **points, "frames": frames}, indent=1))
+    return {"pose": "camera-to-world, OpenGL camera axes (x right, y up, z backward); the world is that of points.ply"}
+
+
+def _cameras(scene: Scene) -> Cameras:
+    assert scene.cameras is not None
+    return scene.cameras
+
+
+def _times_s(scene: Scene) -> np.ndarray:
+    """Seconds of each frame; frame numbers for a scene without a video."""
+    return scene.video.times_s if scene.video is not None else np.arange(len(_cameras(scene)), dtype=np.float64)
