@@ -1,0 +1,169 @@
+"""Carrying tracks through a clip: forward from each query to the last frame, then backward to the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from toolkit.progress import Report, silent
+from toolkit.scene import F32, U8
+from toolkit.tracking.flow import FlowBank
+from toolkit.tracking.merge import MergeSettings, TrackState, carry
+from toolkit.tracking.patches import cut_queries
+from toolkit.tracking.queries import grid_points, query_frames
+
+_ROWS_PER_TASK = 2048  # enough work to outweigh handing it to a thread
+_BLUR_SIGMA_PX = 1.0  # patches are compared a little blurred, so that half a pixel and noise do not matter
+
+Seeding = Callable[[int, list[TrackState]], F32]
+"""Positions (n, 2) of new queries in frame t, given all tracks so far."""
+
+
+@dataclass(frozen=True)
+class GridSettings:
+    """How a dense grid is seeded.
+
+    Attributes:
+        cover_cells: A cell needs no new track when a visible one is this close to its centre, in cells. A grid of tracks that
+            moved as a whole leaves no centre further than 0.71 from a track.
+        jitter: Share of a cell by which grid points are moved, so that no column of texture is missed by every grid.
+        most_samples: Tracks times frames at most (about 20 bytes each); beyond it a random part of the new cells is taken.
+    """
+
+    cover_cells: float = 0.8
+    jitter: float = 0.0
+    most_samples: int = 16_000_000
+
+
+def track_queries(gray: U8, flows: FlowBank, queries: F32, settings: MergeSettings, *, report: Report = silent) -> TrackState:
+    """Tracks of given queries, sorted by their frame.
+
+    Args:
+        gray: (T, H, W) uint8 working frames.
+        flows: Flow between them.
+        queries: (N, 3) (t, x, y) in pixels of the working frames, t not falling.
+        settings: How hops are weighed.
+        report: Called once per frame and direction.
+    """
+    return _sweep(gray, flows, lambda t, _: queries[queries[:, 0] == t, 1:], settings, report, total=len(queries))
+
+
+def track_grid(
+    gray: U8,
+    flows: FlowBank,
+    settings: MergeSettings,
+    *,
+    grid: tuple[int, int],
+    every: int,
+    seed: int,
+    seeding: GridSettings | None = None,
+    report: Report = silent,
+) -> TrackState:
+    """Tracks of a grid in every `every`-th frame, without those that would only follow a track which is there already.
+
+    Arguments as in `track_queries`; `grid`, `every` and `seed` as in `track_points`.
+    """
+    chosen = seeding or GridSettings()
+    frames, height, width = gray.shape
+    moments = query_frames(frames, every=every)
+    cell = np.array([width, height]) / np.asarray(grid, np.float64)
+    most_tracks = max(1, chosen.most_samples // frames)
+    rng = np.random.default_rng(seed)
+
+    def uncovered(t: int, blocks: list[TrackState]) -> F32:
+        if t not in moments:
+            return np.zeros((0, 2), np.float32)
+        points = grid_points((width, height), grid=grid, jitter=chosen.jitter, seed=seed + t)
+        living = [b.xy[(b.found[:, t] > 0) & (b.variance[:, t] < settings.visible_sigma_px**2), t] for b in blocks]
+        if any(len(xy) for xy in living):
+            distance, _ = KDTree(np.concatenate(living) / cell).query(points / cell, distance_upper_bound=chosen.cover_cells)
+            points = points[np.isinf(distance)]
+        room = most_tracks - sum(len(b.start) for b in blocks)
+        if len(points) > room:
+            points = points[np.sort(rng.permutation(len(points))[: max(room, 0)])]
+        return points
+
+    return _sweep(gray, flows, uncovered, settings, report)
+
+
+def _sweep(gray: U8, flows: FlowBank, seeding: Seeding, settings: MergeSettings, report: Report, *, total: int | None = None) -> TrackState:
+    """Seeds and carries forward in one pass, then backward; `total` tracks go into one block when their number is known."""
+    frames = len(gray)
+    blocks = [TrackState.empty(total, frames)] if total is not None else []
+    seeded = 0
+    carrier = _Carrier(gray, flows, settings)
+    with carrier.pool:
+        for t in range(frames):
+            for block in blocks:
+                carrier.carry(block, t, +1, 0, seeded if total is not None else len(block.start))
+            points = seeding(t, blocks)
+            if len(points):
+                if total is None:
+                    blocks.append(TrackState.empty(len(points), frames))
+                _plant(blocks[-1], seeded if total is not None else 0, t, points, carrier.image(t))
+                seeded += len(points)
+            report(t + 1, 2 * frames)
+        for t in range(frames - 2, -1, -1):
+            for block in blocks:
+                carrier.carry(block, t, -1, int(np.searchsorted(block.start, t, side="right")), len(block.start))
+            report(2 * frames - t - 1, 2 * frames)
+    report(2 * frames, 2 * frames)
+    return _joined(blocks, frames)
+
+
+class _Carrier:
+    """Runs the compiled loop over the rows of a state, in as many threads as OpenCV uses."""
+
+    def __init__(self, gray: U8, flows: FlowBank, settings: MergeSettings) -> None:
+        self._gray, self._flows = gray, flows
+        self._numbers = settings.packed()
+        self._strides = np.array(flows.strides, np.int64)
+        self._blurred: tuple[int, F32] | None = None
+        self._workers = max(1, cv2.getNumThreads())
+        self.pool = ThreadPoolExecutor(max_workers=self._workers)
+
+    def image(self, t: int) -> F32:
+        """(H, W) float32 frame `t`, slightly blurred."""
+        if self._blurred is None or self._blurred[0] != t:
+            self._blurred = (t, cv2.GaussianBlur(self._gray[t].astype(np.float32), (0, 0), _BLUR_SIGMA_PX))
+        return self._blurred[1]
+
+    def carry(self, block: TrackState, t: int, direction: int, first: int, last: int) -> None:
+        """Carries rows first..last-1 to frame `t`."""
+        if last <= first:
+            return
+        there, back = self._flows.into(t, direction)
+        state = (block.xy, block.variance, block.found, block.start, block.patches)
+        arguments = (t, direction, self._strides, there, back, self.image(t), self._numbers)
+        step = max(_ROWS_PER_TASK, -(-(last - first) // (4 * self._workers)))
+        pieces = [(a, min(a + step, last)) for a in range(first, last, step)]
+        if len(pieces) == 1:
+            carry(*state, pieces[0], *arguments)
+            return
+        waiting: list[Future] = [self.pool.submit(carry, *state, piece, *arguments) for piece in pieces]
+        for future in waiting:
+            future.result()
+
+
+def _plant(block: TrackState, first: int, t: int, points: NDArray, image: F32) -> None:
+    rows = slice(first, first + len(points))
+    block.xy[rows, t] = points
+    block.variance[rows, t] = 0.01
+    block.found[rows, t] = 1
+    block.start[rows] = t
+    cut_queries(image, np.ascontiguousarray(points, np.float32), block.patches[rows])
+
+
+def _joined(blocks: list[TrackState], frames: int) -> TrackState:
+    if len(blocks) == 1:
+        return blocks[0]
+    if not blocks:
+        return TrackState.empty(0, frames)
+    parts = (np.concatenate([getattr(b, name) for b in blocks]) for name in ("xy", "variance", "found", "start", "patches"))
+    return TrackState(*parts)
