@@ -78,7 +78,9 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, limits: ArchiveLi
             raise UserError(f"{name} holds the link {member.filename!r}; links are not unpacked.")
         if member.flag_bits & 1:
             raise UserError(f"{name} is encrypted; pack it without a password.")
-        if inner.suffix.lower() not in VIDEOS | IMAGES | CALIBRATIONS | ANNOTATIONS or any(p.startswith((".", "__MACOSX")) for p in inner.parts):
+        if inner.suffix.lower() not in VIDEOS | IMAGES | CALIBRATIONS | ANNOTATIONS or any(
+            p.startswith((".", "__MACOSX")) for p in inner.parts
+        ):
             continue
         target = folder.joinpath(*inner.parts)
         target.parent.mkdir(parents=True, exist_ok=True)

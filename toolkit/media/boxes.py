@@ -10,7 +10,23 @@ from typing import BinaryIO
 MAX_INDEX_BYTES = 256 << 20
 """A larger `moov` is not read: ten hours of video need about 30 MB."""
 
-_TOP_LEVEL = {b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"moof", b"mfra", b"sidx", b"styp", b"uuid", b"meta", b"pnot", b"prft", b"emsg"}
+_TOP_LEVEL = {
+    b"ftyp",
+    b"moov",
+    b"mdat",
+    b"free",
+    b"skip",
+    b"wide",
+    b"moof",
+    b"mfra",
+    b"sidx",
+    b"styp",
+    b"uuid",
+    b"meta",
+    b"pnot",
+    b"prft",
+    b"emsg",
+}
 
 
 @dataclass(frozen=True)

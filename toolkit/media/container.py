@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import struct
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
@@ -128,7 +127,10 @@ def _read_picture_track(data: bytes, track: Box, entry: Box, found: Container) -
         elif box.kind == b"sv3d":
             spherical = read_sv3d(data[box.start : box.end], spherical)
         elif box.kind == b"vexu":
-            notes = (*notes, "This is spatial video with two layers (MV-HEVC); only one eye is decoded, so export it side by side for depth.")
+            notes = (
+                *notes,
+                "This is spatial video with two layers (MV-HEVC); only one eye is decoded, so export it side by side for depth.",
+            )
     for box in children(data, track.start, track.end):
         if box.kind == b"uuid" and data[box.start : box.start + 16] == _SPHERICAL_V1:
             spherical = read_v1_xml(data[box.start + 16 : box.end], spherical)

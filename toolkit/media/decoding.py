@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,22 @@ from types import TracebackType
 import av
 import av.error
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.media.container import missing_bytes
+from toolkit.media.frame_choice import FrameChoice
+from toolkit.media.side_data import TRANSPOSED, orientation, rotation_deg, turn
 from toolkit.scene import F64, U8
+
+READABLE = ",".join(
+    "mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg mpegvideo h264 hevc ivf flv asf ogg gif mxf mp3 wav flac aac".split()
+)
+"""FFmpeg's names of the container formats that are opened; sound formats only to say that there is no picture."""
 
 
 @dataclass(frozen=True)
@@ -35,47 +44,6 @@ class Reading:
     seek_after_s: float = 4.0
     back_off_s: float = 1.0
     rounding_s: float = 1e-3
-
-
-@dataclass(frozen=True)
-class FrameChoice:
-    """Which frames of a video: from `start`, every `step`-th, before `stop`; or the given `indices`."""
-
-    start: int = 0
-    stop: int | None = None
-    step: int = 1
-    indices: frozenset[int] | None = None
-
-    @staticmethod
-    def of(frames: int | slice | Sequence[int] | NDArray | None) -> FrameChoice:
-        """From what a caller may pass: n, a slice, rising indices or None for all.
-
-        Raises:
-            UserError: nothing chosen, negative numbers, or indices that don't rise.
-        """
-        if frames is None:
-            return FrameChoice()
-        if isinstance(frames, slice):
-            start, stop, step = frames.start or 0, frames.stop, 1 if frames.step is None else frames.step
-            if start < 0 or (stop is not None and stop <= start) or step < 1:
-                raise UserError(f"frames is {frames}, but a slice of at least one frame that counts forward from the start is needed.")
-            return FrameChoice(start, stop, step)
-        array = np.asarray(frames)
-        if array.dtype.kind not in "iu" or array.ndim > 1 or array.size == 0:
-            raise UserError(f"frames is {frames!r}, but a number of frames, a slice or a list of frame indices is needed.")
-        if array.ndim == 0:
-            if array < 1:
-                raise UserError(f"frames is {array}, but at least one frame is needed.")
-            return FrameChoice(stop=int(array))
-        if array[0] < 0 or np.any(np.diff(array) <= 0):
-            raise UserError("The frame indices must not be negative and must rise.")
-        return FrameChoice(int(array[0]), int(array[-1]) + 1, indices=frozenset(int(i) for i in array))
-
-    def __contains__(self, index: int) -> bool:
-        """Whether frame `index` is chosen."""
-        if self.indices is not None:
-            return index in self.indices
-        return index >= self.start and (self.stop is None or index < self.stop) and (index - self.start) % self.step == 0
 
 
 class Clip:
@@ -106,11 +74,11 @@ class Clip:
             if min(first.width, first.height) < self._settings.min_side_px:
                 raise UserError(f"{self.path.name} is {first.width} x {first.height} px, but at least 16 x 16 are needed.")
             self.first_frame = first
-            self._origin = first.pts
-            self._orient = _orientation(first)
+            self._origin = int(first.pts or 0)
+            self._orient = orientation(first)
             scale = 1.0 if max_side is None else min(1.0, max_side / max(first.width, first.height))
             self._scaled = (max(2, round(first.width * scale)), max(2, round(first.height * scale)))
-            self.size = self._scaled[::-1] if self._orient & _TRANSPOSED else self._scaled
+            self.size = self._scaled[::-1] if self._orient & TRANSPOSED else self._scaled
         except BaseException:
             self._container.close()
             raise
@@ -124,14 +92,14 @@ class Clip:
         self._container.close()
 
     @property
-    def stream(self) -> av.VideoStream:
+    def stream(self) -> VideoStream:
         """PyAV's stream, for what else is to be asked."""
         return self._stream
 
     @property
     def rotation_deg(self) -> int:
         """How far the stored picture was turned, clockwise, to stand upright: 0, 90, 180 or 270."""
-        return {0: 0, _FLIP_X | _FLIP_Y: 180, _TRANSPOSED | _FLIP_X: 90, _TRANSPOSED | _FLIP_Y: 270}.get(self._orient, 0)
+        return rotation_deg(self._orient)
 
     def times_s(self) -> F64:
         """(T,) time of every frame in seconds since the first, read from the packets without decoding."""
@@ -163,8 +131,7 @@ class Clip:
             if choice.stop is not None and index >= choice.stop:
                 break
         if given == 0 or (choice.indices is not None and given < len(choice.indices)):
-            wanted = choice.start if given == 0 or choice.indices is None else max(choice.indices)
-            raise UserError(f"{self.path.name} has {index} frames, but frame {wanted} was asked for (the first is frame 0).")
+            choice.refuse(index, self.path.name)
 
     def at(self, seconds: F64) -> Iterator[tuple[float, U8]]:
         """For each time, in rising order, the frame on show then.
@@ -172,9 +139,9 @@ class Clip:
         Raises:
             UserError: a time lies outside the clip, or the file is damaged.
         """
-        shown: av.VideoFrame | None = None
-        upcoming: av.VideoFrame | None = None
-        frames: Iterator[av.VideoFrame] = iter(())
+        shown: VideoFrame | None = None
+        upcoming: VideoFrame | None = None
+        frames: Iterator[VideoFrame] = iter(())
         image: tuple[float, U8] | None = None
         for wanted in seconds:
             if wanted < -self._settings.rounding_s:
@@ -203,11 +170,11 @@ class Clip:
                 images.append(self._image(frame))
         return images
 
-    def _slack(self, shown: av.VideoFrame, upcoming: av.VideoFrame) -> float:
+    def _slack(self, shown: VideoFrame, upcoming: VideoFrame) -> float:
         """How much before its start a frame may be asked for: the container's rounding, never over a quarter of a frame."""
         return min(self._settings.rounding_s, 0.25 * (self._time(upcoming) - self._time(shown)))
 
-    def _end(self, frame: av.VideoFrame) -> float:
+    def _end(self, frame: VideoFrame) -> float:
         """When a frame without successor leaves the screen."""
         rate = self._stream.average_rate or self._stream.guessed_rate
         lasts = float(frame.duration * self._stream.time_base) if frame.duration and self._stream.time_base else 0.0
@@ -223,7 +190,7 @@ class Clip:
             raise UserError(f"{self.path.name} has {len(times)} frames, but frame {start} was asked for (the first is frame 0).")
         return float(times[start])
 
-    def _decode_from(self, start_s: float) -> Iterator[av.VideoFrame]:
+    def _decode_from(self, start_s: float) -> Iterator[VideoFrame]:
         """Frames from the one on show at `start_s` on.
 
         Demuxers seek by decoding time and land on a keyframe that may be shown after the target: then seek earlier, at last to the start.
@@ -242,7 +209,7 @@ class Clip:
         first = next(frames, None)
         return iter(()) if first is None else self._from(first, frames, start_s)
 
-    def _from(self, first: av.VideoFrame, rest: Iterator[av.VideoFrame], start_s: float) -> Iterator[av.VideoFrame]:
+    def _from(self, first: VideoFrame, rest: Iterator[VideoFrame], start_s: float) -> Iterator[VideoFrame]:
         """Skips frames that have left the screen by `start_s`."""
         shown = first
         for frame in rest:
@@ -267,7 +234,7 @@ class Clip:
         except av.error.FFmpegError as error:
             raise UserError(f"{self.path.name} is damaged: {error.strerror}.") from error
 
-    def _decode(self) -> Iterator[av.VideoFrame]:
+    def _decode(self) -> Iterator[VideoFrame]:
         """Decoded frames in the order of display; a repeated or falling timestamp is dropped, as players do."""
         last = None
         try:
@@ -280,49 +247,22 @@ class Clip:
                 yield frame
         except av.error.FFmpegError as error:
             where = "" if last is None or not hasattr(self, "_origin") else f" after {float(self._seconds(np.asarray(last))):.2f} s"
-            raise UserError(f"{self.path.name} is damaged{where} and can't be decoded ({error.strerror}); copy or convert it again.") from error
+            raise UserError(
+                f"{self.path.name} is damaged{where} and can't be decoded ({error.strerror}); copy or convert it again."
+            ) from error
 
     def _seconds(self, pts: NDArray) -> F64:
         return (pts - self._origin) * float(self._stream.time_base or 1)
 
-    def _time(self, frame: av.VideoFrame) -> float:
-        return float((frame.pts - self._origin) * (self._stream.time_base or 1))
+    def _time(self, frame: VideoFrame) -> float:
+        return float((int(frame.pts or 0) - self._origin) * (self._stream.time_base or 1))
 
-    def _image(self, frame: av.VideoFrame) -> U8:
+    def _image(self, frame: VideoFrame) -> U8:
         image = frame.to_ndarray(format="rgb24", width=self._scaled[0], height=self._scaled[1], interpolation="AREA")
-        return _turn(image, self._orient)
+        return turn(np.asarray(image, np.uint8), self._orient)
 
 
-READABLE = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,h264,hevc,ivf,flv,asf,ogg,gif,mxf,image2,png_pipe,jpeg_pipe,mp3,wav,flac,aac"
-"""FFmpeg's names of the container formats that are opened; sound formats only to say that there is no picture."""
-
-_TRANSPOSED, _FLIP_X, _FLIP_Y = 1, 2, 4
-
-
-def _orientation(frame: av.VideoFrame) -> int:
-    """What turns the stored picture upright, from the display matrix: transposed first, then flipped."""
-    for data in frame.side_data:
-        if data.type == SideDataType.DISPLAYMATRIX:
-            a, b, _, c, d = struct.unpack_from("<5i", bytes(data))
-            # A stored pixel (x, y) is shown at (a x + c y, b x + d y), up to a shift.
-            if abs(b) + abs(c) > abs(a) + abs(d):
-                return _TRANSPOSED | (_FLIP_X if c < 0 else 0) | (_FLIP_Y if b < 0 else 0)
-            return (_FLIP_X if a < 0 else 0) | (_FLIP_Y if d < 0 else 0)
-    return 0
-
-
-def _turn(image: U8, orientation: int) -> U8:
-    """The picture upright."""
-    if orientation & _TRANSPOSED:
-        image = image.transpose(1, 0, 2)
-    if orientation & _FLIP_X:
-        image = image[:, ::-1]
-    if orientation & _FLIP_Y:
-        image = image[::-1]
-    return np.ascontiguousarray(image)
-
-
-def _open(path: Path) -> av.container.InputContainer:
+def _open(path: Path) -> InputContainer:
     """The file, or one sentence that says why not."""
     if path.is_dir():
         raise UserError(f"{path} is a folder, but a video file is needed.")
@@ -340,10 +280,10 @@ def _open(path: Path) -> av.container.InputContainer:
         raise UserError(f"{path.name} is not a video that can be read; MP4, MOV, MKV, WebM and AVI can.") from error
 
 
-def _picture_stream(container: av.container.InputContainer, path: Path) -> av.VideoStream:
+def _picture_stream(container: InputContainer, path: Path) -> VideoStream:
     """The first moving picture; cover art does not count."""
     for stream in container.streams.video:
-        if not stream.disposition & av.stream.Disposition.attached_pic:
+        if not stream.disposition & Disposition.attached_pic:
             return stream
     what = "sound but no picture" if container.streams.audio else "no picture"
     raise UserError(f"{path.name} holds {what}, but a video is needed.")

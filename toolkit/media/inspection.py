@@ -87,7 +87,9 @@ def _pair(recording: Recording) -> Source:
         samples = [(read_image(first.paths[i]), read_image(second.paths[min(i, len(second) - 1)])) for i in sorted({0, frames // 2})]
         size, right_size = (samples[0][0].shape[1], samples[0][0].shape[0]), (samples[0][1].shape[1], samples[0][1].shape[0])
     if size != right_size:
-        raise UserError(f"The left pictures are {size[0]} x {size[1]} px, the right ones {right_size[0]} x {right_size[1]}; both must be alike.")
+        raise UserError(
+            f"The left pictures are {size[0]} x {size[1]} px, the right ones {right_size[0]} x {right_size[1]}; both must be alike."
+        )
     calibration = find_calibration(folder, Path(places[0]), Path(places[1]), size)
     details: dict[str, Any] = {"eye_size": list(size), "duration_s": frames / fps if fps else 0.0, "pair": [Path(p).name for p in places]}
     kind, projection = "stereo", "pinhole"
@@ -118,7 +120,9 @@ def _views(recording: Recording) -> Source:
         sizes, names = [(p.shape[1], p.shape[0]) for p in pictures], [f.name for f in recording.folders]
         fps = _rate(recording.sequences[0].times_s) if recording.sequences[0].timed else 0.0
     if len(set(counts)) > 1:
-        warnings.append(f"The views have {', '.join(map(str, counts))} frames; they must be synchronised, so the first {min(counts)} are used.")
+        warnings.append(
+            f"The views have {', '.join(map(str, counts))} frames; they must be synchronised, so the first {min(counts)} are used."
+        )
     base = recording.path if recording.path.is_dir() else recording.path.parent
     beside = [p for place in {base, base.parent} for p in place.iterdir() if p.is_file()]
     calibration = sorted(p.name for p in beside if p.suffix.lower() in (".toml", ".json", ".yaml", ".yml") and _names_cameras(p.stem))
@@ -141,7 +145,9 @@ def _images(recording: Recording) -> Source:
         found = inspect_frames([first])
         if found.layout != "mono":
             eyes: Kind = "vr180" if found.projection != "pinhole" else "stereo"
-            return Source(str(recording.path), eyes, 1, size, 0.0, found.layout, found.projection, tuple(found.warnings), details=found.details)
+            return Source(
+                str(recording.path), eyes, 1, size, 0.0, found.layout, found.projection, tuple(found.warnings), details=found.details
+            )
         warnings = ("This is a single picture; a reconstruction needs at least two.",)
     fps = (_rate(pictures.times_s) if pictures.timed else 30.0) if kind == "mono" else 0.0
     if kind == "mono" and not pictures.timed:
@@ -174,7 +180,9 @@ def _annotation(path: Path, *, bundle: bool) -> Source:
         return replace(clip, path=str(path), kind="mono", frames=frames, warnings=tuple(warnings), details={**clip.details, **details})
     stamps = scene.report["timestamps_us"]
     if stamps[-1] / 1e6 > clip.details["duration_s"] + 0.1:
-        raise UserError(f"{path.name} asks for a frame at {stamps[-1] / 1e6:.2f} s, but {video.name} lasts {clip.details['duration_s']:.2f} s.")
+        raise UserError(
+            f"{path.name} asks for a frame at {stamps[-1] / 1e6:.2f} s, but {video.name} lasts {clip.details['duration_s']:.2f} s."
+        )
     if clip.size[1] < 1440:
         warnings.append(f"{video.name} is {clip.size[0]} x {clip.size[1]} px; Stereo4D was made from videos of at least 1440 rows.")
     details |= {"fov_bounds_deg": scene.report["fov_bounds_deg"], "rectified2rig": True, "duration_s": (stamps[-1] - stamps[0]) / 1e6}

@@ -33,7 +33,7 @@ class Evidence:
         dark: Grey level of the black around a lens's image.
         dark_corners: Share of the four corners' pixels that must be dark for a round picture.
         pole_stretch: Horizontal detail of the top and bottom bands over that of the middle, below which rows shrink towards poles.
-        circle_residual: How far the rim of a lit picture may stray from a circle, over its radius (fisheye 0.002, cropped half spheres 0.1).
+        circle_residual: How far the rim of a lit picture may stray from a circle, over its radius (fisheye 0.002, half spheres 0.1).
         circle_arc: Share of the rim that must lie inside the picture for a circle to be known.
     """
 
@@ -74,7 +74,9 @@ class Agreement:
 def split(frame: U8, layout: Halves) -> tuple[U8, U8]:
     """The two halves of a frame: left and right, or top and bottom."""
     h, w = frame.shape[:2]
-    return (frame[:, : w // 2], frame[:, w // 2 : w // 2 * 2]) if layout == "side-by-side" else (frame[: h // 2], frame[h // 2 : h // 2 * 2])
+    return (
+        (frame[:, : w // 2], frame[:, w // 2 : w // 2 * 2]) if layout == "side-by-side" else (frame[: h // 2], frame[h // 2 : h // 2 * 2])
+    )
 
 
 def agreement(first: U8, second: U8, evidence: Evidence | None = None) -> Agreement:
@@ -99,11 +101,12 @@ def stereo_layout(frames: Sequence[U8], evidence: Evidence | None = None) -> tup
     """Whether frames hold two eyes, and how; the matches of the eyes with it."""
     e = evidence or Evidence()
     found: dict[Halves, list[Agreement]] = {}
-    for layout in ("side-by-side", "top-bottom"):
+    layouts: tuple[Halves, ...] = ("side-by-side", "top-bottom")
+    for layout in layouts:
         found[layout] = [agreement(*split(frame, layout), e) for frame in frames if min(frame.shape[:2]) >= 32]
     score = {k: float(np.median([a.share for a in v])) if v else 0.0 for k, v in found.items()}
     order = {k: float(np.median([a.consistent for a in v])) if v else 0.0 for k, v in found.items()}
-    best: Halves = max(score, key=lambda k: score[k])
+    best: Halves = "side-by-side" if score["side-by-side"] >= score["top-bottom"] else "top-bottom"
     if score[best] < e.agreeing or order[best] < e.consistent:
         return None, []
     return best, found[best]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import cv2
@@ -19,97 +17,21 @@ from toolkit.geometry.rig import StereoRig, default_vr180_rig, eye_size
 from toolkit.media.archive import unpacked
 from toolkit.media.calibration import find_calibration
 from toolkit.media.container import lens_meshes, read_container
-from toolkit.media.decoding import Clip, FrameChoice
+from toolkit.media.decoding import Clip
+from toolkit.media.frame_choice import FrameChoice, Frames
 from toolkit.media.inspection import inspect_recording
 from toolkit.media.recording import Recording, find_recording, raw_video
 from toolkit.media.sequences import Sequence as Pictures
 from toolkit.media.sequences import read_image
 from toolkit.media.stereo4d_npz import load_dataset_npz
+from toolkit.media.stereo_input import Frame, Layout, StereoInput, Stream
 from toolkit.media.video import frames_at
-from toolkit.scene import F64, U8, Cameras, Source
+from toolkit.scene import F64, Cameras, Source
 
-Layout = Literal["side-by-side", "top-bottom", "separate"]
-Frame = U8 | tuple[U8, U8]
 VR180_BASELINE_M = 0.063
 """The distance of human eyes, which VR180 cameras keep; Stereo4D takes it for all its clips."""
 FISHEYE_HALF_ANGLE_DEG = 90.0
 """What the rim of a fisheye image is taken to see where nothing tells, as in the VR180 specification."""
-
-
-class FrameStream:
-    """Frames one after another that know how many they are."""
-
-    def __init__(self, frames: Iterator[tuple[float, Frame]], count: int) -> None:
-        """Takes the frames and their number."""
-        self._frames, self._left = frames, count
-
-    def __iter__(self) -> Iterator[tuple[float, Frame]]:
-        """The stream itself."""
-        return self
-
-    def __next__(self) -> tuple[float, Frame]:
-        """The next (time_s, frame)."""
-        item = next(self._frames)
-        self._left -= 1
-        return item
-
-    def __length_hint__(self) -> int:
-        """How many frames are left."""
-        return max(self._left, 0)
-
-
-@dataclass(eq=False)
-class StereoInput:
-    """An open stereo recording; use it in a `with` block, which removes what an archive was unpacked to.
-
-    Attributes:
-        source: What `inspect` found.
-        layout: Where the two eyes are: in each frame, or in pictures of their own.
-        rig: The cameras that filmed it; None for pictures that are rectified already and of unknown field of view.
-        K: (3, 3) intrinsics of pictures that are rectified already, where known, continuous pixels.
-        baseline_m: Distance between the eyes in metres.
-        count: Number of frames.
-        size: (width, height) of one frame, or of one eye's picture where they are separate.
-        times_s: (T,) time of each frame in seconds from the first of the recording.
-        cameras: Poses of the left rectified eye that came with the recording; None where none did.
-        orientations: (T, 3, 3) world-from-camera rotations by the camera's motion sensor; None where there is none.
-        calibrated: Whether the rig was told by the recording, rather than taken for granted.
-        warnings: Sentences for a person.
-    """
-
-    source: Source
-    layout: Layout
-    rig: StereoRig | None
-    K: F64 | None
-    baseline_m: float
-    count: int
-    size: tuple[int, int]
-    times_s: F64
-    _stream: Callable[[], Iterator[tuple[float, Frame]]]
-    cameras: Cameras | None = None
-    orientations: F64 | None = None
-    calibrated: bool = False
-    warnings: list[str] = field(default_factory=list)
-    _held: ExitStack = field(default_factory=ExitStack)
-
-    def frames(self) -> FrameStream:
-        """A new stream of (time_s, frame) from the start: frames that `rig.split` takes, or pairs (left, right) without a rig.
-
-        With a rig of layout "separate", and without a rig, each frame is a pair of (H, W, 3) uint8 RGB pictures.
-        """
-        return FrameStream(self._stream(), self.count)
-
-    def close(self) -> None:
-        """Removes temporary files."""
-        self._held.close()
-
-    def __enter__(self) -> StereoInput:
-        """The input itself."""
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """Removes temporary files."""
-        self.close()
 
 
 def open_stereo(
@@ -121,7 +43,7 @@ def open_stereo(
     fov_bounds_deg: tuple[float, float, float, float] | None = None,
     baseline_m: float | None = None,
     swap: bool | None = None,
-    frames: int | slice | Sequence[int] | None = None,
+    frames: Frames | None = None,
 ) -> StereoInput:
     """Opens a VR180 or stereo recording of any form.
 
@@ -201,7 +123,7 @@ def _open_video(
     times = _times(recording, choice)
     if recording.form == "images":
         picture = recording.sequences[0].paths[0]
-        stream: Callable[[], Iterator[tuple[float, Frame]]] = lambda: iter([(0.0, read_image(picture))])  # noqa: E731
+        stream: Stream = lambda: iter([(0.0, read_image(picture))])  # noqa: E731
     else:
         stream = _video_stream(recording.files[0], choice)
     squeezed = bool(details.get("squeezed"))
@@ -223,7 +145,9 @@ def _open_video(
     if container is not None and container.orientations is not None:
         opened.orientations = container.orientations.at(times)
     if rig is None:
-        opened.warnings.append("The pair is taken as rectified; its field of view and baseline are not known, so depth is a guess until you give them.")
+        opened.warnings.append(
+            "The pair is taken as rectified; its field of view and baseline are not known, so depth is a guess until you give them."
+        )
     return opened
 
 
@@ -244,7 +168,15 @@ def _open_pair(recording: Recording, source: Source, choice: FrameChoice, baseli
     elif source.projection == "equirect":
         rig = default_vr180_rig(source.size, "separate", baseline_m=baseline)
     if rig is not None:
-        rig = StereoRig(rig.left, rig.right, rig.R_left, rig.R_right, baseline, "separate", swap or (calibration is None and bool(details.get("swapped"))))
+        rig = StereoRig(
+            rig.left,
+            rig.right,
+            rig.R_left,
+            rig.R_right,
+            baseline,
+            "separate",
+            swap or (calibration is None and bool(details.get("swapped"))),
+        )
     if recording.form == "video pair":
         left_file, right_file = recording.files
         times = _times(recording, choice)
@@ -256,9 +188,7 @@ def _open_pair(recording: Recording, source: Source, choice: FrameChoice, baseli
 
     else:
         pairs, stamps = _matched(*recording.sequences)
-        chosen = [i for i in range(len(pairs)) if i in choice]
-        if not chosen or (choice.indices is not None and len(chosen) < len(choice.indices)):
-            raise UserError(f"{recording.path} has {len(pairs)} pairs, but frame {choice.start if not chosen else max(choice.indices or {0})} was asked for.")
+        chosen = choice.of_count(len(pairs), str(recording.path))
         times = stamps[chosen]
 
         def stream() -> Iterator[tuple[float, Frame]]:
@@ -270,7 +200,9 @@ def _open_pair(recording: Recording, source: Source, choice: FrameChoice, baseli
     )
     opened.calibrated = calibration is not None
     if rig is None:
-        opened.warnings.append("The pair is taken as rectified; its field of view and baseline are not known, so depth is a guess until you give them.")
+        opened.warnings.append(
+            "The pair is taken as rectified; its field of view and baseline are not known, so depth is a guess until you give them."
+        )
     return opened
 
 
@@ -287,11 +219,11 @@ def _open_annotation(
     scene = load_dataset_npz(path)
     video = raw_video(path, scene.report["video_id"])
     if video is None:
-        raise UserError(f"No video lies beside {path.name}; put the raw VR180 video there as {scene.report['video_id']}.mp4 or {path.stem}.mp4.")
+        raise UserError(
+            f"No video lies beside {path.name}; put the raw VR180 video there as {scene.report['video_id']}.mp4 or {path.stem}.mp4."
+        )
     stamps = np.asarray(scene.report["timestamps_us"], np.int64)
-    chosen = np.array([i for i in range(len(stamps)) if i in choice], np.int64)
-    if len(chosen) == 0:
-        raise UserError(f"{path.name} has {len(stamps)} frames, but frame {choice.start} was asked for (the first is frame 0).")
+    chosen = choice.of_count(len(stamps), path.name)
     stamps = stamps[chosen]
     baseline = baseline_m if baseline_m is not None else VR180_BASELINE_M
     known = bounds or tuple(scene.report["fov_bounds_deg"])
@@ -326,7 +258,7 @@ def _fisheye_rig(eye: tuple[int, int], circle: Sequence[float] | None, baseline:
     return StereoRig(lens, lens, np.eye(3), np.eye(3), baseline, layout, swapped)
 
 
-def _video_stream(path: Path, choice: FrameChoice) -> Callable[[], Iterator[tuple[float, Frame]]]:
+def _video_stream(path: Path, choice: FrameChoice) -> Stream:
     def stream() -> Iterator[tuple[float, Frame]]:
         with Clip(path) as clip:
             yield from clip.choose(choice)
@@ -334,9 +266,7 @@ def _video_stream(path: Path, choice: FrameChoice) -> Callable[[], Iterator[tupl
     return stream
 
 
-def _split_stream(
-    stream: Callable[[], Iterator[tuple[float, Frame]]], layout: Layout, swapped: bool, squeezed: bool
-) -> Callable[[], Iterator[tuple[float, Frame]]]:
+def _split_stream(stream: Stream, layout: Layout, swapped: bool, squeezed: bool) -> Stream:
     """Pairs (left, right) from frames that hold both; half-width side-by-side is stretched back."""
     from toolkit.geometry.rig import split_halves
 
@@ -351,7 +281,7 @@ def _split_stream(
     return split
 
 
-def _swapped(stream: Callable[[], Iterator[tuple[float, Frame]]]) -> Callable[[], Iterator[tuple[float, Frame]]]:
+def _swapped(stream: Stream) -> Stream:
     def swapped() -> Iterator[tuple[float, Frame]]:
         for time_s, (left, right) in stream():
             yield time_s, (right, left)  # type: ignore[misc]
@@ -368,10 +298,7 @@ def _times(recording: Recording, choice: FrameChoice) -> F64:
         with Clip(file) as clip:
             known.append(clip.times_s())
     times = min(known, key=len)
-    chosen = times[[i for i in range(len(times)) if i in choice]]
-    if len(chosen) == 0:
-        raise UserError(f"{recording.path.name} has {len(times)} frames, but frame {choice.start} was asked for (the first is frame 0).")
-    return chosen
+    return times[choice.of_count(len(times), recording.path.name)]
 
 
 def _places(recording: Recording) -> tuple[Path, Path]:

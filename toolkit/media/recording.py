@@ -103,7 +103,9 @@ def _in_folder(folder: Path) -> Recording:
     if len(deeper) == 1 or any(p.name in ("mav0", "ims", "images") for p in deeper):
         chosen = next((p for p in deeper if p.name in ("mav0", "ims", "images")), deeper[0])
         return _in_folder(chosen)
-    raise UserError(f"The folder {folder} holds no video, no photos and no stereo pair (left and right, cam0 and cam1, image_00 and image_01).")
+    raise UserError(
+        f"The folder {folder} holds no video, no photos and no stereo pair (left and right, cam0 and cam1, image_00 and image_01)."
+    )
 
 
 def _npz_form(path: Path) -> Form:

@@ -90,8 +90,8 @@ def read_sv3d(data: bytes, into: Spherical) -> Spherical:
 
 def equirect_bounds(top: int, bottom: int, left: int, right: int) -> tuple[float, float, float, float]:
     """(left, right, top, bottom) in degrees from what is cropped off each side of a full sphere, in units of 2^-32."""
-    t, b, l, r = (value / 2.0**32 for value in (top, bottom, left, right))
-    return (-180 + 360 * l, 180 - 360 * r, -90 + 180 * t, 90 - 180 * b)
+    whole = 2.0**32
+    return (-180 + 360 * left / whole, 180 - 360 * right / whole, -90 + 180 * top / whole, 90 - 180 * bottom / whole)
 
 
 def read_mshp(payload: bytes, into: Spherical) -> Spherical:
@@ -221,5 +221,3 @@ def mesh_from_sv3d(data: bytes) -> tuple[MeshData, ...]:
     if not found.meshes:
         raise UserError(found.notes[-1] if found.notes else "The data holds no sv3d box with a lens mesh.")
     return found.meshes
-
-

@@ -37,7 +37,9 @@ def load_bundle(file: NpzReader, *, hfov_deg: float, size: int | None, video: Vi
     seen, seen_3d = file.array("vis2d").astype(bool), file.array("vis3d").astype(bool)
     xy = file.array("tracks2d").astype(np.float32)
     if xy.ndim != 3 or xyz.ndim != 3 or xyz.shape[2:] != (3,) or xy.shape != (xyz.shape[1], xyz.shape[0], 2):
-        raise UserError(f"{file.name} has tracks2d of shape {xy.shape} and pts3d of shape {xyz.shape}, but (T, N, 2) and (N, T, 3) are needed.")
+        raise UserError(
+            f"{file.name} has tracks2d of shape {xy.shape} and pts3d of shape {xyz.shape}, but (T, N, 2) and (N, T, 3) are needed."
+        )
     xy = np.ascontiguousarray(xy.transpose(1, 0, 2))
     centre, forward = file.array("cam_pos").astype(np.float64), file.array("cam_fwd").astype(np.float64)
     frames = xyz.shape[1]

@@ -14,7 +14,7 @@ from toolkit.media.npz import NpzReader
 from toolkit.media.stereo4d_bundle import is_bundle, load_bundle
 from toolkit.media.video import read_video
 from toolkit.media.writing import replacing
-from toolkit.scene import B, Cameras, F32, Scene, Tracks3D
+from toolkit.scene import F32, B, Cameras, Scene, Tracks3D
 
 KEYS = (
     "name",
@@ -115,7 +115,9 @@ def save_dataset_npz(scene: Scene, path: str | os.PathLike[str], *, compress: bo
         raise UserError(f"{target.name} must end with .npz.")
     cameras, tracks, report = scene.cameras, scene.tracks_3d, scene.report
     if cameras is None or tracks is None:
-        raise UserError("Stereo4D's schema holds cameras and 3D tracks, but the scene has no " + ("cameras." if cameras is None else "tracks."))
+        raise UserError(
+            "Stereo4D's schema holds cameras and 3D tracks, but the scene has no " + ("cameras." if cameras is None else "tracks.")
+        )
     if scene.unit != "metre":
         raise UserError("Stereo4D's schema is in metres, but the scale of this scene is not known.")
     if not cameras.registered.all():
@@ -189,9 +191,7 @@ def _tracks(file: NpzReader, frames: int) -> tuple[F32, B, int]:
     if len(indices) and (indices.min() < 0 or indices.max() >= frames):
         sample = int(np.flatnonzero((indices < 0) | (indices >= frames))[0])
         track = int(np.searchsorted(np.cumsum(lengths), sample, side="right"))
-        raise UserError(
-            f"Track {track} in {file.name} has a sample at frame {indices[sample]}, but the clip has frames 0 to {frames - 1}."
-        )
+        raise UserError(f"Track {track} in {file.name} has a sample at frame {indices[sample]}, but the clip has frames 0 to {frames - 1}.")
     cell = np.repeat(np.arange(len(lengths)) * frames, lengths)
     cell += indices.astype(np.int64, copy=False)
     xyz = np.full((len(lengths) * frames, 3), np.nan, np.float32)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -11,19 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+import av.error
 import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
-from toolkit.media.decoding import Clip, FrameChoice
+from toolkit.media.decoding import Clip
+from toolkit.media.frame_choice import FrameChoice, Frames
 from toolkit.media.writing import replacing
 from toolkit.scene import U8, Video
 
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
-
-Frames = int | slice | Sequence[int]
-"""Which frames: the first n, a slice, or rising indices."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,7 @@ class Encoding:
 WRITABLE = (".mp4", ".mov", ".mkv")
 
 
-def iter_video(
-    path: str | os.PathLike[str], *, frames: Frames | None = None, max_side: int | None = None
-) -> Iterator[tuple[float, U8]]:
+def iter_video(path: str | os.PathLike[str], *, frames: Frames | None = None, max_side: int | None = None) -> Iterator[tuple[float, U8]]:
     """Frames of a video one by one, in constant memory.
 
     Rotation in the file's metadata is applied. Times are those stored in the file, so a variable frame rate stays what it is.
@@ -149,6 +147,40 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[U8] | U8, fps: fl
                 output.mux(stream.encode(picture))
             output.mux(stream.encode())
     return target
+
+
+def video_bytes(video: Video, *, lossless: bool) -> bytes:
+    """A video as the bytes of an H.264 file: exact RGB, or at the quality of `write_video`; odd sides padded as there.
+
+    Frames are numbered, not timed: store `times_s` beside them.
+    """
+    memory, settings = io.BytesIO(), Encoding()
+    w, h = video.size[0] + video.size[0] % 2, video.size[1] + video.size[1] % 2
+    with av.open(memory, "w", format="mp4") as output:
+        stream: Any = output.add_stream("libx264rgb" if lossless else "libx264", rate=30)
+        if lossless:
+            stream.width, stream.height, stream.pix_fmt = w, h, "rgb24"
+            stream.options = {"qp": "0", "preset": "ultrafast"}
+        else:
+            _configure(stream, (w, h), settings)
+        for image in video.frames:
+            if image.shape[:2] != (h, w):
+                image = np.pad(image, ((0, h - image.shape[0]), (0, w - image.shape[1]), (0, 0)), mode="edge")
+            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            if not lossless:
+                picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+            output.mux(stream.encode(picture))
+        output.mux(stream.encode())
+    return memory.getvalue()
+
+
+def read_bytes(data: bytes, name: str) -> U8:
+    """(T, H, W, 3) uint8 RGB frames of what `video_bytes` made; `name` is for the error message."""
+    try:
+        with av.open(io.BytesIO(data), "r", format="mp4") as source:
+            return np.stack([np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in source.decode(video=0)])
+    except (av.error.FFmpegError, ValueError) as error:
+        raise UserError(f"The video inside {name} is damaged.") from error
 
 
 def _configure(stream: VideoStream, size: tuple[int, int], settings: Encoding) -> None:

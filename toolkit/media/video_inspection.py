@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
-from av.video.frame import VideoFrame
 
 from toolkit.media.container import read_container
 from toolkit.media.decoding import Clip
 from toolkit.media.layout import agreement, eyes_swapped, fisheye_circle, looks_equirect, split, stereo_layout
-from toolkit.media.spherical import Spherical, equirect_bounds
-from toolkit.scene import Kind, Source, U8
+from toolkit.media.side_data import told_by_frame
+from toolkit.media.spherical import Spherical
+from toolkit.scene import U8, Kind, Source
 
 LOOKED_AT = (0.1, 0.5, 0.85)
 """Moments of a clip that are looked at, as shares of its length: beginnings and ends are often black."""
@@ -64,7 +62,7 @@ def inspect_video(path: Path, *, look: bool = True) -> Source:
         if aspect and aspect != 1:
             details["pixel_aspect"] = float(aspect)
             warnings.append(f"The pixels of the video are not square ({float(aspect):.3f} wide); they are used as they are stored.")
-        told = _told_by_frame(clip.first_frame, container.spherical)
+        told = told_by_frame(clip.first_frame, container.spherical)
         found = _combine(clip, told, look, duration_s, details, warnings)
     if container.orientations is not None:
         details["camm"] = len(container.orientations.times_s)
@@ -156,25 +154,6 @@ def _seen_as(frames: Sequence[U8], layout: str) -> Look:
     return look
 
 
-def _told_by_frame(frame: VideoFrame, told: Spherical) -> Spherical:
-    """Stereo and projection that FFmpeg found in other containers (Matroska) or in the stream itself (frame packing)."""
-    for data in frame.side_data:
-        raw = bytes(data)
-        if data.type == SideDataType.STEREO3D and told.stereo_layout is None and len(raw) >= 8:
-            kind, flags = struct.unpack_from("<2i", raw)
-            layout = {0: "mono", 1: "side-by-side", 2: "top-bottom"}.get(kind)
-            told = replace(told, stereo_layout=layout, swapped=bool(flags & 1) and layout != "mono")  # type: ignore[arg-type]
-        elif data.type == SideDataType.SPHERICAL and told.projection is None and len(raw) >= 32:
-            kind, *_, left, top, right, bottom = struct.unpack_from("<4i4I", raw)
-            if kind in (0, 2):
-                told = replace(told, projection="equirect", fov_bounds_deg=equirect_bounds(top, bottom, left, right))
-            elif kind == 3:
-                told = replace(told, projection="equirect", fov_bounds_deg=(-90.0, 90.0, -90.0, 90.0))
-            elif kind == 1:
-                told = replace(told, projection="cubemap")
-    return told
-
-
 def _timing(clip: Clip) -> tuple[int, float, float, bool]:
     """Number of frames, median rate, duration and whether the rate varies."""
     stream = clip.stream
@@ -218,5 +197,6 @@ def _judge_resolution(eye: tuple[int, int], details: dict[str, Any], warnings: l
     details["pixels_per_degree"] = round(density, 2)
     if density < FEW_PIXELS_PER_DEGREE:
         warnings.append(
-            f"One eye has {eye[0]} x {eye[1]} px, {density:.1f} a degree, so a 60 degree view of 512 px is blurred; take the best download there is."
+            f"One eye has {eye[0]} x {eye[1]} px, {density:.1f} a degree, so a 60 degree view of 512 px is blurred; "
+            "take the best download there is."
         )
