@@ -1,1 +1,68 @@
-"""Lift4D: video in, 4D out."""
+"""Lift4D: video in, 4D out. The public names; `run` is the one that most people need."""
+
+from toolkit.errors import Cancelled, UserError
+from toolkit.export.bundle import export
+from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, scene_motion
+from toolkit.media.scene_file import load, save
+from toolkit.media.stereo4d_npz import load_dataset_npz, save_dataset_npz
+from toolkit.media.video import iter_video, read_video, write_video
+from toolkit.methods.registry import MethodInfo, methods
+from toolkit.progress import Progress
+from toolkit.run import inspect, run, steps
+from toolkit.scene import (
+    Cameras,
+    DepthVideo,
+    Disparity,
+    MultiViewVideo,
+    PointCloud,
+    Scene,
+    Source,
+    StereoVideo,
+    Tracks2D,
+    Tracks3D,
+    Video,
+)
+from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
+from toolkit.stereo.rectify import rectify
+from toolkit.tracking import prune_tracks, track_points
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Cameras",
+    "Cancelled",
+    "DepthVideo",
+    "Disparity",
+    "MethodInfo",
+    "MultiViewVideo",
+    "PointCloud",
+    "Progress",
+    "Scene",
+    "Source",
+    "StereoVideo",
+    "Tracks2D",
+    "Tracks3D",
+    "UserError",
+    "Video",
+    "depth_from_disparity",
+    "estimate_disparity",
+    "export",
+    "filter_drift",
+    "inspect",
+    "iter_video",
+    "lift_tracks",
+    "load",
+    "load_dataset_npz",
+    "methods",
+    "optimize_tracks",
+    "prune_tracks",
+    "read_video",
+    "rectify",
+    "run",
+    "save",
+    "save_dataset_npz",
+    "scene_motion",
+    "steps",
+    "track_points",
+    "write_video",
+]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
+from toolkit.media.inspection import inspect
 from toolkit.methods.registry import MethodInfo, choose
 from toolkit.methods.request import Frames, Preset, Recording, Request
 from toolkit.progress import Listener, Progress, as_events
@@ -94,8 +95,6 @@ def _prepare(
     recording: Recording = Path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
     source: Source | None = None
     if isinstance(recording, Path):
-        from toolkit.media.inspection import inspect
-
         source = inspect(recording)
         kind: Kind = options.pop("kind", source.kind)
     else:

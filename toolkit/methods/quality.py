@@ -28,12 +28,3 @@ def measure(value: float, unit: str, *, green: float, amber: float, higher_is_be
         "advice": advice,
     }
 
-
-def light(line: dict[str, Any]) -> str:
-    """ "green", "amber", "red", or "grey" where the figure is unknown."""
-    if line["value"] is None:
-        return "grey"
-    sign = 1 if line["higher_is_better"] else -1
-    if sign * line["value"] >= sign * line["green"]:
-        return "green"
-    return "amber" if sign * line["value"] >= sign * line["amber"] else "red"

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.errors import UserError
+from toolkit.export.clouds import static_cloud
 from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, refine_depth
-from toolkit.methods.quality import measure
+from toolkit.methods.stereo4d_report import describe
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.stereo_intake import Intake, take_in
-from toolkit.progress import Listener, reporter
-from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Tracks3D
-from toolkit.sfm import OdometryResult, stereo_odometry
-from toolkit.stereo import depth_from_disparity, estimate_disparity
+from toolkit.progress import Listener, Report, reporter
+from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D
+from toolkit.sfm.odometry import OdometryResult, stereo_odometry
+from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
 from toolkit.tracking import track_points
 
 
@@ -24,12 +26,15 @@ class Stereo4DSettings:
     """Settings of the method; the defaults are those of the preset "normal".
 
     Attributes:
-        fov_deg: Horizontal field of view of the rectified image, in degrees; 60 as in the published data.
-        size: Width and height of the rectified image, in pixels; 512 as in the published data.
+        fov_deg: Horizontal field of view of the rectified image, in degrees; None for 60 as in the published data, and for all that
+            perspective pictures show.
+        size: Width and height of the rectified image, in pixels; None for 512 as in the published data, and for the size of perspective
+            pictures (reduced to half a million pixels where they are larger).
         yaw_deg: How far right of straight ahead the rectified view looks.
         pitch_deg: How far up the rectified view looks.
         baseline_m: Distance between the eyes in metres; None for the file's own, or 0.063 (VR180 cameras) where it has none.
         layout: How the eyes share a frame; None to find it.
+        projection: How a pixel becomes a ray; None to find it.
         swap_eyes: True where the right eye comes first; None to find it.
         fov_bounds_deg: What one eye's equirect picture spans: yaw from, to, tilt from, to; None for the file's own, or a half sphere.
         matcher: Stereo matcher by name.
@@ -41,12 +46,13 @@ class Stereo4DSettings:
         labels: (T, H, W) integer ADE20K labels for the published drift rules; None for the rules that need none.
     """
 
-    fov_deg: float = 60.0
-    size: int = 512
+    fov_deg: float | None = None
+    size: int | None = None
     yaw_deg: float = 0.0
     pitch_deg: float = 0.0
     baseline_m: float | None = None
     layout: Literal["side-by-side", "top-bottom"] | None = None
+    projection: Literal["pinhole", "equirect", "fisheye"] | None = None
     swap_eyes: bool | None = None
     fov_bounds_deg: tuple[float, float, float, float] | None = None
     matcher: str = "normal"
@@ -81,8 +87,9 @@ def run(request: Request, listener: Listener) -> Scene:
     disparity = estimate_disparity(stereo, matcher=settings.matcher, report=reporter(listener, "depth", "Matching the eyes"))
     depth = depth_from_disparity(disparity, focal_px=focal_px, baseline_m=stereo.baseline_m, max_depth_m=settings.max_depth_m)
     del disparity
-    video = stereo.left
-    intake.release_right()
+    del stereo
+    video = intake.drop_right()
+    _leave_out(depth, request.masks)
     if not np.isfinite(depth.depth).any():
         raise UserError(
             f"No pixel has a depth within {settings.max_depth_m:g} m; check that the clip is stereo, that the eyes are not swapped, and the baseline."
@@ -104,22 +111,44 @@ def run(request: Request, listener: Listener) -> Scene:
     raw = lift_tracks(tracks, depth, cameras, max_depth_m=settings.max_depth_m, video=video)
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)
-    keep = np.ones(len(tracks), bool) if request.queries is not None else drift.keep
-    tracks, raw = tracks.select(keep), raw.select(keep)
+    if request.queries is None:  # a point that was asked for stays, however it fares
+        tracks, raw = tracks.select(drift.keep), raw.select(drift.keep)
     report(2, 4)
     world = optimize_tracks(raw, cameras)
     report(3, 4)
     depth = refine_depth(depth, world, cameras)
-    points = static_cloud(video, depth, cameras)
+    scene = Scene(cameras=cameras, tracks_2d=tracks, tracks_3d=world, depth=depth, unit="metre", method="stereo4d", video=video)
+    scene = replace(scene, points=static_cloud(scene))
     report(4, 4)
-    return Scene(
-        cameras=cameras,
-        tracks_2d=tracks,
-        tracks_3d=world,
-        depth=depth,
-        points=points,
-        unit="metre",
-        method="stereo4d",
-        video=video,
-        report=_report(request, intake, depth, world, cameras, odometry, drift.reason),
+    return replace(scene, report=describe(request, intake, scene, odometry, drift))
+
+
+def _leave_out(depth: DepthVideo, masks: NDArray | None) -> None:
+    """Depth of pixels that are to be left out becomes unknown, in place."""
+    if masks is None:
+        return
+    if masks.shape != depth.depth.shape:
+        raise UserError(f"The masks have shape {masks.shape}, but {depth.depth.shape} is needed: one a frame of the rectified left eye.")
+    depth.depth[masks] = np.nan
+
+
+def _cameras(
+    request: Request, intake: Intake, tracks: Tracks2D, depth: DepthVideo, report: Report
+) -> tuple[Cameras, OdometryResult | None]:
+    """Cameras that are given, else those that came with the recording, else a visual odometry."""
+    known = request.cameras if request.cameras is not None else intake.cameras
+    if known is not None:
+        if len(known) != len(depth):
+            raise UserError(f"{len(known)} cameras are given, but {len(depth)} frames are used; one a frame is needed.")
+        report(1, 1)
+        return known, None
+    odometry = stereo_odometry(
+        tracks,
+        depth,
+        intake.K,
+        baseline_m=intake.baseline_m,
+        rotation_prior=intake.orientations,
+        seed=request.seed,
+        report=report,
     )
+    return odometry.cameras, odometry

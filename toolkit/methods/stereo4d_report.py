@@ -1,0 +1,109 @@
+"""What a Stereo4D run says about itself: the quality figures, the settings, the warnings."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from toolkit.lifting import DriftFilter
+from toolkit.methods.quality import measure
+from toolkit.methods.request import Request
+from toolkit.methods.stereo_intake import Intake
+from toolkit.scene import Scene
+from toolkit.sfm.odometry import OdometryResult
+
+
+def describe(request: Request, intake: Intake, scene: Scene, odometry: OdometryResult | None, drift: DriftFilter) -> dict[str, Any]:
+    """The report of a scene; everything in it is JSON-like and the same for the same input.
+
+    Args:
+        request: What was asked for.
+        intake: The pair and how it was taken in.
+        scene: The finished scene.
+        odometry: How the cameras were found; None where they were known.
+        drift: Which tracks were dropped, and why.
+    """
+    assert scene.tracks_3d is not None and scene.cameras is not None and scene.depth is not None
+    quality = {"rows of the two eyes": _rows(intake), "pixels with depth": _depth(scene), "length of tracks": _lengths(scene)}
+    warnings = list(intake.warnings)
+    if odometry is not None:
+        quality["camera path"] = _path(odometry)
+        warnings += odometry.report.get("warnings", [])
+    else:
+        warnings += [] if scene.cameras.registered.all() else [f"{int((~scene.cameras.registered).sum())} frames have no camera."]
+    quality["spread of still points"] = _spread(scene)
+    reasons, counts = np.unique(drift.reason[~drift.keep], return_counts=True)
+    settings = {name: value for name, value in asdict(request.settings).items() if name != "labels"}
+    return {
+        "source": intake.facts,
+        "settings": {**settings, "labels": request.settings.labels is not None, "seed": request.seed},
+        "quality": quality,
+        "warnings": warnings,
+        "pair_check": {name: _plain(value) for name, value in asdict(intake.pair_check).items()},
+        "cameras": "known" if odometry is None else _json(odometry.report),
+        "dropped_tracks": {str(reason): int(count) for reason, count in zip(reasons, counts, strict=True)},
+        "moving_tracks": int((scene.tracks_3d.motion > 0.5).sum()),
+    }
+
+
+def _rows(intake: Intake) -> dict[str, Any]:
+    check = intake.pair_check
+    return measure(
+        abs(check.vertical_median_px) + check.vertical_mad_px,
+        "px apart",
+        green=0.7,
+        amber=1.5,
+        higher_is_better=False,
+        advice="Give the lens calibration, or check that the clip is VR180 and the eyes are not swapped.",
+    )
+
+
+def _depth(scene: Scene) -> dict[str, Any]:
+    assert scene.depth is not None
+    share = float(np.mean([np.isfinite(frame).mean() for frame in scene.depth.depth]))
+    advice = "Much of the picture is farther than stereo can measure, textureless, or seen by one eye only."
+    return measure(100 * share, "%", green=50, amber=20, higher_is_better=True, advice=advice)
+
+
+def _lengths(scene: Scene) -> dict[str, Any]:
+    assert scene.tracks_3d is not None
+    frames = scene.tracks_3d.visible.shape[1]
+    share = float(np.median(scene.tracks_3d.visible.mean(1))) if len(scene.tracks_3d) else float("nan")
+    advice = "Fast motion, blur or little texture end tracks early: try the preset fine, or a wider field of view."
+    return measure(100 * share, f"% of {frames} frames (median)", green=40, amber=15, higher_is_better=True, advice=advice)
+
+
+def _path(odometry: OdometryResult) -> dict[str, Any]:
+    share = 100 * float(odometry.cameras.registered.mean())
+    advice = "Frames without a camera have too few still points: try a wider field of view."
+    return measure(share, "% of frames placed", green=99.5, amber=90, higher_is_better=True, advice=advice)
+
+
+def _spread(scene: Scene) -> dict[str, Any]:
+    """How sure still points are: median standard deviation as a share of their distance."""
+    assert scene.tracks_3d is not None and scene.cameras is not None
+    tracks = scene.tracks_3d
+    share = float("nan")
+    still = tracks.motion <= 0.5
+    if tracks.sigma is not None and still.any():
+        distance = np.linalg.norm(tracks.xyz[still] - scene.cameras.centres.astype(np.float32), axis=-1)
+        ratio = tracks.sigma[still] / distance
+        share = float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else share
+    advice = "Depth is uncertain: things are far for this baseline; a narrower field of view or the preset fine helps."
+    return measure(100 * share, "% of their distance", green=2, amber=6, higher_is_better=False, advice=advice)
+
+
+def _plain(value: Any) -> Any:
+    """A number as JSON has it; None for what is not known."""
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def _json(value: Any) -> Any:
+    """Plain Python values all the way down."""
+    if isinstance(value, dict):
+        return {str(k): _json(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [_json(v) for v in value]
+    return _plain(value.item() if isinstance(value, np.generic) else value)

@@ -1,0 +1,184 @@
+"""Any stereo recording becomes a rectified pair: opened, streamed, checked for swapped eyes and for rows that do not match."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from toolkit.errors import UserError
+from toolkit.geometry.cameras import intrinsics_from_fov
+from toolkit.geometry.projections import Pinhole
+from toolkit.geometry.rig import StereoRig
+from toolkit.media.opening import open_stereo
+from toolkit.media.stereo_input import FrameStream, StereoInput
+from toolkit.methods.request import Frames, Request
+from toolkit.progress import Report
+from toolkit.scene import F64, Cameras, StereoVideo, Video
+from toolkit.stereo import PairCheck, Rectifier, rectify, vertical_disparity
+from toolkit.stereo.calibration import calibrate_fisheye_pair
+
+if TYPE_CHECKING:
+    from toolkit.methods.stereo4d import Stereo4DSettings
+
+VIEW_FOV_DEG, VIEW_SIZE = 60.0, 512  # Stereo4D's own view of a half sphere
+MOST_PIXELS = 500_000  # of a result frame cut from perspective pictures: what two cores track in about a second
+
+
+@dataclass(eq=False)
+class Intake:
+    """A rectified pair and what was found on the way in.
+
+    Attributes:
+        stereo: The rectified pair.
+        pair_check: How well its rows agree, in the middle of the clip.
+        cameras: Cameras that came with the recording; None where none did.
+        orientations: (T, 3, 3) world-from-camera rotations of the device's motion track; None where there is none.
+        calibrated: Whether the lenses were told by the recording, rather than taken for granted or guessed.
+        warnings: Sentences for a person.
+        facts: What was used: layout, projection, field of view ...; JSON-like.
+    """
+
+    stereo: StereoVideo
+    pair_check: PairCheck
+    cameras: Cameras | None = None
+    orientations: F64 | None = None
+    calibrated: bool = True
+    warnings: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Keeps what outlives the pictures."""
+        self.K, self.baseline_m = self.stereo.K, self.stereo.baseline_m
+
+    def drop_right(self) -> Video:
+        """The left video; the pair is dropped, its memory is needed."""
+        left = self.stereo.left
+        del self.stereo
+        return left
+
+
+def take_in(request: Request, report: Report) -> Intake:
+    """Opens the recording of a request and rectifies it, frame by frame.
+
+    Raises:
+        UserError: the recording has no two eyes, fewer than two frames, or a setting does not fit it.
+    """
+    recording = request.recording
+    if isinstance(recording, StereoVideo):
+        _check_frames(len(recording))
+        return _checked(Intake(recording, _middle_check(recording), facts={"layout": "separate", "projection": "pinhole"}))
+    if not isinstance(recording, Path):
+        raise UserError("This video shows one view, but two eyes are needed: bring a StereoVideo, or a VR180 or stereo file.")
+    settings: Stereo4DSettings = request.settings
+    with open_stereo(
+        recording,
+        source=request.source,
+        layout=settings.layout,
+        projection=settings.projection,
+        fov_bounds_deg=settings.fov_bounds_deg,
+        baseline_m=settings.baseline_m,
+        swap=settings.swap_eyes,
+        frames=_budget(request),
+    ) as opened:
+        _check_frames(opened.count)
+        warnings = list(opened.warnings)
+        if request.frames is None and request.source is not None and request.source.frames > settings.max_frames:
+            warnings.append(
+                f"The clip has {request.source.frames} frames; the first {settings.max_frames} were used (ask for others with frames)."
+            )
+        stream = opened.frames()
+        first = next(stream)
+        rig, guessed = _rig(opened, request, first[1])
+        view = _view(settings, rig)
+        check = vertical_disparity(*Rectifier(rig, **view)(first[1]))
+        if check.swapped and settings.swap_eyes is None:
+            rig = rig.with_swapped_eyes()
+            warnings.append("The eyes look swapped, so they were exchanged; set swap_eyes to decide for yourself.")
+        stereo = rectify(FrameStream(chain([first], stream), opened.count), rig, report=report, **view)
+        intake = Intake(
+            stereo,
+            _middle_check(stereo),
+            cameras=_cameras_of_view(opened.cameras, stereo, settings),
+            orientations=opened.orientations,
+            calibrated=opened.calibrated,
+            warnings=warnings + guessed,
+            facts={
+                "layout": opened.layout,
+                "projection": type(rig.left).__name__.lower(),
+                "source_size": list(opened.size),
+                "baseline_m": rig.baseline_m,
+                "swapped": rig.swapped,
+            },
+        )
+    return _checked(intake)
+
+
+def _budget(request: Request) -> Frames:
+    """The frames that are asked for, or the first ones of a clip that is longer than the method's budget."""
+    most = request.settings.max_frames
+    if request.frames is None and request.source is not None and not 0 < request.source.frames <= most:
+        return most
+    return request.frames
+
+
+def _check_frames(count: int) -> None:
+    if count < 2:
+        raise UserError(f"The clip has {count} frame, but tracking needs at least 2; bring a video or more pictures.")
+
+
+def _rig(opened: StereoInput, request: Request, first: Any) -> tuple[StereoRig, list[str]]:
+    """The rig that filmed it; what had to be guessed is told."""
+    if opened.rig is None:
+        size = opened.size
+        if request.K is not None:
+            K, told = request.K, []
+        else:
+            fov_deg = request.settings.fov_deg or VIEW_FOV_DEG
+            K = intrinsics_from_fov(fov_deg, size)
+            told = [] if request.settings.fov_deg else [f"The field of view is not known; {fov_deg:g} degrees were taken, so depth may be off in scale."]
+        eye = Pinhole(K, size)
+        return StereoRig(eye, eye, np.eye(3), np.eye(3), opened.baseline_m, "separate"), told
+    if opened.source.projection == "fisheye" and not opened.calibrated:
+        found = calibrate_fisheye_pair(*opened.rig.split(first), baseline_m=opened.baseline_m, layout=opened.rig.layout)
+        return found.rig, [f"The lenses were calibrated from the pictures: {found}."]
+    return opened.rig, []
+
+
+def _view(settings: Stereo4DSettings, rig: StereoRig) -> dict[str, Any]:
+    """What the rectified eyes look at: a window into a half sphere, or all of a perspective picture."""
+    direction = {"yaw_deg": settings.yaw_deg, "pitch_deg": settings.pitch_deg}
+    if not isinstance(rig.left, Pinhole):
+        return {"fov_deg": settings.fov_deg or VIEW_FOV_DEG, "size": settings.size or VIEW_SIZE, **direction}
+    width, height = rig.left.size
+    shrink = min(1.0, (MOST_PIXELS / (width * height)) ** 0.5)
+    return {"fov_deg": None, "size": settings.size or (round(width * shrink), round(height * shrink)), **direction}
+
+
+def _cameras_of_view(cameras: Cameras | None, stereo: StereoVideo, settings: Stereo4DSettings) -> Cameras | None:
+    """Cameras that came with the recording, as those of the view that was cut."""
+    if cameras is None or settings.pitch_deg:  # released poses belong to the level view; a pitched one gets its own
+        return None
+    return Cameras.from_poses(stereo.K, cameras.T_wc, stereo.left.size)
+
+
+def _middle_check(stereo: StereoVideo) -> PairCheck:
+    middle = len(stereo) // 2
+    return vertical_disparity(stereo.left.frames[middle], stereo.right.frames[middle])
+
+
+def _checked(intake: Intake) -> Intake:
+    """Says what the pair check means."""
+    check = intake.pair_check
+    off_px = abs(check.vertical_median_px) + check.vertical_mad_px
+    if not np.isfinite(off_px):
+        intake.warnings.append(f"The pair could not be checked: {check}.")
+    elif off_px > 1.5:
+        intake.warnings.append(
+            f"The rows of the two eyes differ by {off_px:.1f} px, so this may not be VR180, or not calibrated as said; depth will be poor."
+        )
+    return intake
+
