@@ -72,12 +72,12 @@ def test_vr180_cut_to_a_pinhole_view_is_the_pinhole_picture():
 
 
 def test_top_bottom_holds_the_eyes_of_side_by_side():
-    world, options = room(0), {"eye_size": (48, 40)}
-    beside = render_vr180(world, T_ROOM[None], [0.0], **options).frames[0]
-    above = render_vr180(world, T_ROOM[None], [0.0], layout="top-bottom", **options).frames[0]
+    world, eye = room(0), (48, 40)
+    beside = render_vr180(world, T_ROOM[None], [0.0], eye_size=eye).frames[0]
+    above = render_vr180(world, T_ROOM[None], [0.0], layout="top-bottom", eye_size=eye).frames[0]
     np.testing.assert_array_equal(above, np.concatenate([beside[:, :48], beside[:, 48:]]))
     with pytest.raises(UserError, match='layout is "diagonal"'):
-        render_vr180(world, T_ROOM[None], [0.0], layout="diagonal", **options)  # type: ignore[arg-type]
+        render_vr180(world, T_ROOM[None], [0.0], layout="diagonal")  # type: ignore[arg-type]
 
 
 def test_the_same_input_gives_the_same_bytes_and_another_seed_another_place():

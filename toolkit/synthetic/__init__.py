@@ -14,8 +14,9 @@ from toolkit.synthetic.clips import (
     render_vr180,
     right_of,
 )
-from toolkit.synthetic.examples import SyntheticClip, example, truth_arrays, write_example
-from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks
+from toolkit.synthetic.examples import SyntheticClip, example
+from toolkit.synthetic.storing import truth_arrays, write_example
+from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks, true_visibility
 from toolkit.synthetic.world import Body, Hit, Shape, World
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "right_of",
     "true_flow",
     "true_tracks",
+    "true_visibility",
     "truth_arrays",
     "write_example",
 ]

@@ -1,12 +1,10 @@
-"""The example clips: a street in VR180, a room in stereo, a walk with a phone, each from a name and a seed."""
+"""The example clips, each from a name and a seed: a street in VR180, a room in stereo, a walk with a phone, a stage from four sides."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,16 +13,31 @@ from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.geometry.poses import invert
 from toolkit.progress import Report, silent
-from toolkit.scene import F32, B, Cameras, Kind, StereoVideo, Video
+from toolkit.scene import F32, F64, U8, B, Cameras, Kind, MultiViewVideo, StereoVideo, Video
 from toolkit.synthetic.clips import HALF_SPHERE, VR180_BASELINE_M, Layout, render_geometry, render_pinhole, render_stereo, render_vr180
-from toolkit.synthetic.motions import Handheld, Motion
-from toolkit.synthetic.places import room, street
+from toolkit.synthetic.motions import Handheld, Motion, pose
+from toolkit.synthetic.places import room, stage, street
 from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks
 from toolkit.synthetic.world import World
 
-Name = Literal["street", "room", "handheld"]
+Name = Literal["street", "room", "handheld", "ring"]
 FPS = 30.0
-Writer = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Tripod:
+    """A camera that stands on a circle of 4.2 m around the middle of a stage, 1.9 m high, and looks at it.
+
+    Attributes:
+        side_deg: Where on the circle.
+    """
+
+    side_deg: float
+
+    def __call__(self, time_s: float) -> F64:
+        """Pose at a time."""
+        angle = np.deg2rad(self.side_deg)
+        return pose((4.2 * np.sin(angle), -1.9, -4.2 * np.cos(angle)), yaw_deg=-self.side_deg, pitch_deg=-12)
 
 
 @dataclass(frozen=True)
@@ -34,23 +47,24 @@ class Recipe:
     Attributes:
         kind: What kind of recording it is.
         place: Makes the world from a seed.
-        camera: Path of the (left) camera in the world's own axes.
+        cameras: Path of the (left) camera in the world's own axes; one for each view.
         fov_deg: Horizontal field of view of the pinhole view.
         baseline_m: Distance between the eyes; 0 for one camera.
     """
 
     kind: Kind
     place: Callable[[int], World]
-    camera: Motion
+    cameras: tuple[Motion, ...]
     fov_deg: float
-    baseline_m: float
+    baseline_m: float = 0.0
 
 
 RECIPES: dict[Name, Recipe] = {
     # 0.75 m/s: about 1.2 m of walk in 50 frames.
-    "street": Recipe("vr180", street, Handheld((0.2, -1.6, -1.0), (0.08, 0, 0.75)), 60.0, VR180_BASELINE_M),
-    "room": Recipe("stereo", room, Handheld((-0.15, -1.35, -1.6), (0.25, 0, 0.3), pitch_deg=-8), 60.0, 0.10),
-    "handheld": Recipe("mono", street, Handheld((-2.6, -1.55, -3.0), (0.5, 0, 0.8), yaw_deg=14, turn_deg_s=-5), 65.0, 0.0),
+    "street": Recipe("vr180", street, (Handheld((0.2, -1.6, -1.0), (0.08, 0, 0.75)),), 60.0, VR180_BASELINE_M),
+    "room": Recipe("stereo", room, (Handheld((-0.15, -1.35, -1.6), (0.25, 0, 0.3), pitch_deg=-8),), 60.0, 0.10),
+    "handheld": Recipe("mono", street, (Handheld((-2.6, -1.55, -3.0), (0.5, 0, 0.8), yaw_deg=14, turn_deg_s=-5),), 65.0),
+    "ring": Recipe("multiview", stage, tuple(Tripod(90.0 * k) for k in range(4)), 60.0),
 }
 
 
@@ -60,11 +74,12 @@ class SyntheticClip:
 
     Attributes:
         name: Of the example.
-        kind: "vr180", "stereo" or "mono".
+        kind: "vr180", "stereo", "mono" or "multiview".
         world: What was filmed.
-        video: The recording as a person would have it: both eyes in one frame for VR180 and stereo.
+        video: The recording as a person would have it: both eyes in one frame for VR180 and stereo; the first of several views.
         layout: How two eyes share a frame: "mono", "side-by-side", "top-bottom".
         stereo: The rectified pair, for stereo.
+        views: All views with their depth, for multiview; the other attributes are those of the first.
         cameras: Pinhole (left) camera of each frame, in whose pixels the truth lives; for VR180 a straight view cut from the left eye.
         depth_m: (T, H, W) float32 z-depth of that view, NaN in the sky.
         object_ids: (T, H, W) int16, 0 in the sky; names in `world.object_names`.
@@ -85,6 +100,7 @@ class SyntheticClip:
     object_ids: NDArray[np.int16]
     moving: B
     stereo: StereoVideo | None = None
+    views: MultiViewVideo | None = None
     disparity_px: F32 | None = None
     seen_by_both: B | None = None
     baseline_m: float = 0.0
@@ -111,98 +127,56 @@ def example(
     size: tuple[int, int] = (512, 512),
     eye_size: tuple[int, int] = (960, 960),
     layout: Layout = "side-by-side",
+    noise: float = 0.0,
     seed: int = 0,
     report: Report = silent,
 ) -> SyntheticClip:
     """A generated recording with its truth.
 
     Args:
-        name: "street" (VR180), "room" (rectified stereo), "handheld" (one phone camera).
+        name: "street" (VR180), "room" (rectified stereo), "handheld" (one phone camera), "ring" (four cameras that stand around).
         frames: Length, at 30 frames per second.
         size: (width, height) of the pinhole view.
         eye_size: (width, height) of one VR180 eye.
         layout: How two eyes share a frame.
-        seed: Another seed builds another street and shuffles what stands in it.
+        noise: Standard deviation of the camera's noise, in grey levels of 255 per channel.
+        seed: Another seed builds another street and shuffles what stands and moves in it.
         report: Called after each frame; may raise `Cancelled`.
     """
     if name not in RECIPES:
         raise UserError(f'There is no example "{name}"; there are {", ".join(RECIPES)}.')
     if frames < 1:
         raise UserError(f"An example of {frames} frames was asked for, but it needs at least one.")
-    recipe = RECIPES[name]
-    times = np.arange(frames) / FPS
-    T_sc = np.stack([recipe.camera(t) for t in times])
-    world = recipe.place(seed).seen_from(T_sc[0])
-    T_wc = invert(T_sc[0]) @ T_sc
-    T_wc[0] = np.eye(4)  # Exactly, not up to round-off.
-    cameras = Cameras.from_poses(intrinsics_from_fov(recipe.fov_deg, size), T_wc, size)
+    recipe, times = RECIPES[name], np.arange(frames) / FPS
+    T_sc = np.stack([[motion(float(t)) for t in times] for motion in recipe.cameras])
+    T_wc = invert(T_sc[0, 0]) @ T_sc
+    T_wc[0, 0] = np.eye(4)  # Exactly, not up to round-off.
+    world = recipe.place(seed).seen_from(T_sc[0, 0])
+    every = tuple(Cameras.from_poses(intrinsics_from_fov(recipe.fov_deg, size), T, size) for T in T_wc)
+    cameras, baseline_m, rng = every[0], recipe.baseline_m, np.random.default_rng(seed)
     if recipe.kind == "vr180":
-        video = render_vr180(world, cameras.T_wc, times, baseline_m=recipe.baseline_m, eye_size=eye_size, layout=layout, report=report)
+        film = render_vr180(world, T_wc[0], times, baseline_m=baseline_m, eye_size=eye_size, layout=layout, report=report)
+        film = Video(_with_noise(film.frames, noise, rng), times)
         truth = render_geometry(world, cameras, times)
-        return SyntheticClip(name, "vr180", world, video, layout, cameras, *truth, baseline_m=recipe.baseline_m, fov_bounds_deg=HALF_SPHERE)
-    if recipe.kind == "mono":
-        clip = render_pinhole(world, cameras, times, report=report)
-        return SyntheticClip(name, "mono", world, clip.video, "mono", cameras, clip.depth_m, clip.object_ids, clip.moving)
-    pair = render_stereo(world, cameras, times, baseline_m=recipe.baseline_m, report=report)
-    left, axis = pair.left, 2 if layout == "side-by-side" else 1
-    both = Video(np.concatenate([pair.stereo.left.frames, pair.stereo.right.frames], axis=axis), times)
-    clip = SyntheticClip(name, "stereo", world, both, layout, cameras, left.depth_m, left.object_ids, left.moving)
-    return replace(clip, stereo=pair.stereo, disparity_px=pair.disparity_px, seen_by_both=pair.seen_by_both, baseline_m=recipe.baseline_m)
+        return SyntheticClip(name, "vr180", world, film, layout, cameras, *truth, baseline_m=baseline_m, fov_bounds_deg=HALF_SPHERE)
+    if recipe.kind == "stereo":
+        pair = render_stereo(world, cameras, times, baseline_m=baseline_m, report=report)
+        left = pair.left
+        left_eye, right_eye = (Video(_with_noise(eye.frames, noise, rng), times) for eye in (pair.stereo.left, pair.stereo.right))
+        both = Video(np.concatenate([left_eye.frames, right_eye.frames], axis=2 if layout == "side-by-side" else 1), times)
+        clip = SyntheticClip(name, "stereo", world, both, layout, cameras, left.depth_m, left.object_ids, left.moving)
+        stereo = StereoVideo(left_eye, right_eye, pair.stereo.K, baseline_m)
+        return replace(clip, stereo=stereo, disparity_px=pair.disparity_px, seen_by_both=pair.seen_by_both, baseline_m=baseline_m)
+    films = [render_pinhole(world, view, times, report=report) for view in every]
+    videos = tuple(Video(_with_noise(film.video.frames, noise, rng), times) for film in films)
+    first = films[0]
+    clip = SyntheticClip(name, recipe.kind, world, videos[0], "mono", cameras, first.depth_m, first.object_ids, first.moving)
+    return clip if len(films) == 1 else replace(clip, views=MultiViewVideo(videos, every, tuple(film.depth_m for film in films)))
 
 
-def write_example(
-    folder: str | os.PathLike[str],
-    name: Name,
-    *,
-    writer: Callable[..., Any] | None = None,
-    grid: tuple[int, int] = (24, 24),
-    **options: Any,
-) -> dict[str, Path]:
-    """Stores an example as `<name>.mp4` and its truth as `<name>.truth.npz` (plain arrays, no pickle).
-
-    Args:
-        folder: Made where missing.
-        name: Which example.
-        writer: Called as writer(path, frames (T, H, W, 3), fps); `toolkit.media`'s by default.
-        grid: Grid of true tracks, on every tenth frame.
-        options: As for `example`.
-
-    Returns:
-        The files by their role: "video", "truth".
-    """
-    if writer is None:
-        from toolkit.media.video import write_video as writer
-    clip = example(name, **options)
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = {"video": folder / f"{name}.mp4", "truth": folder / f"{name}.truth.npz"}
-    writer(paths["video"], clip.video.frames, FPS)
-    with open(paths["truth"].with_suffix(".part"), "wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **truth_arrays(clip, grid=grid))
-    paths["truth"].with_suffix(".part").replace(paths["truth"])
-    return paths
-
-
-def truth_arrays(clip: SyntheticClip, *, grid: tuple[int, int] = (24, 24)) -> dict[str, NDArray]:
-    """What `write_example` stores: cameras, depth in millimetres (uint16, 0 where unknown or beyond 65 m), ids, tracks."""
-    tracks = clip.tracks(grid=grid)
-    millimetres = np.nan_to_num(1000 * clip.depth_m)
-    arrays: dict[str, Any] = {
-        "K": clip.cameras.K,
-        "T_wc": clip.cameras.T_wc,
-        "size": clip.cameras.size,
-        "times_s": clip.video.times_s,
-        "depth_mm": np.where(millimetres < 2**16 - 0.5, np.rint(millimetres), 0).astype(np.uint16),
-        "object_ids": clip.object_ids,
-        "object_names": np.array(clip.world.object_names),
-        "moving": clip.moving,
-        "baseline_m": np.array(clip.baseline_m),
-        "fov_bounds_deg": np.array(clip.fov_bounds_deg if clip.fov_bounds_deg else [np.nan] * 4),
-        "tracks_xyz_w": tracks.xyz_w.astype(np.float32),
-        "tracks_xy": tracks.xy.astype(np.float32),
-        "tracks_visible": tracks.visible,
-        "tracks_object_id": tracks.object_id,
-        "tracks_moving": tracks.moving,
-        "tracks_queries": tracks.queries,
-    }
-    return arrays
+def _with_noise(frames: U8, level: float, rng: np.random.Generator) -> U8:
+    """Frames with the noise of a sensor."""
+    if level == 0:
+        return frames
+    noisy = [np.rint(frame + level * rng.standard_normal(frame.shape, np.float32)) for frame in frames]
+    return np.stack([np.clip(frame, 0, 255).astype(np.uint8) for frame in noisy])

@@ -160,6 +160,8 @@ def walker(name: str, motion: Motion, index: int, *, period_s: float = 1.1, phas
             Shape("capsule", (0.055, 0.06, 0.055), skin, pose((0, -1.5, 0))),
             Shape("ellipsoid", (0.095, 0.125, 0.11), skin, pose((0, -1.62, 0.01))),
             Shape("ellipsoid", (0.105, 0.10, 0.115), hair, pose((0, -1.67, -0.02))),
+            Shape("ellipsoid", (0.017, 0.03, 0.025), skin, pose((0, -1.60, 0.115))),
+            *(Shape("ellipsoid", (0.014, 0.017, 0.012), hair, pose((x, -1.64, 0.098))) for x in (-0.035, 0.035)),
         ),
         motion,
     )

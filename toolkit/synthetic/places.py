@@ -1,4 +1,4 @@
-"""The named worlds: a street, a room, a courtyard; what stands where is drawn from a seed."""
+"""The named worlds: a street, a room, a stage; what stands where is drawn from a seed."""
 
 from __future__ import annotations
 
@@ -46,6 +46,8 @@ def street(seed: int = 0) -> World:
                 else lamp_post((side * 3.6, 0, float(z)), -side)
             )
     bodies.append(house((0, 0, 52), 9.0, 3, rng, faces=-1))
+    speed, pace = float(rng.uniform(2.0, 3.2)), float(rng.choice([-1, 1]) * rng.uniform(0.8, 1.2))
+    start = -np.sign(pace) * rng.uniform(0.5, 1.4)
     hedge = Texture("plain", (0.16, 0.30, 0.10), (0.42, 0.56, 0.20), noise=1.3, grain_m=0.3)
     bodies += [
         bench((4.9, 0, 4.2), -90),
@@ -57,11 +59,18 @@ def street(seed: int = 0) -> World:
         ),
         *car("parked car", (0.62, 0.16, 0.14), pose((2.2, 0, 8.5))),
         *car("parked van", (0.80, 0.80, 0.76), pose((2.2, 0, -4.5))),
-        *car("car", (0.16, 0.36, 0.60), Drive((-1.7, 0, 14.5), (0.0, 0.0, -2.6)), speed=2.6),
-        *walker("walker", Drive((-1.2, 0, 4.4), (1.0, 0, 0.12)), int(rng.integers(5))),
+        *car("car", (0.16, 0.36, 0.60), Drive((-1.7, 0, 14.5), (0.0, 0.0, -speed)), speed=speed),
+        *walker("walker", Drive((start, 0, rng.uniform(3.8, 4.8)), (pace, 0, 0.12)), int(rng.integers(5)), period_s=1.1 / abs(pace)),
         *walker("far walker", Drive((4.3, 0, 10.5), (-0.05, 0, -1.2)), int(rng.integers(5)), period_s=1.05, phase_deg=70),
-        ball("beach ball", 0.22, ball_texture(0), Bounce((0.75, -0.22, 2.7), (-0.22, 0, 0.15), 0.75, 0.85, 0.3, (1.2, 0.9, -0.8))),
-        ball("ball", 0.16, ball_texture(1), Roll((-1.9, -0.16, 2.6), (0.55, 0, 0.25), 0.16)),
+        ball(
+            "beach ball",
+            0.22,
+            ball_texture(0),
+            Bounce(
+                (0.75, -0.22, rng.uniform(2.4, 3.2)), (-0.22, 0, 0.15), rng.uniform(0.5, 0.9), 0.85, rng.uniform(0, 1), (1.2, 0.9, -0.8)
+            ),
+        ),
+        ball("ball", 0.16, ball_texture(1), Roll((-1.9, -0.16, 2.6), (rng.uniform(0.3, 0.8), 0, 0.25), 0.16)),
         ball("balloon", 0.24, ball_texture(2), Sway((1.5, -2.0, 3.9), (0.35, 0.22, 0.3), (3.1, 2.3, 4.2), 40)),
     ]
     return World(tuple(bodies), Light(), seed=seed)
@@ -73,7 +82,12 @@ def room(seed: int = 0) -> World:
     plaster = Texture("plain", (0.80, 0.76, 0.66), (0.66, 0.62, 0.53), noise=0.4, grain_m=0.5)
     floor = Texture("bricks", (0.66, 0.46, 0.28), (0.52, 0.35, 0.20), (0.25, 0.16, 0.1), (1.4, 0.16), 0.005, 0.6, 0.12, 5.0)
     rug = Texture("rug", (0.56, 0.16, 0.15), (0.82, 0.70, 0.46), (0.15, 0.22, 0.38), (0.5, 0.12), 0.02, 0.6, 0.06)
-    sofa = Texture("plain", (0.24, 0.40, 0.48), (0.16, 0.28, 0.35), noise=0.9, grain_m=0.06)
+    sofa_colours = (
+        ((0.24, 0.40, 0.48), (0.16, 0.28, 0.35)),
+        ((0.55, 0.22, 0.18), (0.42, 0.15, 0.13)),
+        ((0.42, 0.46, 0.30), (0.30, 0.34, 0.20)),
+    )
+    sofa = Texture("plain", *sofa_colours[seed % 3], noise=0.9, grain_m=0.06)
     cushion = Texture("checker", (0.85, 0.62, 0.20), (0.93, 0.88, 0.76), period_m=(0.11, 0.11), noise=0.5, grain_m=0.05)
     books = Texture("books", (0.45, 0.30, 0.18), period_m=(0.06, 0.36), line_m=0.03, noise=0.4, grain_m=0.1)
     shade = Texture("stripes", (0.95, 0.88, 0.68), (0.86, 0.72, 0.46), period_m=(0.03, 0.03), noise=0.2, grain_m=0.1)
@@ -112,7 +126,7 @@ def room(seed: int = 0) -> World:
             pose(),
         ),
         Body("rug", (box((1.5, 0.006, 1.0), rug, (0, -0.014, 2.5)),), pose()),
-        Body("table", (*table, vase), pose((0.1, 0, 2.6), yaw_deg=8)),
+        Body("table", (*table, vase), pose((0.1, 0, 2.6), yaw_deg=rng.uniform(-12, 12))),
         Body("sofa", seat, pose((-0.4, 0, 4.2))),
         Body("bookcase", (box((0.16, 1.1, 0.8), DARK_WOOD, (2.84, -1.1, 3.2)), box((0.02, 1.08, 0.76), books, (2.67, -1.1, 3.2))), pose()),
         Body("plant", tuple(plant), pose((1.75, 0, 4.35))),
@@ -144,11 +158,16 @@ def room(seed: int = 0) -> World:
             ),
             pose(),
         ),
-        ball("ball", 0.13, ball_texture(0), Bounce((-0.75, -0.15, 1.9), (0.35, 0, 0.05), 0.5, 0.8, 0.35, (0.6, 1.1, -1.3))),
+        ball(
+            "ball",
+            0.13,
+            ball_texture(0),
+            Bounce((-0.75, -0.15, 1.9), (rng.uniform(0.2, 0.5), 0, 0.05), 0.5, 0.8, rng.uniform(0, 1), (0.6, 1.1, -1.3)),
+        ),
         ball("red ball", 0.11, ball_texture(1), Roll((0.95, -0.13, 1.75), (-0.3, 0, 0.12), 0.11)),
         ball("mobile", 0.12, ball_texture(2), Sway((0.75, -1.35, 2.3), (0.16, 0.08, 0.14), (2.6, 1.9, 3.4), 60)),
     ]
-    train = Circle((0.05, -0.02, 2.55), 0.95, 7.0, 200)
+    train = Circle((0.05, -0.02, 2.55), 0.95, 7.0, rng.uniform(170, 230))
     for k, colour in enumerate(((0.75, 0.2, 0.15), (0.2, 0.4, 0.7), (0.85, 0.65, 0.2))):
         coach = Circle(train.centre, train.radius, train.period_s, train.phase_deg - 19 * k)
         body = Texture("facade", colour, (0.2, 0.25, 0.3), (0.95, 0.93, 0.85), (0.09, 0.14), 0.008, 0.5, 0.05)
@@ -161,3 +180,23 @@ def room(seed: int = 0) -> World:
         bodies.append(Body("toy train", (box((0.06, 0.07, 0.12), body, (0, -0.12, 0)), *wheels, *chimney), coach))
     light = Light((-0.45, -0.75, -0.55), (0.80, 0.74, 0.62), (0.50, 0.50, 0.50), (0.40, 0.35, 0.29), haze_m=1e6)
     return World(tuple(bodies), light, seed=seed)
+
+
+def stage(seed: int = 0) -> World:
+    """A paved square to be filmed from all around: two walkers on circles and three balls within 2 m of its middle."""
+    rng = np.random.default_rng(seed)
+    paving = Texture("bricks", (0.70, 0.62, 0.52), (0.56, 0.50, 0.44), (0.36, 0.33, 0.30), (0.6, 0.3), 0.02, 0.9, 0.2)
+    bodies = [
+        Body("ground", (Shape("ground", _FLAT, paving),), pose()),
+        *walker("walker", Circle((0, 0, 0), 1.3, 9.0, float(rng.uniform(0, 360))), 0),
+        *walker("other walker", Circle((0.2, 0, 0), 0.7, -6.5, float(rng.uniform(0, 360))), 3, phase_deg=120),
+        ball("beach ball", 0.22, ball_texture(0), Bounce((-1.0, -0.22, -1.1), (0.3, 0, 0.1), 0.8, 0.9, 0.2)),
+        ball("ball", 0.16, ball_texture(1), Roll((1.5, -0.16, 0.8), (-0.4, 0, -0.2), 0.16)),
+        ball("balloon", 0.26, ball_texture(2), Sway((0.3, -2.2, 0.2), (0.5, 0.2, 0.4), (3.1, 2.3, 4.2), 40)),
+        Body("crates", (box((0.3, 0.3, 0.3), WOOD, (-1.3, -0.3, 1.2), yaw_deg=20),), pose()),
+    ]
+    for k in range(8):
+        angle = np.deg2rad(45 * k + rng.uniform(-8, 8))
+        at = (9.0 * float(np.sin(angle)), 0.0, 9.0 * float(np.cos(angle)))
+        bodies.append(tree(at, rng.uniform(4.2, 5.6), rng) if k % 2 else house((2.0 * at[0], 0, 2.0 * at[2]), 8.4, 2, rng, faces=-1))
+    return World(tuple(bodies), Light(), seed=seed)

@@ -88,17 +88,35 @@ def true_tracks(world: World, cameras: Cameras, times_s: ArrayLike, queries: Arr
         hit = world.cast(cameras.centres[t], d, float(times[t]), pixel=1.0 / float(cameras.K[t, 0, 0]))
         start[at], body[at], object_id[at], rgb[at] = hit.xyz_w, hit.body, hit.object_id, hit.rgb
     poses = [world.body_poses(float(t)) for t in times]
-    xyz_w, visible = np.empty((n, T, 3)), np.zeros((n, T), bool)
+    xyz_w = np.empty((n, T, 3))
     for t in np.unique(frame):
         at = np.flatnonzero(frame == t)
         for s in range(T):
             xyz_w[at, s] = world.moved(start[at], body[at], poses[t], poses[s])
-    xy, depth = project(xyz_w, cameras.K, cameras.T_wc)
-    for t in range(T):
-        at = np.flatnonzero((depth[:, t] > 0) & inside(xy[:, t], tuple(cameras.size[t])))
-        visible[at, t] = world.reaches(np.broadcast_to(cameras.centres[t], (len(at), 3)), xyz_w[at, t], times[t])
+    xy, visible = true_visibility(world, cameras, times, xyz_w)
     moving = (body >= 0) & world.moves[np.maximum(body, 0)]
     return TrueTracks(xyz_w, xy, visible, object_id, moving, q.astype(np.float32), rgb)
+
+
+def true_visibility(world: World, cameras: Cameras, times_s: ArrayLike, xyz_w: NDArray) -> tuple[F64, B]:
+    """Where points on surfaces appear in a camera: in another view than the one they were queried in.
+
+    Args:
+        world: What is filmed.
+        cameras: Pinhole camera of each frame.
+        times_s: (T,) seconds.
+        xyz_w: (N, T, 3) points ON surfaces, as `TrueTracks` has them.
+
+    Returns:
+        xy: (N, T, 2) pixels; NaN behind the camera.
+        visible: (N, T) inside the picture and not hidden.
+    """
+    xy, depth = project(xyz_w, cameras.K, cameras.T_wc)
+    visible = np.zeros(depth.shape, bool)
+    for t, time_s in enumerate(np.asarray(times_s, np.float64)):
+        at = np.flatnonzero((depth[:, t] > 0) & inside(xy[:, t], tuple(cameras.size[t])))
+        visible[at, t] = world.reaches(np.broadcast_to(cameras.centres[t], (len(at), 3)), xyz_w[at, t], time_s)
+    return xy, visible
 
 
 def true_flow(world: World, cameras: Cameras, times_s: ArrayLike, start: int, stop: int) -> TrueFlow:
