@@ -20,6 +20,7 @@ I16 = NDArray[np.int16]
 FAR = np.int16(20000)  # more than any path cost, less than would overflow when a penalty is added
 NO_MATCH = -9999.0
 FOUR_PATHS = 4
+MEAN_OF_SMALLER_HALF = 0.325  # of the absolute values of a normal deviate: those under its median
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,10 @@ class SgmSettings:
         census_rx: Half width of the census window, px. Taller than wide: disparity changes less along a column of a wall than along a row.
         census_ry: Half height of the census window, px. 7 x 9 gives 62 bits, one machine word.
         census_scale: Hamming distance at which the census cost reaches 63 %; it saturates at a wrong match.
-        census_step: Grey levels by which a neighbour must be darker to count; below it a difference is noise.
+        own_weight: Share of the census cost that counts only neighbours of the pixel's own brightness, which likely lie on its own
+            surface: it keeps a foreground from growing fat by a window's width. Neighbours across an edge say most inside a
+            pattern, so the other share counts all.
+        own_within: Difference, grey levels, up to which a neighbour counts as of its own brightness.
         colour_weight: Weight of the colour difference against the census cost of at most 1.
         colour_cap: Mean difference over the channels, grey levels, at which the colour cost saturates.
         gradient_weight: Weight of the difference of horizontal gradients.
@@ -38,14 +42,18 @@ class SgmSettings:
         small_step: Penalty P1 of a disparity change by one along a path, in units of the census cost.
         large_step: Penalty P2 of any larger change.
         edge: Grey step along the path, grey levels, at which the penalties drop: depth edges hide at image edges.
-        edge_drop: By what the penalties are divided there.
-        paths: 8 directions, or 4 (rows and columns) in half the time.
+        edge_drop: By what the penalties are divided there; twice that from twice the step on.
+        edge_smoothing: Differences up to about this, grey levels, are smoothed away before steps are measured.
+        noise: Noise of a good camera, grey levels; images with more are smoothed first, edges kept ...
+        noise_smoothing: ... with a range of so many times the excess.
+        paths: 8 directions, or 4 (rows and columns) in less time.
     """
 
     census_rx: int = 3
     census_ry: int = 4
     census_scale: float = 20.0
-    census_step: int = 0
+    own_weight: float = 0.5
+    own_within: int = 15
     colour_weight: float = 0.5
     colour_cap: float = 10.0
     gradient_weight: float = 0.3
@@ -54,6 +62,9 @@ class SgmSettings:
     large_step: float = 3.0
     edge: int = 12
     edge_drop: float = 4.0
+    edge_smoothing: float = 12.0
+    noise: float = 1.3
+    noise_smoothing: float = 6.0
     paths: int = 8
 
 
@@ -91,12 +102,16 @@ def semi_global_match(left: U8, right: U8, *, minimum_px: int, count: int, setti
         Left and right disparity with the margin to the second-best answer; nothing is rejected yet.
     """
     use = settings or SgmSettings()
+    left, right = _quiet(left, use), _quiet(right, use)
     grey = cv2.cvtColor(left, cv2.COLOR_RGB2GRAY)
     grey_right = cv2.cvtColor(right, cv2.COLOR_RGB2GRAY)
+    rx, ry = use.census_rx, use.census_ry
+    padded, padded_right = (cv2.copyMakeBorder(im, ry, ry, rx, rx, cv2.BORDER_REPLICATE) for im in (grey, grey_right))
     # The right image is stored mirrored, so that rising disparity is rising memory.
     cost = _cost_volume(
-        _census(grey, use.census_rx, use.census_ry, use.census_step),
-        np.ascontiguousarray(_census(grey_right, use.census_rx, use.census_ry, use.census_step)[:, ::-1]),
+        _census(padded, rx, ry),
+        _own_neighbours(padded, rx, ry, use.own_within),
+        np.ascontiguousarray(_census(padded_right, rx, ry)[:, ::-1]),
         np.ascontiguousarray(left.transpose(2, 0, 1)),
         np.ascontiguousarray(right[:, ::-1].transpose(2, 0, 1)),
         cv2.Sobel(grey, cv2.CV_16S, 1, 0, ksize=3),
@@ -105,39 +120,74 @@ def semi_global_match(left: U8, right: U8, *, minimum_px: int, count: int, setti
         count,
         *_cost_tables(use),
     )
+    small, large = _penalty_tables(use)
+    steps = cv2.bilateralFilter(grey, 5, use.edge_smoothing, 2)
     total = np.empty(cost.shape, np.int16)
-    penalties = [np.int16(round(COST_UNIT * p)) for p in (use.small_step, use.large_step)]
-    low = [np.int16(round(COST_UNIT * p / use.edge_drop)) for p in (use.small_step, use.large_step)]
     for backwards in (False, True):
-        _aggregate(cost, grey, total, penalties[0], penalties[1], low[0], low[1], use.edge, backwards, use.paths == FOUR_PATHS)
+        _aggregate(cost, steps, total, small, large, backwards, use.paths == FOUR_PATHS)
     px, right_px, margin, best = _winner(total, minimum_px)
     right_px[right_px == NO_MATCH] = np.nan
-    return SgmResult(px, right_px, margin / np.float32(COST_UNIT), best / np.float32(COST_UNIT))
+    per_path = np.float32(1 / (COST_UNIT * use.paths))
+    return SgmResult(px, right_px, margin * per_path, best * per_path)
 
 
-def _cost_tables(use: SgmSettings) -> tuple[U8, U8, U8]:
-    """Cost of each Hamming distance, of each summed colour difference and of each gradient difference."""
+def _quiet(image: U8, use: SgmSettings) -> U8:
+    """The image with the noise that exceeds a good camera's smoothed away."""
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    # Immerkær 1996: this mask sees neither slopes nor straight edges; of noise it makes 6 times its deviation.
+    response = cv2.filter2D(grey, cv2.CV_16S, np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32))
+    excess = float(np.mean(np.sort(np.abs(response), axis=None)[: response.size // 2])) / MEAN_OF_SMALLER_HALF / 6 - use.noise
+    return cv2.bilateralFilter(image, 5, use.noise_smoothing * excess, 2).astype(np.uint8) if excess > 0 else image
+
+
+def _cost_tables(use: SgmSettings) -> tuple[U8, U8, U8, U8]:
+    """Cost of each Hamming distance over all neighbours and over its own, of each summed colour difference and of each gradient difference."""
     hamming = 1 - np.exp(-np.arange(64) / use.census_scale)
     colour = use.colour_weight * np.minimum(np.arange(3 * 255 + 1) / (3 * use.colour_cap), 1)
     gradient = use.gradient_weight * np.minimum(np.arange(2 * 4 * 255 + 1) / (4 * use.gradient_cap), 1)  # Sobel is 4 x the gradient
-    hamming, colour, gradient = (np.round(COST_UNIT * t).astype(np.uint8) for t in (hamming, colour, gradient))
-    return hamming, colour, gradient
+    tables = ((1 - use.own_weight) * hamming, use.own_weight * hamming, colour, gradient)
+    a, b, c, d = (np.round(COST_UNIT * t).astype(np.uint8) for t in tables)
+    return a, b, c, d
+
+
+def _penalty_tables(use: SgmSettings) -> tuple[I16, I16]:
+    """P1 and P2 for each grey step along the path."""
+    step = np.arange(256)
+    drop = np.where(step >= 2 * use.edge, 2 * use.edge_drop, np.where(step >= use.edge, use.edge_drop, 1))
+    small, large = (np.round(COST_UNIT * p / drop).astype(np.int16) for p in (use.small_step, use.large_step))
+    return small, large
 
 
 @compiled()
-def _census(grey, rx, ry, step):
-    """(H, W) uint64: one bit for each neighbour in the window, set where it is darker than the centre."""
-    h, w = grey.shape
+def _census(padded, rx, ry):
+    """(H, W) uint64 of an image padded by (ry, rx): a bit for each neighbour, set where it is darker than the centre."""
+    h, w = padded.shape[0] - 2 * ry, padded.shape[1] - 2 * rx
     out = np.zeros((h, w), np.uint64)
     for y in range(h):
-        for dy in range(-ry, ry + 1):
-            yy = min(max(y + dy, 0), h - 1)
-            for dx in range(-rx, rx + 1):
-                if dx != 0 or dy != 0:
+        here, bits = padded[y + ry, rx : rx + w], out[y]
+        for dy in range(2 * ry + 1):
+            for dx in range(2 * rx + 1):
+                if dx != rx or dy != ry:
+                    there = padded[y + dy, dx : dx + w]
                     for x in range(w):
-                        xx = min(max(x + dx, 0), w - 1)
-                        darker = np.int32(grey[yy, xx]) + step < np.int32(grey[y, x])
-                        out[y, x] = (out[y, x] << np.uint64(1)) | np.uint64(darker)
+                        bits[x] = (bits[x] << np.uint64(1)) | np.uint64(there[x] < here[x])
+    return out
+
+
+@compiled()
+def _own_neighbours(padded, rx, ry, within):
+    """The same, set where the neighbour's brightness is within so many grey levels of the centre's."""
+    h, w = padded.shape[0] - 2 * ry, padded.shape[1] - 2 * rx
+    out = np.zeros((h, w), np.uint64)
+    for y in range(h):
+        here, bits = padded[y + ry, rx : rx + w], out[y]
+        for dy in range(2 * ry + 1):
+            for dx in range(2 * rx + 1):
+                if dx != rx or dy != ry:
+                    there = padded[y + dy, dx : dx + w]
+                    for x in range(w):
+                        alike = abs(np.int16(there[x]) - np.int16(here[x])) < within
+                        bits[x] = (bits[x] << np.uint64(1)) | np.uint64(alike)
     return out
 
 
@@ -151,122 +201,133 @@ def _bits(v):
 
 
 @compiled()
-def _cost_volume(census, census_right, left, right, gradient, gradient_right, minimum, count, of_hamming, of_colour, of_gradient):
+def _cost_volume(
+    census, own, census_right, left, right, gradient, gradient_right, minimum, count, of_hamming, of_own, of_colour, of_gradient
+):
     """(H, W, count) uint8 cost of each disparity; where x - d leaves the image, the cost of the nearest d that does not."""
     h, w = census.shape
     cost = np.empty((h, w, count), np.uint8)
-    distance = np.empty((3, count), np.int16)
+    different, different_own = np.empty(count, np.uint8), np.empty(count, np.uint8)
+    colour, slope = np.empty(count, np.int16), np.empty(count, np.int16)
     for y in range(h):
+        out = cost[y]
         for x in range(w):
             first, last = max(0, x - minimum - w + 1), min(count, x - minimum + 1)
-            out = cost[y, x]
             if last <= first:
-                out[:] = 0
+                for k in range(count):
+                    out[x, k] = 0
                 continue
-            at = w - 1 - x + minimum  # mirrored column of the right image for k = 0
+            at = w - 1 - x + minimum + first  # mirrored column of the right image for k = first
             n = last - first
-            c, cr = census[y, x], census_right[y, at + first : at + last]
-            for k in range(n):
-                distance[0, k] = np.int16(_bits(c ^ cr[k]))
+            # Slices, as numba allows for negative indices in at + k, which would keep these loops from being vectorised.
+            bits, slopes = census_right[y, at : at + n], gradient_right[y, at : at + n]
+            reds, greens, blues = right[0, y, at : at + n], right[1, y, at : at + n], right[2, y, at : at + n]
+            c, mine = census[y, x], own[y, x]
             r, g, b = np.int16(left[0, y, x]), np.int16(left[1, y, x]), np.int16(left[2, y, x])
-            rr, gr, br = right[0, y, at + first : at + last], right[1, y, at + first : at + last], right[2, y, at + first : at + last]
+            s = gradient[y, x]
             for k in range(n):
-                distance[1, k] = np.int16(abs(r - np.int16(rr[k])) + abs(g - np.int16(gr[k])) + abs(b - np.int16(br[k])))
-            s, sr = gradient[y, x], gradient_right[y, at + first : at + last]
+                unlike = c ^ bits[k]
+                different[k] = np.uint8(_bits(unlike))
+                different_own[k] = np.uint8(_bits(unlike & mine))
             for k in range(n):
-                distance[2, k] = np.int16(abs(s - sr[k]))
+                colour[k] = np.int16(abs(r - np.int16(reds[k])) + abs(g - np.int16(greens[k])) + abs(b - np.int16(blues[k])))
+                slope[k] = np.int16(abs(s - slopes[k]))
+            # The share of its own neighbours that differ, as if all 62 were its own.
+            scale = np.float32(62) / np.float32(max(_bits(mine), np.uint64(1)))
             for k in range(n):
-                out[first + k] = of_hamming[distance[0, k]] + of_colour[distance[1, k]] + of_gradient[distance[2, k]]
-            out[:first] = out[first]
-            out[last:] = out[last - 1]
+                census_cost = of_hamming[different[k]] + of_own[np.int32(np.float32(different_own[k]) * scale)]
+                out[x, first + k] = census_cost + of_colour[colour[k]] + of_gradient[slope[k]]
+            for k in range(first):
+                out[x, k] = out[x, first]
+            for k in range(last, count):
+                out[x, k] = out[x, last - 1]
     return cost
 
 
 @compiled(inline="always")
-def _extend(cost, previous, out, least, small, large):
-    """One pixel of one path: `out` from `previous`, both padded by one at each end; returns the least cost of `out`."""
+def _extend(cost, x, previous, xp, out, count, least, small, large):
+    """One pixel of one path: `out[x]` from `previous[xp]`, both padded by one at each end; returns the least cost."""
     jump = np.int16(least + large)
     low = np.int16(32000)
-    for k in range(len(cost)):
-        best = previous[k + 1]
-        down, up = np.int16(previous[k] + small), np.int16(previous[k + 2] + small)
-        best = min(best, down)
-        best = min(best, up)
+    for k in range(count):
+        best = previous[xp, k + 1]
+        best = min(best, np.int16(previous[xp, k] + small))
+        best = min(best, np.int16(previous[xp, k + 2] + small))
         best = min(best, jump)
-        value = np.int16(np.int16(best - least) + np.int16(cost[k]))
-        out[k + 1] = value
+        value = np.int16(np.int16(best - least) + np.int16(cost[x, k]))
+        out[x, k + 1] = value
         low = min(low, value)
     return low
 
 
 @compiled(inline="always")
-def _begin(cost, out):
+def _begin(cost, x, out, count):
     """First pixel of a path."""
     low = np.int16(32000)
-    for k in range(len(cost)):
-        value = np.int16(cost[k])
-        out[k + 1] = value
+    for k in range(count):
+        value = np.int16(cost[x, k])
+        out[x, k + 1] = value
         low = min(low, value)
     return low
 
 
 @compiled()
-def _aggregate(cost, grey, total, small, large, small_edge, large_edge, edge, backwards, upright):
-    """Path costs of the four directions that arrive from rows already seen and from the side; the backward sweep adds to `total`."""
+def _aggregate(cost, grey, total, small, large, backwards, upright):
+    """Path costs of the directions that arrive from rows already seen and from the side; the backward sweep adds to `total`."""
     h, w, count = cost.shape
-    paths = np.full((2, 3, w, count + 2), FAR, np.int16)  # this row and the one before x three slants
+    paths = np.full((2, 4, w, count + 2), FAR, np.int16)  # this row and the one before x (from left, middle, right; sideways)
     least = np.zeros((2, 3, w), np.int16)
-    side = np.full((2, count + 2), FAR, np.int16)
     side_least = np.int16(0)
     direction = -1 if backwards else 1
-    slants = range(1, 2) if upright else range(3)
     for row in range(h):
         y = h - 1 - row if backwards else row
         now, before = row & 1, 1 - (row & 1)
+        c, t, grey_now, grey_before = cost[y], total[y], grey[y], grey[y - direction if row > 0 else y]
+        left, up, right, side = paths[now, 0], paths[now, 1], paths[now, 2], paths[now, 3]
+        left_before, up_before, right_before = paths[before, 0], paths[before, 1], paths[before, 2]
         for column in range(w):
             x = w - 1 - column if backwards else column
-            c, here = cost[y, x], np.int32(grey[y, x])
-            sideways = side[column & 1]
+            here = np.int32(grey_now[x])
             if column == 0:
-                side_least = _begin(c, sideways)
+                side_least = _begin(c, x, side, count)
             else:
-                at_edge = abs(here - np.int32(grey[y, x - direction])) >= edge
-                side_least = _extend(
-                    c,
-                    side[1 - (column & 1)],
-                    sideways,
-                    side_least,
-                    small_edge if at_edge else small,
-                    large_edge if at_edge else large,
-                )
-            for slant in slants:
-                xp, out = x + slant - 1, paths[now, slant, x]
-                if row == 0 or xp < 0 or xp >= w:
-                    least[now, slant, x] = _begin(c, out)
+                step = abs(here - np.int32(grey_now[x - direction]))
+                side_least = _extend(c, x, side, x - direction, side, count, side_least, small[step], large[step])
+            if row == 0:
+                least[now, 1, x] = _begin(c, x, up, count)
+            else:
+                step = abs(here - np.int32(grey_before[x]))
+                least[now, 1, x] = _extend(c, x, up_before, x, up, count, least[before, 1, x], small[step], large[step])
+            if not upright:
+                if row == 0 or x == 0:
+                    least[now, 0, x] = _begin(c, x, left, count)
                 else:
-                    at_edge = abs(here - np.int32(grey[y - direction, xp])) >= edge
-                    least[now, slant, x] = _extend(
-                        c,
-                        paths[before, slant, xp],
-                        out,
-                        least[before, slant, xp],
-                        small_edge if at_edge else small,
-                        large_edge if at_edge else large,
-                    )
-            t, a, b, d = total[y, x], paths[now, 0, x], paths[now, 1, x], paths[now, 2, x]
-            if not backwards:
-                t[:] = 0
-            if upright:
+                    step = abs(here - np.int32(grey_before[x - 1]))
+                    low = least[before, 0, x - 1]
+                    least[now, 0, x] = _extend(c, x, left_before, x - 1, left, count, low, small[step], large[step])
+                if row == 0 or x == w - 1:
+                    least[now, 2, x] = _begin(c, x, right, count)
+                else:
+                    step = abs(here - np.int32(grey_before[x + 1]))
+                    low = least[before, 2, x + 1]
+                    least[now, 2, x] = _extend(c, x, right_before, x + 1, right, count, low, small[step], large[step])
+            if upright and backwards:
                 for k in range(count):
-                    t[k] += np.int16(sideways[k + 1] + b[k + 1])
+                    t[x, k] += np.int16(side[x, k + 1] + up[x, k + 1])
+            elif upright:
+                for k in range(count):
+                    t[x, k] = np.int16(side[x, k + 1] + up[x, k + 1])
+            elif backwards:
+                for k in range(count):
+                    t[x, k] += np.int16(np.int16(side[x, k + 1] + up[x, k + 1]) + np.int16(left[x, k + 1] + right[x, k + 1]))
             else:
                 for k in range(count):
-                    t[k] += np.int16(np.int16(sideways[k + 1] + a[k + 1]) + np.int16(b[k + 1] + d[k + 1]))
+                    t[x, k] = np.int16(np.int16(side[x, k + 1] + up[x, k + 1]) + np.int16(left[x, k + 1] + right[x, k + 1]))
 
 
 @compiled()
 def _winner(total, minimum):
-    """Least cost with a parabola through its neighbours, the right image's least cost, and the margin of both to the runner-up."""
+    """Least cost with a parabola through its neighbours, the right image's least cost, and the margin of the runner-up."""
     h, w, count = total.shape
     px, margin = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
     lowest = np.empty((h, w), np.float32)
@@ -275,36 +336,36 @@ def _winner(total, minimum):
     for y in range(h):
         right_best[:] = 32000
         right_at[:] = -1
+        t = total[y]
         for x in range(w):
-            t = total[y, x]
             best = np.int16(32000)
-            for k in range(count):
-                best = min(best, t[k])
+            for j in range(count):
+                best = min(best, t[x, j])
             k = 0
-            while t[k] != best:
+            while t[x, k] != best:
                 k += 1
             second = np.int16(32000)
-            for j in range(0, k - 1):
-                second = min(second, t[j])
-            for j in range(k + 2, count):
-                second = min(second, t[j])
+            for other in t[x, : max(k - 1, 0)]:
+                second = min(second, other)
+            for other in t[x, k + 2 :]:
+                second = min(second, other)
             margin[y, x] = np.float32(second) - np.float32(best)
             lowest[y, x] = best
             offset = np.float32(0)
             if 0 < k < count - 1:
-                bend = np.float32(t[k - 1]) + np.float32(t[k + 1]) - 2 * np.float32(best)
+                bend = np.float32(t[x, k - 1]) + np.float32(t[x, k + 1]) - 2 * np.float32(best)
                 if bend > 0:
-                    offset = (np.float32(t[k - 1]) - np.float32(t[k + 1])) / (2 * bend)
+                    offset = (np.float32(t[x, k - 1]) - np.float32(t[x, k + 1])) / (2 * bend)
             px[y, x] = minimum + k + offset
             first, last = max(0, x - minimum - w + 1), min(count, x - minimum + 1)
-            n = last - first
-            if n > 0:
+            if last > first:
                 at = w - 1 - x + minimum + first  # mirrored column, as in the cost volume
-                rb, ra, tt = right_best[at : at + n], right_at[at : at + n], t[first:last]
+                n = last - first
+                best_there, at_there, here = right_best[at : at + n], right_at[at : at + n], t[x, first:last]
                 for j in range(n):
-                    better = tt[j] < rb[j]
-                    rb[j] = tt[j] if better else rb[j]
-                    ra[j] = np.int16(first + j) if better else ra[j]
+                    better = here[j] < best_there[j]
+                    best_there[j] = here[j] if better else best_there[j]
+                    at_there[j] = np.int16(first + j) if better else at_there[j]
         for x in range(w):
             if right_at[w - 1 - x] >= 0:
                 right[y, x] = minimum + right_at[w - 1 - x]
