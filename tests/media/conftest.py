@@ -1,5 +1,6 @@
 """Small clips whose pictures tell their own number, made in every awkward way that cameras and downloads come up with."""
 
+import struct
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -75,3 +76,36 @@ def encode() -> Callable[..., Path]:
         return path
 
     return write
+
+
+def box(kind: bytes, *payloads: bytes) -> bytes:
+    """One MP4 box."""
+    payload = b"".join(payloads)
+    return struct.pack(">I4s", 8 + len(payload), kind) + payload
+
+
+@pytest.fixture(scope="session", name="box")
+def _box() -> Callable[..., bytes]:
+    """`box(kind, *payloads)`: one MP4 box."""
+    return box
+
+
+@pytest.fixture(scope="session")
+def inject() -> Callable[..., Path]:
+    """Puts boxes into the sample entry, or the track, of the picture of an MP4 file whose index comes last."""
+
+    def put(path: Path, extra: bytes, *, into: str = "entry") -> Path:
+        data = bytearray(path.read_bytes())
+        at, sizes = data.index(b"moov") - 4, []
+        road = [b"moov", b"trak"] + ([b"mdia", b"minf", b"stbl", b"stsd", b"avc1"] if into == "entry" else [])
+        for kind in road:
+            at = data.index(kind, at) - 4
+            sizes.append(at)
+        end = at + struct.unpack_from(">I", data, at)[0]
+        for place in sizes:
+            struct.pack_into(">I", data, place, struct.unpack_from(">I", data, place)[0] + len(extra))
+        data[end:end] = extra
+        path.write_bytes(data)
+        return path
+
+    return put

@@ -93,7 +93,7 @@ def lens_meshes(meshes: tuple[MeshData, ...], eye_size: tuple[int, int]) -> tupl
 def _read_index(data: bytes, file: BinaryIO) -> Container:
     """Goes through the tracks of a `moov` box."""
     found = Container()
-    movie_scale = _timescale(data, next((b for b in children(data) if b.kind == b"mvhd"), None))
+    movie = next((b for b in children(data) if b.kind == b"mvhd"), None)
     for track in children(data):
         if track.kind != b"trak":
             continue
@@ -110,7 +110,7 @@ def _read_index(data: bytes, file: BinaryIO) -> Container:
         elif entry is not None and entry.kind == b"camm" and found.orientations is None:
             try:
                 scale = _timescale(data, find(data, track, b"mdia", b"mdhd"))
-                shift_s = _edit_start(data, track, movie_scale, scale)
+                shift_s = _edit_start(data, track, movie, scale)
                 found = replace(found, orientations=read_orientations(data, table, scale, shift_s, file))
             except (struct.error, ValueError) as error:
                 found = replace(found, notes=(*found.notes, f"The motion track (camm) can't be read ({error}) and was ignored."))
@@ -148,7 +148,7 @@ def _timescale(data: bytes, header: Box | None) -> int:
     return scale
 
 
-def _edit_start(data: bytes, track: Box, movie_scale: int, media_scale: int) -> float:
+def _edit_start(data: bytes, track: Box, movie: Box | None, media_scale: int) -> float:
     """Seconds to add to media times so that they count from the start of the movie (edit list: leading gap, media offset)."""
     edits = find(data, track, b"edts", b"elst")
     if edits is None:
@@ -160,5 +160,5 @@ def _edit_start(data: bytes, track: Box, movie_scale: int, media_scale: int) -> 
         duration, media_time = struct.unpack_from(shape, data, edits.start + 8 + i * size)
         if media_time >= 0:
             return shift - media_time / media_scale
-        shift += duration / movie_scale
+        shift += duration / _timescale(data, movie)
     return shift
