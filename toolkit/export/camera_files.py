@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -14,7 +15,7 @@ OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
 """Turns camera axes from x right, y down, z forward to x right, y up, z backward (and back)."""
 
 
-def write_tum(scene: Scene, path: Path) -> dict[str, object]:
+def write_tum(scene: Scene, path: Path) -> dict[str, Any]:
     """The camera path as lines "t x y z qx qy qz qw": camera-to-world, OpenCV camera axes; frames without a pose are left out."""
     cameras = _cameras(scene)
     good = cameras.registered
@@ -26,7 +27,7 @@ def write_tum(scene: Scene, path: Path) -> dict[str, object]:
     return {"poses": int(good.sum()), "frames_without_pose": np.flatnonzero(~good).tolist(), "pose": "camera-to-world, OpenCV camera axes"}
 
 
-def write_transforms(scene: Scene, path: Path) -> dict[str, object]:
+def write_transforms(scene: Scene, path: Path) -> dict[str, Any]:
     """Nerfstudio's transforms.json: camera-to-world with OpenGL camera axes, in the same world as points.ply.
 
     The frames name images/*.jpg, depth/*.png and points.ply of the same bundle.

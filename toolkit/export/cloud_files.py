@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ _POINTS, _LINES, _LINE_STRIP = 0, 1, 3
 _FLOAT, _USHORT, _UINT = 5126, 5123, 5125
 
 
-def write_ply(cloud: PointCloud, path: Path, *, unit: str) -> dict[str, object]:
+def write_ply(cloud: PointCloud, path: Path, *, unit: str) -> dict[str, Any]:
     """Binary PLY with 8-bit sRGB colours: world coordinates, OpenCV axes (x right, y down, z forward)."""
     rows = np.empty(len(cloud), dtype=[("xyz", "<f4", 3), ("rgb", "u1", 3)])
     rows["xyz"], rows["rgb"] = cloud.xyz, cloud.rgb
@@ -32,7 +33,7 @@ def write_ply(cloud: PointCloud, path: Path, *, unit: str) -> dict[str, object]:
     return {"points": len(cloud), "axes": "world, OpenCV: x right, y down, z forward", "colours": "sRGB, 8 bit"}
 
 
-def write_glb(scene: Scene, path: Path, *, fps: float, seed: int = 0) -> dict[str, object]:
+def write_glb(scene: Scene, path: Path, *, fps: float, seed: int = 0) -> dict[str, Any]:
     """Cloud as points, moving tracks as lines coloured by speed, camera path as a line, in glTF's axes (y up, z backward).
 
     glTF takes vertex colours as linear light, so sRGB bytes written as they are look washed out everywhere; 16 bits keep

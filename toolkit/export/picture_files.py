@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,7 +16,7 @@ JPEG_QUALITY = 95
 _TOP = 65535  # largest value of 16 bits
 
 
-def write_depth_pngs(depth: DepthVideo, folder: Path, tick: Callable[[], None]) -> dict[str, object]:
+def write_depth_pngs(depth: DepthVideo, folder: Path, tick: Callable[[], None]) -> dict[str, Any]:
     """Z-depth as 16-bit PNG, 0 where unknown: in millimetres, or in shares of the largest depth where that does not fit.
 
     Returns:
@@ -35,7 +36,7 @@ def write_depth_pngs(depth: DepthVideo, folder: Path, tick: Callable[[], None]) 
     return {"scale": scale, "unit": depth.unit, "unknown": 0, "meaning": "z-depth (not ray length) = value * scale"}
 
 
-def write_images(video: Video, folder: Path, tick: Callable[[], None]) -> dict[str, object]:
+def write_images(video: Video, folder: Path, tick: Callable[[], None]) -> dict[str, Any]:
     """The frames that tracks and cameras refer to."""
     folder.mkdir()
     for t, frame in enumerate(video.frames):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numba import njit
@@ -16,7 +17,7 @@ _DECIMALS = np.array([0, 0, 6, 3, 3, 0, 5, 5, 5, 3])
 _WIDEST = 24  # characters of one number with its comma
 
 
-def write_tracks_csv(scene: Scene, path: Path, *, max_rows: int = MAX_ROWS, seed: int = 0) -> dict[str, object]:
+def write_tracks_csv(scene: Scene, path: Path, *, max_rows: int = MAX_ROWS, seed: int = 0) -> dict[str, Any]:
     """One row per track and frame with a known position; a spread-out choice of tracks where all would be too many.
 
     Args:

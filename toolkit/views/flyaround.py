@@ -38,7 +38,7 @@ class Flight:
 
     fov_deg: float = 44.0
     pull_back: float = 1.9
-    yaw_deg: float = 20.0
+    yaw_deg: float = 17.0
     pitch_deg: float = 14.0
     cloud_gain: float = 0.55
     live_gain: float = 0.95
@@ -99,7 +99,7 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
         paths, depths = _to_screen(xyz[:, max(0, t - trail) : t + 1], T_cw, focal_px, size)
         seen = np.isfinite(depths)
         # A hair in front of the surface it lies on: trails run inside the cloud's own thickness.
-        near = depths - np.float32(0.02 * reach)
+        near = depths - np.float32(0.05 * reach)
         draw_trails(
             image, paths, seen, rgb[:, t], np.where(moving, 0.75, 0.0), flight.trail_px * grow, depths=near, zbuffer=zbuffer, behind=0.2
         )

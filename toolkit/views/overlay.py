@@ -145,6 +145,7 @@ def _frames(scene: Scene, trail: int, colour: Colour, stabilise: bool) -> Iterat
     alpha = np.where(emphasis, look.moving_alpha, look.still_alpha).astype(np.float32)
     width = (grow * np.where(emphasis, look.moving_width_px, look.still_width_px)).astype(np.float32)
     radius = (grow * np.where(moving, look.moving_radius_px, look.still_radius_px)).astype(np.float32)
+    ring_radius = np.maximum(radius, 1.7 * grow) + 0.3
     dark = np.full((len(tracks), 3), 12, np.uint8)
     for t in range(len(video)):
         image = _dimmed(video.frames[t], look)
@@ -159,7 +160,7 @@ def _frames(scene: Scene, trail: int, colour: Colour, stabilise: bool) -> Iterat
         draw_discs(image, xy, dark, 0.6 * solid * moving, radius + 0.9 * grow)
         draw_discs(image, xy, now, solid, radius)
         ring = np.where(shown | ~known[:, t], 0, 0.8 * alpha * recent[:, t])
-        draw_discs(image, xy, now, ring, radius + 0.4, hole_px=radius - 0.6)
+        draw_discs(image, xy, now, ring, ring_radius, hole_px=ring_radius - 1.1)
         yield _even(np.concatenate([image, strip]))
 
 

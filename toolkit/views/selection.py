@@ -60,7 +60,7 @@ def _spread(xy: NDArray, visible: B, size: tuple[int, int], which: I64, limit: i
     best = _one_per_cell(at, seen, size, small)
     if len(best) <= limit:
         return which[order[best]]
-    best = best[:0]
+    best = np.arange(limit)  # the longest-lived ones, where not even one cell of the whole picture is few enough
     for _ in range(12):
         cell = np.sqrt(small * large)
         chosen = _one_per_cell(at, seen, size, cell)
@@ -68,7 +68,7 @@ def _spread(xy: NDArray, visible: B, size: tuple[int, int], which: I64, limit: i
             large, best = cell, chosen
         else:
             small = cell
-        if 0.97 * limit <= len(best):
+        if 0.97 * limit <= len(chosen) <= limit:
             break
     return which[order[best]]
 

@@ -1,0 +1,195 @@
+"""The bundle: which files, what the manifest says, and that nothing half-written is ever left."""
+
+import hashlib
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from toolkit.errors import Cancelled, UserError
+from toolkit.export.bundle import FORMATS, export
+from toolkit.media.scene_file import load
+from toolkit.media.stereo4d_npz import load_dataset_npz
+from toolkit.media.video import read_video
+from toolkit.scene import PointCloud, Scene
+
+
+@pytest.fixture(scope="module")
+def bundle(room, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bundle") / "deep" / "out"
+    return export(room, folder)
+
+
+def contents(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def test_a_full_scene_gives_every_format_and_a_manifest(bundle):
+    assert list(bundle) == [*FORMATS, "manifest.json"]
+    assert all(path.exists() for path in bundle.values())
+    assert contents(bundle["manifest.json"].parent.parent)[0] == "out"  # no temporary folder beside it
+    assert sorted(p.name for p in bundle["manifest.json"].parent.parent.iterdir()) == ["out"]
+
+
+def test_the_manifest_tells_units_conventions_versions_settings_seeds_and_true_hashes(bundle, room):
+    manifest = json.loads(bundle["manifest.json"].read_text())
+    assert manifest["unit"] == "metre" and manifest["method"] == "stereo4d" and manifest["frames"] == len(room.video)
+    assert manifest["settings"] == {"preset": "normal"} and manifest["seeds"] == {"run": 0, "export": 0}
+    assert {"camera_axes", "pose", "pixels", "depth", "queries"} <= set(manifest["conventions"])
+    assert {"python", "numpy", "av"} <= set(manifest["versions"])
+    assert manifest["skipped"] == {} and set(manifest["files"]) == set(FORMATS)
+    for name, notes in manifest["files"].items():
+        assert notes["opens_with"]
+        path = bundle[name]
+        if path.is_dir():
+            assert notes["sha256"] == {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in path.iterdir()}
+        else:
+            assert notes["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest() and notes["bytes"] == path.stat().st_size
+
+
+def test_the_manifest_is_strict_json_whatever_the_report_holds(room, tmp_path):
+    report = {
+        "nan": float("nan"),
+        "array": np.arange(3),
+        "big": np.zeros(5000),
+        "nested": {"inf": np.float32(np.inf)},
+        3: (1, 2),
+        "obj": object,
+    }
+    text = export(replace(room, report=report), tmp_path / "o", "cameras.tum")["manifest.json"].read_text()
+    found = json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))["report"]
+    assert found["nan"] is None and found["array"] == [0, 1, 2] and found["nested"] == {"inf": None} and found["3"] == [1, 2]
+
+
+def test_the_scene_file_reads_back_as_the_scene(bundle, room):
+    back: Any = load(bundle["scene.npz"])
+    np.testing.assert_array_equal(back.tracks_3d.xyz, room.tracks_3d.xyz)
+    np.testing.assert_array_equal(back.tracks_2d.xy, room.tracks_2d.xy)
+    np.testing.assert_array_equal(back.cameras.T_wc, room.cameras.T_wc)
+    np.testing.assert_allclose(back.depth.depth, room.depth.depth, rtol=1 / 2000)
+    assert np.abs(back.video.frames.astype(int) - room.video.frames).mean() < 6
+
+
+def test_the_dataset_file_reads_back_as_the_tracks(bundle, room):
+    back: Any = load_dataset_npz(bundle["stereo4d.npz"])
+    np.testing.assert_allclose(back.cameras.T_wc, room.cameras.T_wc, atol=1e-6)
+    seen = room.tracks_3d.visible.any(1)
+    known = back.tracks_3d.visible.any(1)
+    np.testing.assert_allclose(
+        back.tracks_3d.xyz[known], np.where(room.tracks_3d.visible[..., None], room.tracks_3d.xyz, np.nan)[seen], atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", ["tracks.mp4", "depth.mp4", "tracks_3d.mp4"])
+def test_each_video_has_the_frames_and_the_rate_of_the_clip(bundle, room, name):
+    video = read_video(bundle[name])
+    assert len(video) == len(room.video)
+    assert video.fps == pytest.approx(room.video.fps, rel=1e-3)
+    assert video.size[0] % 2 == 0 and video.size[1] % 2 == 0
+
+
+def test_the_same_scene_and_seed_give_the_same_bytes(room, tmp_path):
+    names = [n for n in FORMATS if n != "scene.npz"]
+    a, b = (json.loads(export(room, tmp_path / n, names)["manifest.json"].read_text())["files"] for n in "ab")
+    assert {n: v["sha256"] for n, v in a.items()} == {n: v["sha256"] for n, v in b.items()}
+
+
+def test_what_the_scene_lacks_is_skipped_with_its_reason(room, tmp_path):
+    scene = Scene(tracks_2d=room.tracks_2d, video=room.video, method="stereo4d", unit="relative")
+    written = export(scene, tmp_path / "o")
+    assert set(written) == {"scene.npz", "tracks.csv", "tracks.mp4", "images", "manifest.json"}
+    skipped = json.loads(written["manifest.json"].read_text())["skipped"]
+    assert skipped["depth.mp4"] == "needs depth"
+    assert skipped["cameras.tum"] == "needs camera poses"
+    assert skipped["stereo4d.npz"] == "needs a metric scale"
+    assert skipped["points.ply"] == "needs points, or video and depth and cameras"
+
+
+def test_a_scene_of_cameras_and_points_alone_exports(room, tmp_path):
+    written = export(Scene(cameras=room.cameras, points=room.points, method="vggsfm", unit="relative"), tmp_path / "o")
+    assert {"cameras.tum", "transforms.json", "points.ply", "tracks.glb"} <= set(written)
+
+
+def test_asking_only_for_what_the_scene_lacks_is_refused(room, tmp_path):
+    with pytest.raises(UserError, match=r"Nothing can be exported: depth\.mp4 needs depth\."):
+        export(replace(room, depth=None), tmp_path / "o", ["depth.mp4"])
+    assert contents(tmp_path) == []
+
+
+def test_an_unknown_format_names_the_known_ones(room, tmp_path):
+    with pytest.raises(UserError, match=r"no export format 'tracks\.gif'; there are: all, scene\.npz, tracks\.csv"):
+        export(room, tmp_path / "o", ["tracks.csv", "tracks.gif"])
+    with pytest.raises(UserError, match="no export format 'nope'"):
+        export(room, tmp_path / "o", "nope")
+    assert contents(tmp_path) == []
+
+
+def test_one_format_may_be_named_by_a_plain_string(room, tmp_path):
+    assert set(export(room, tmp_path / "o", "cameras.tum")) == {"cameras.tum", "manifest.json"}
+
+
+def test_a_second_export_replaces_its_files_and_keeps_others(room, tmp_path):
+    folder = tmp_path / "o"
+    export(room, folder, ["depth", "cameras.tum"])
+    (folder / "mine.txt").write_text("keep")
+    short = Scene(depth=replace(room.depth, depth=room.depth.depth[:2], confidence=room.depth.confidence[:2]), method="stereo4d")
+    export(short, folder, ["depth"])
+    assert sorted(p.name for p in (folder / "depth").iterdir()) == ["000000.png", "000001.png"]
+    assert (folder / "mine.txt").read_text() == "keep" and (folder / "cameras.tum").exists()
+
+
+@pytest.mark.parametrize("after", [1, 2, 9, 20])
+def test_cancelling_leaves_nothing_and_keeps_an_earlier_bundle(room, tmp_path, after):
+    folder = tmp_path / "o"
+    export(room, folder, "cameras.tum")
+    before = {name: (folder / name).read_bytes() for name in contents(folder)}
+    calls = 0
+
+    def cancel(done, total):
+        nonlocal calls
+        calls += 1
+        if calls > after:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        export(room, folder, ["cameras.tum", "tracks.mp4", "depth", "points.ply"], report=cancel)
+    assert {name: (folder / name).read_bytes() for name in contents(folder)} == before
+    assert [p.name for p in tmp_path.iterdir()] == ["o"]
+
+
+def test_an_error_in_the_middle_leaves_nothing(room, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("disk")
+
+    monkeypatch.setitem(FORMATS, "depth", replace(FORMATS["depth"], write=broken))
+    with pytest.raises(RuntimeError, match="disk"):
+        export(room, tmp_path / "o", ["cameras.tum", "depth"])
+    assert contents(tmp_path) == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(room, tmp_path):
+    (tmp_path / "o").write_text("a file")
+    with pytest.raises(UserError, match="is a file, but a folder is needed"):
+        export(room, tmp_path / "o", "cameras.tum")
+
+
+def test_progress_rises_to_the_number_of_files(room, tmp_path):
+    seen = []
+    export(room, tmp_path / "o", ["cameras.tum", "depth"], report=lambda done, total: seen.append((done, total)))
+    assert seen[0] == (0, 3) and seen[-1] == (3, 3)
+    assert [d for d, _ in seen] == sorted(d for d, _ in seen)
+
+
+def test_a_scene_without_a_cloud_gets_one_from_its_depth(room, tmp_path):
+    written = export(replace(room, points=None), tmp_path / "o", ["points.ply"])
+    manifest = json.loads(written["manifest.json"].read_text())
+    assert manifest["files"]["points.ply"]["points"] > 1000
+
+
+def test_a_scene_with_no_moving_track_and_an_empty_cloud_exports(room, tmp_path):
+    still = replace(room.tracks_3d, motion=np.zeros(len(room.tracks_3d), np.float32))
+    empty = PointCloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))
+    written = export(replace(room, tracks_3d=still, points=empty), tmp_path / "o")
+    assert set(written) == {*FORMATS, "manifest.json"}
