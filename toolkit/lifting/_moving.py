@@ -17,6 +17,8 @@ from toolkit.lifting._still import ROBUST_DEPTH, ROBUST_PIXEL
 _BAND = 6  # second differences couple positions two frames apart, three coordinates each
 _STRIDE = 4  # frames over which the first guess of the acceleration is measured
 _PRIOR_COUNT = 3.0  # second differences that the first guess is worth
+_BURST = 1.5  # accelerations come in bursts, which their mean understates; makes the told errors right on motion capture
+_TRUST = 3.0  # ratio of depths within which a linearised inverse depth is believed
 _LEAST = 2e-5  # least acceleration per frame^2, as a share of the distance: keeps the matrix regular
 
 
@@ -35,6 +37,12 @@ def _inverse_band(L, band, Z):
         for m in range(i + 1, high + 1):
             total -= L[m, m - i] * Z[m, m - i]
         Z[i, 0] = total
+
+
+@njit(cache=True, nogil=True)
+def _depth(X, R_cw, centre):
+    """Z-depth of a world point."""
+    return R_cw[2, 0] * (X[0] - centre[0]) + R_cw[2, 1] * (X[1] - centre[1]) + R_cw[2, 2] * (X[2] - centre[2])
 
 
 @njit(cache=True, nogil=True)
@@ -69,10 +77,7 @@ def _first_guess(X, known, centres, R_cw, pixel_sigma, first, last):
     for t in range(first, last + 1):
         if not known[t]:
             continue
-        depth = 0.0
-        for a in range(3):
-            depth += R_cw[t, 2, a] * (X[t, a] - centres[t, a])
-        noise = (depth * pixel_sigma[t]) ** 2
+        noise = (_depth(X[t], R_cw[t], centres[t]) * pixel_sigma[t]) ** 2
         if t - s >= first and t + s <= last and known[t - s] and known[t + s]:
             along, total = 0.0, 0.0
             for a in range(3):
@@ -115,6 +120,7 @@ def smooth_paths(seen, known, sigma, R_cw, centres, pixel_sigma, depth_scale, de
     N, T = known.shape
     J, r = np.zeros((3, 3)), np.zeros(3)
     A, b, Z = np.zeros((3 * T, _BAND + 1)), np.zeros((3 * T, 1)), np.zeros((3 * T, _BAND + 1))
+    S, start_depth = np.zeros((T, 3)), np.zeros(T)
     coefficient = np.array([1.0, -2.0, 1.0])
     for n in range(N):
         X[n] = np.nan
@@ -129,6 +135,9 @@ def smooth_paths(seen, known, sigma, R_cw, centres, pixel_sigma, depth_scale, de
         m = last - first + 1
         P = X[n]
         _start(seen[n], known[n], centres, R_cw, first, last, half, P)
+        S[:] = P
+        for t in range(first, last + 1):
+            start_depth[t] = _depth(P[t], R_cw[t], centres[t])
         distance = 0.0
         for a in range(3):
             distance += (P[first, a] - centres[first, a]) ** 2
@@ -145,8 +154,12 @@ def smooth_paths(seen, known, sigma, R_cw, centres, pixel_sigma, depth_scale, de
             b[: 3 * m] = 0.0
             for i in range(m):
                 t = first + i
-                if not known[n, t] or not linearise(R_cw[t], centres[t], P[t], seen[n, t], r, J):
+                if not known[n, t]:
                     continue
+                depth = _depth(P[t], R_cw[t], centres[t])
+                if not (start_depth[t] < _TRUST * depth and depth < _TRUST * start_depth[t]):
+                    P[t] = S[t]  # 1/z is far from linear so far away: look at it from the start again
+                linearise(R_cw[t], centres[t], P[t], seen[n, t], r, J)
                 s_depth, s_pixel = sigma[n, t] * depth_scale, pixel_sigma[t]
                 w_depth = 1 / (1 + (r[2] / (ROBUST_DEPTH * s_depth)) ** 2) / (s_depth * depth_slow) ** 2
                 w_pixel = 1 / (1 + (r[0] ** 2 + r[1] ** 2) / (2 * ROBUST_PIXEL * s_pixel) ** 2) / s_pixel**2
@@ -189,4 +202,4 @@ def smooth_paths(seen, known, sigma, R_cw, centres, pixel_sigma, depth_scale, de
                         q = P[first + i, a] - 2 * P[first + i + 1, a] + P[first + i + 2, a]
                         o, one, two = 3 * i + a, 3 * i + 3 + a, 3 * i + 6 + a
                         total += q * q + Z[o, 0] + 4 * Z[one, 0] + Z[two, 0] - 4 * Z[one, 3] - 4 * Z[two, 3] + 2 * Z[two, 6]
-                acceleration = max((total / 3 + _PRIOR_COUNT * prior) / (m - 2 + _PRIOR_COUNT), least)
+                acceleration = _BURST * max((total / 3 + _PRIOR_COUNT * prior) / (m - 2 + _PRIOR_COUNT), least)

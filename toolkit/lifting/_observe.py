@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from toolkit.lifting.motion import known_samples
-from toolkit.scene import B, F64, Cameras, Tracks3D
+from toolkit.scene import F64, B, Cameras, Tracks3D
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,9 @@ def value_and_gradient(d, p, r, rho, valid, w, corrected, gradient, terms):
                 continue
             q, turn_after, turn_before = 0.0, 0.0, 0.0
             for a in range(3):
-                q += (p[after, a] + d[after] * r[after, a] - 2 * (p[i, a] + d[i] * r[i, a]) + p[before, a] + d[before] * r[before, a]) * r[i, a]
+                q += (p[after, a] + d[after] * r[after, a] - 2 * (p[i, a] + d[i] * r[i, a]) + p[before, a] + d[before] * r[before, a]) * r[
+                    i, a
+                ]
                 turn_after += r[after, a] * r[i, a]
                 turn_before += r[before, a] * r[i, a]
             terms[1 + j] += DYNAMIC_WEIGHT * q * q

@@ -55,7 +55,9 @@ def fit_still(seen, known, sigma, xyz, R_cw, centres, pixel_sigma, depth_scale, 
                     b[a] += w_pixel * (J[0, a] * r[0] + J[1, a] * r[1]) + w_depth * J[2, a] * r[2]
                     for c in range(3):
                         H[a, c] += w_pixel * (J[0, a] * J[0, c] + J[1, a] * J[1, c]) + w_depth * J[2, a] * J[2, c]
-                depth = min(depth, np.sqrt((X[n, 0] - centres[t, 0]) ** 2 + (X[n, 1] - centres[t, 1]) ** 2 + (X[n, 2] - centres[t, 2]) ** 2))
+                depth = min(
+                    depth, np.sqrt((X[n, 0] - centres[t, 0]) ** 2 + (X[n, 1] - centres[t, 1]) ** 2 + (X[n, 2] - centres[t, 2]) ** 2)
+                )
             if not solve3(H, b, step):
                 break
             length = np.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)

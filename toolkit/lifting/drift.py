@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from toolkit.errors import UserError
 from toolkit.geometry import sampling
+from toolkit.lifting.company import CompanyOptions, moves_alone
 from toolkit.lifting.jump import largest_jump
 from toolkit.lifting.motion import known_samples, scene_motion
 from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
@@ -33,10 +34,7 @@ class DriftOptions:
         least_confidence: Median confidence under which it is.
         jump_ratio: Lasting change of inverse depth between neighbouring samples, as a share, over which a track slid to another surface.
         jump_sigmas: The change must also be as many standard deviations.
-        neighbours: How many nearest tracks at the same depth are asked whether they move too.
-        radius_px: How near they must be.
-        same_depth: Largest difference of inverse depth, as a share, between tracks on one surface.
-        still_share: Share of those neighbours that stand still over which a lone mover drifts.
+        company: When a moving track moves alone.
     """
 
     static_classes: tuple[int, ...] = STATIC_CLASSES
@@ -47,10 +45,7 @@ class DriftOptions:
     least_confidence: float = 0.2
     jump_ratio: float = 0.35
     jump_sigmas: float = 6.0
-    neighbours: int = 8
-    radius_px: float = 32.0
-    same_depth: float = 0.1
-    still_share: float = 0.85
+    company: CompanyOptions = field(default_factory=CompanyOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +73,7 @@ def filter_drift(
     cameras: Cameras,
     labels: NDArray | None = None,
     *,
-    mode: Literal["default", "reference"] = "default",
+    lookup: Literal["published", "exact"] = "published",
     options: DriftOptions | None = None,
 ) -> DriftFilter:
     """Finds tracks that are wrong although they look tracked.
@@ -86,14 +81,15 @@ def filter_drift(
     With labels, the published rules (Stereo4D step 5): a track is dropped that touches the sky, that lies on a thing which cannot
     move in some but not all of its frames, or that moves while on such a thing.
     Without, by what can be measured: a track is dropped that has no or hardly any depth, whose image error is large, whose depth
-    jumps lastingly (it slid off its surface), or that moves alone among nearest neighbours of the same depth that all stand still.
+    jumps lastingly (it slid off its surface), or that moves although none of its neighbours on the same surface moves with it.
 
     Args:
         tracks_2d: N tracks of T frames in pixels.
         tracks_3d: The same tracks in the world, from `lift_tracks`; its `motion` says which of them move.
         cameras: T cameras.
         labels: (T, H, W) integers, a class per pixel of each frame, from any source.
-        mode: "reference" reads labels as published, at rounded coordinates.
+        lookup: "published" reads labels at rounded coordinates, half a pixel off, for the published decisions to the track;
+            "exact" in the pixel under each sample.
         options: When a track is dropped.
 
     Raises:
@@ -106,18 +102,19 @@ def filter_drift(
         return _measured(tracks_2d, tracks_3d, cameras, options)
     labels = np.asarray(labels)
     if labels.ndim != 3 or len(labels) != tracks_2d.visible.shape[1] or labels.dtype.kind not in "iub":
-        raise UserError(
-            f"The labels are {labels.dtype} of shape {labels.shape}, but whole numbers of shape ({tracks_2d.visible.shape[1]}, height, width) are needed."
-        )
-    return _labelled(tracks_2d, tracks_3d, cameras, labels, mode, options)
+        wanted = f"({tracks_2d.visible.shape[1]}, height, width)"
+        raise UserError(f"The labels are {labels.dtype} of shape {labels.shape}, but whole numbers of shape {wanted} are needed.")
+    return _labelled(tracks_2d, tracks_3d, cameras, labels, lookup, options)
 
 
-def _labelled(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, labels: NDArray, mode: str, options: DriftOptions) -> DriftFilter:
+def _labelled(
+    tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, labels: NDArray, lookup: str, options: DriftOptions
+) -> DriftFilter:
     """The published rules."""
     at_point = np.zeros(tracks_2d.visible.shape, labels.dtype)
     for t in range(len(labels)):
         xy = tracks_2d.xy[:, t]
-        if mode == "reference":
+        if lookup == "published":
             at_point[:, t] = _rounded_lookup(labels[t], xy)
         else:
             at_point[:, t] = np.where(sampling.inside(xy, labels.shape[:0:-1]), sampling.sample_nearest(labels[t], xy), 0)
@@ -147,8 +144,10 @@ def _measured(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, option
     if tracks_2d.sigma_px is not None:
         unsure |= _median(tracks_2d.sigma_px, tracks_2d.visible, 0.0) > options.largest_sigma_px
     jump = largest_jump(tracks_3d, cameras, least_sigmas=options.jump_sigmas) > options.jump_ratio
-    drift = _moves_alone(tracks_2d, tracks_3d, cameras, known & ~(jump | unsure)[:, None], options)
-    return _with_reasons(len(known), {"no depth": count == 0, "short": count < options.fewest_samples, "unsure": unsure, "jump": jump, "drift": drift})
+    drift = moves_alone(tracks_2d, tracks_3d, cameras, known & ~(jump | unsure)[:, None], options.company)
+    return _with_reasons(
+        len(known), {"no depth": count == 0, "short": count < options.fewest_samples, "unsure": unsure, "jump": jump, "drift": drift}
+    )
 
 
 def _median(values: NDArray, seen: B, unknown: float) -> NDArray:
@@ -161,37 +160,7 @@ def _median(values: NDArray, seen: B, unknown: float) -> NDArray:
     return out
 
 
-def _moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, usable: B, options: DriftOptions) -> B:
-    """(N,) moving tracks whose nearest neighbours of the same depth, in the middle of their life, stand still."""
-    alone = np.zeros(len(usable), bool)
-    moving = tracks_3d.motion > 0.5
-    candidates = np.flatnonzero(moving & usable.any(1))
-    if not len(candidates):
-        return alone
-    # The middle known sample: most neighbours live then too.
-    order = np.cumsum(usable[candidates], axis=1)
-    middle = (order >= (order[:, -1:] + 1) // 2).argmax(1)
-    T_cw = cameras.T_cw
-    for t in np.unique(middle):
-        here = candidates[middle == t]
-        there = np.flatnonzero(usable[:, t])
-        inverse = 1 / (tracks_3d.xyz[there, t] @ T_cw[t, 2, :3] + T_cw[t, 2, 3])
-        tree = KDTree(tracks_2d.xy[there, t])
-        reach = min(4 * options.neighbours + 1, len(there))
-        distance, index = tree.query(tracks_2d.xy[here, t], k=np.arange(1, reach + 1), distance_upper_bound=options.radius_px)
-        own = inverse[np.searchsorted(there, here)]
-        found = np.isfinite(distance)
-        index = np.where(found, index, 0)
-        found &= there[index] != here[:, None]
-        found &= np.abs(inverse[index] - own[:, None]) < options.same_depth * own[:, None]
-        found &= np.cumsum(found, axis=1) <= options.neighbours
-        asked = found.sum(1)
-        still = (found & ~moving[there[index]]).sum(1)
-        alone[here] = (asked >= options.neighbours) & (still >= options.still_share * asked)
-    return alone
-
-
-def _with_reasons(count: int, rules: dict[str, B]) -> DriftFilter:
+def _with_reasons(count: int, rules: Mapping[str, NDArray | np.bool_]) -> DriftFilter:
     """The first rule that applies gives the reason."""
     reason = np.full(count, "", dtype=f"<U{max(map(len, rules))}")
     for name, dropped in rules.items():

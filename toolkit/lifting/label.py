@@ -22,13 +22,16 @@ class NoiseOptions:
     Attributes:
         pixel_sigma: Standard deviation of a track's image position per axis, camera error included, in pixels at a focal length of
             `focal_px`; scaled with the focal length.
-        pixel_sigma_range: Least and largest value the clip may set it to: beyond, everything in view moves.
+        pixel_sigma_range: Least and largest value the clip may set it to: a track that stands still no better than that moves.
         focal_px: Focal length those pixels belong to (60 degrees over 512 pixels).
         depth_scale_range: Least and largest factor the clip may put on the told depth errors.
         inverse_depth_sigma: Error of 1/z where the tracks do not tell theirs: 0.2 px of disparity at 443 px and 63 mm.
         relative_sigma: Least error of a depth as a share of itself; keeps exact input solvable.
         sample: Tracks that are looked at to find the scales.
         fewest: Below this number of long tracks the assumptions stand.
+        fewest_share: Below this share of still ones nothing in view may stand still; then only what changes from frame to frame is
+            asked, which no motion does to depth.
+        depth_slow: What is then assumed of errors that last.
         block: Frames over which slow errors are measured, since smoothing averages over about that many.
     """
 
@@ -40,6 +43,8 @@ class NoiseOptions:
     relative_sigma: float = 1e-4
     sample: int = 2000
     fewest: int = 20
+    fewest_share: float = 0.05
+    depth_slow: float = 1.3
     block: int = 10
 
 
@@ -150,8 +155,11 @@ def estimate_noise(tracks_3d: Tracks3D, cameras: Cameras, options: NoiseOptions)
     residual = residual[np.isfinite(residual[..., 0]).sum(1) >= options.block]
     if len(residual) < options.fewest:
         return assumed
-    offset = np.nanmedian(np.abs(residual[..., :2]).max(-1), axis=1)
-    still = residual[offset <= np.median(offset)]
+    offset = np.nanmedian(np.abs(residual[..., :2]).max(-1), axis=1) * options.pixel_sigma
+    still = residual[(offset <= np.median(offset)) & (offset < options.pixel_sigma_range[1])]
+    if len(still) < max(options.fewest, options.fewest_share * len(residual)):
+        depth = float(np.clip(_jitter(residual[..., 2]), *options.depth_scale_range))
+        return Noise(assumed.pixel_sigma, depth_scale=depth, depth_slow=options.depth_slow)
     low, high = (value / options.pixel_sigma for value in options.pixel_sigma_range)
     pixel = float(np.clip(_spread(still[..., :2]), low, high))
     depth = float(np.clip(_spread(still[..., 2]), *options.depth_scale_range))
@@ -165,12 +173,20 @@ def _spread(values: NDArray) -> float:
     return 1.4826 * float(np.nanmedian(np.abs(values)))
 
 
+def _jitter(values: NDArray) -> float:
+    """Standard deviation from one frame to the next, from second differences, which no smooth motion touches."""
+    return _spread(np.diff(values, n=2, axis=1)) / np.sqrt(6)
+
+
 def _block_spread(residual: NDArray, block: int) -> float:
     """Spread of the means of `block` frames times the root of their number: the spread of a single value if all are independent."""
     N, T, C = residual.shape
     parts = residual[:, : T - T % block].reshape(N, T // block, block, C)
-    clipped = np.clip(parts, -4, 4)
+    clipped = np.clip(parts, -2.5, 2.5)
     count = np.isfinite(clipped).sum(2)
     means = np.nansum(clipped, axis=2) / np.sqrt(np.maximum(count, 1))
-    means = means[count > block // 2]
+    full = count > block // 2
+    # The point was fitted to the same residuals, which takes one of a track's blocks away.
+    blocks = full.sum(1, keepdims=True)
+    means = (means * np.sqrt(blocks / np.maximum(blocks - 1, 1)))[full & (blocks > 1)]
     return _spread(means) if len(means) else 0.0

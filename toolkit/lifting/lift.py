@@ -81,7 +81,9 @@ def lift_tracks(
         raise UserError(f"The tracks have {frames} frames, the depth {len(depth)} and the cameras {len(cameras)}; all must be alike.")
     height, width = depth.depth.shape[1:]
     if frames and not (cameras.size == (width, height)).all():
-        raise UserError(f"The depth is {width} x {height}, but the cameras are {cameras.size[0, 0]} x {cameras.size[0, 1]}; resize one of them.")
+        raise UserError(
+            f"The depth is {width} x {height}, but the cameras are {cameras.size[0, 0]} x {cameras.size[0, 1]}; resize one of them."
+        )
     xyz = np.full((len(tracks), frames, 3), np.nan, np.float32)
     sigma = np.full((len(tracks), frames), np.nan, np.float32)
     visible = np.zeros((len(tracks), frames), bool)
@@ -204,4 +206,3 @@ def _colours(tracks: Tracks2D, video: Video | None, *, truncate: bool) -> U8:
             colour = sampling.sample_bilinear(video.frames[t], xy)
             rgb[rows] = np.where(np.isfinite(colour), np.round(np.nan_to_num(colour)), _GREY).astype(np.uint8)
     return rgb
-

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
-from toolkit.scene import B, F32, F64, Cameras, Tracks3D
+from toolkit.scene import F32, F64, B, Cameras, Tracks3D
 
 _CHUNK = 4096  # tracks between two reports: about 25 MB of positions at 177 frames
 _NEAREST = 0.01  # scene units; a point closer than this to the camera plane has no stable projection
@@ -73,7 +73,9 @@ def known_samples(tracks_3d: Tracks3D, cameras: Cameras) -> B:
 def check_frames(tracks: Tracks3D, cameras: Cameras) -> None:
     """A UserError where tracks and cameras differ in their number of frames."""
     if tracks.visible.shape[1] != len(cameras):
-        raise UserError(f"The tracks have {tracks.visible.shape[1]} frames, but {len(cameras)} cameras were given; one per frame is needed.")
+        raise UserError(
+            f"The tracks have {tracks.visible.shape[1]} frames, but {len(cameras)} cameras were given; one per frame is needed."
+        )
 
 
 @njit(cache=True, nogil=True)

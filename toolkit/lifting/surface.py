@@ -13,7 +13,7 @@ from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
 from toolkit.lifting.motion import check_frames, known_samples
 from toolkit.progress import Report, silent
-from toolkit.scene import B, F32, F64, Cameras, DepthVideo, Tracks3D
+from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Tracks3D
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,9 @@ def _refine_frame(depth: F32, xy: F64, z: F64, sigma: F64 | None, options: Refin
     weight = np.ones(len(z)) if sigma is None else 1 / (1 + (np.nan_to_num(sigma[seen], nan=np.inf) / (0.05 * z)) ** 2)
     near, far = np.log(np.nanmin(depth[depth > 0])), np.log(np.nanmax(depth))
     shape = (int(h / options.cell_px) + 2, int(w / options.cell_px) + 2, int((far - near) / options.cell_depth) + 2)
-    at = np.column_stack([xy[:, 1] / options.cell_px, xy[:, 0] / options.cell_px, (np.log(np.maximum(measured, 1e-9)) - near) / options.cell_depth])
+    at = np.column_stack(
+        [xy[:, 1] / options.cell_px, xy[:, 0] / options.cell_px, (np.log(np.maximum(measured, 1e-9)) - near) / options.cell_depth]
+    )
     cell = np.round(at[usable]).astype(np.intp)
     total, count = np.zeros(shape), np.zeros(shape)
     np.add.at(total, tuple(cell.T), (weight * share)[usable])

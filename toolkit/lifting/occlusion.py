@@ -1,0 +1,106 @@
+"""Where a track has slid onto another surface: stereo depth tells what a 2D tracker cannot see, that something came in between."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from toolkit.lifting.label import NoiseOptions, see
+from toolkit.lifting.motion import check_frames
+from toolkit.scene import B, Cameras, Tracks3D
+
+_CHUNK = 2048
+
+
+@dataclass(frozen=True)
+class SurfaceOptions:
+    """When a sample no longer lies on the surface that the track started on.
+
+    Attributes:
+        sigmas: Changes of inverse depth within so many standard deviations belong to the same surface.
+        share: So do changes within this share of the inverse depth: people are no thicker, seen from a few metres.
+        share_per_frame: How much more a frame without a sample allows: a point may come nearer meanwhile.
+        memory: Accepted samples whose median stands for the surface.
+    """
+
+    sigmas: float = 4.0
+    share: float = 0.07
+    share_per_frame: float = 0.01
+    memory: int = 5
+
+
+def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArray, *, options: SurfaceOptions | None = None) -> B:
+    """Which samples lie on the surface that the query lies on, followed from the query in both directions.
+
+    A sample that jumps in depth is left out, and so are those after it until the depth is back: what a point looks like while
+    something passes in front of it is that something.
+
+    Args:
+        tracks_3d: N tracks of T frames, as lifted; their `sigma` is used where there is one.
+        cameras: T cameras.
+        query_frames: (N,) frame index of each query.
+        options: What counts as a jump.
+
+    Returns:
+        (N, T) bool; False also where a track has no depth.
+    """
+    check_frames(tracks_3d, cameras)
+    o = options or SurfaceOptions()
+    accepted = np.zeros(tracks_3d.visible.shape, bool)
+    start_frames = np.asarray(query_frames).astype(np.int64)
+    for start in range(0, len(accepted), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(accepted)))
+        seen = see(tracks_3d.select(rows), cameras, NoiseOptions())
+        _follow(
+            seen.seen[..., 2],
+            seen.sigma,
+            seen.known,
+            start_frames[rows],
+            o.sigmas,
+            o.share,
+            o.share_per_frame,
+            o.memory,
+            accepted[rows[0] : rows[-1] + 1],
+        )
+    return accepted
+
+
+@njit(cache=True, nogil=True)
+def _follow(inverse, sigma, known, query, sigmas, share, share_per_frame, memory, accepted):  # pragma: no cover - compiled
+    """Fills (N, T) `accepted`."""
+    N, T = known.shape
+    recent = np.empty(memory)
+    for n in range(N):
+        # The surface of the query: the median of the samples nearest to it in time, should the first one be wrong.
+        count, reach = 0, 0
+        while count < memory and reach < T:
+            for t in (query[n] - reach, query[n] + reach):
+                if 0 <= t < T and known[n, t] and count < memory and (reach > 0 or t == query[n]):
+                    if not (reach == 0 and count > 0):
+                        recent[count] = inverse[n, t]
+                        count += 1
+            reach += 1
+            if reach > 2 * memory:
+                break
+        if count == 0:
+            continue
+        first = np.median(recent[:count])
+        for step in (1, -1):
+            last = query[n]
+            recent[:] = first
+            place = 0
+            t = query[n]
+            while 0 <= t < T:
+                if known[n, t]:
+                    surface = np.median(recent)
+                    gap = abs(t - last)
+                    allowed = max(sigmas * sigma[n, t], (share + share_per_frame * max(0, gap - 1)) * surface)
+                    if abs(inverse[n, t] - surface) <= allowed:
+                        accepted[n, t] = True
+                        recent[place % memory] = inverse[n, t]
+                        place += 1
+                        last = t
+                t += step
