@@ -64,8 +64,9 @@ def summarise(xy_left: NDArray, xy_right: NDArray) -> PairCheck:
     dx, dy = (xy_left - xy_right).T
     median = float(np.median(dy))
     p5, p95 = (float(v) for v in np.percentile(dx, [5, 95]))
-    # Parallel eyes shift everything to one side; rounding and outliers leave a little on the other.
-    swapped = p5 < -1.0 and -p5 > 2 * max(p95, 0.0) and float(np.median(dx)) < 0
+    middle = float(np.median(dx))
+    # Parallel eyes shift everything to one side, and the few near things farthest: eyes that merely squint keep that long tail.
+    swapped = p5 < -1.0 and -p5 > 2 * max(p95, 0.0) and middle - p5 > p95 - middle
     return PairCheck(median, float(np.median(np.abs(dy - median))), p5, p95, count, bool(swapped))
 
 
