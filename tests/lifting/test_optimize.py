@@ -183,7 +183,7 @@ def test_the_origin_of_the_world_does_not_matter(truth, mode):
     T_wc = truth.cameras.T_wc.copy()
     T_wc[:, :3, 3] += np.array([3.0, -2.0, 5.0])
     told = truth.tracks
-    moved = Tracks3D(told.xyz + np.float32([3, -2, 5]), told.visible, told.rgb, told.motion, told.sigma)
+    moved = Tracks3D(told.xyz + np.array([3, -2, 5], np.float32), told.visible, told.rgb, told.motion, told.sigma)
     a = optimize_tracks(told, truth.cameras, mode=mode)
     b = optimize_tracks(moved, Cameras(truth.cameras.K, T_wc, truth.cameras.size), mode=mode)
     distance = np.linalg.norm(b.xyz - [3, -2, 5] - a.xyz, axis=-1)[a.visible]
