@@ -80,6 +80,18 @@ def test_top_bottom_holds_the_eyes_of_side_by_side():
         render_vr180(world, T_ROOM[None], [0.0], layout="diagonal")  # type: ignore[arg-type]
 
 
+def test_a_misaligned_rig_turns_the_pictures_of_its_lenses():
+    world, size, turn = room(0), (120, 100), np.stack([pose(yaw_deg=4, pitch_deg=-2, roll_deg=3)[:3, :3], pose(yaw_deg=-3)[:3, :3]])
+    video = render_vr180(world, T_ROOM[None], [0.0], eye_size=size, rectified2rig=turn)
+    # A lens that turns rays by M is a camera turned by its inverse.
+    T = T_ROOM.copy()
+    T[:3, :3] = T_ROOM[:3, :3] @ turn[0].T
+    turned = render_vr180(world, T[None], [0.0], eye_size=size)
+    np.testing.assert_array_equal(video.frames[0, :, :120], turned.frames[0, :, :120])
+    with pytest.raises(UserError, match=r"rectified2rig has shape \(3, 3\)"):
+        render_vr180(world, T_ROOM[None], [0.0], eye_size=size, rectified2rig=np.eye(3))
+
+
 def test_the_same_input_gives_the_same_bytes_and_another_seed_another_place():
     a, b, c = (example("street", frames=2, size=(48, 48), eye_size=(64, 64), seed=s) for s in (0, 0, 1))
     assert a.video.frames.tobytes() == b.video.frames.tobytes()

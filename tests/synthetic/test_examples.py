@@ -73,3 +73,12 @@ def test_noise_has_the_level_asked_for_and_leaves_the_truth():
     middle = (clean.video.frames > 15) & (clean.video.frames < 240)  # Away from clipping.
     assert abs(change[middle].mean()) < 0.1 and change[middle].std() == pytest.approx(3.0, abs=0.1)
     np.testing.assert_array_equal(noisy.depth_m, clean.depth_m)
+
+
+@pytest.mark.parametrize("name", ["street", "room"])
+def test_the_truth_is_a_scene(name):
+    clip = example(name, frames=2, size=(64, 64), eye_size=(64, 64))
+    scene = clip.truth(grid=(8, 8))
+    assert scene.frames == 2 and scene.unit == "metre" and scene.tracks_3d is not None and scene.depth is not None
+    assert np.isfinite(scene.tracks_3d.xyz).all() and 0 < len(scene.tracks_3d) <= 64
+    assert (scene.video is None) == (name == "street")

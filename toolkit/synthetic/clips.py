@@ -182,6 +182,7 @@ def render_vr180(
     eye_size: tuple[int, int] = (960, 960),
     layout: Layout = "side-by-side",
     fov_bounds_deg: tuple[float, float, float, float] = HALF_SPHERE,
+    rectified2rig: NDArray | None = None,
     report: Report = silent,
 ) -> Video:
     """A VR180 film: two equirect half spheres in one frame, left eye first (left, or on top).
@@ -194,6 +195,8 @@ def render_vr180(
         eye_size: (width, height) of one eye.
         layout: How the eyes share the frame.
         fov_bounds_deg: See `equirect_rays`.
+        rectified2rig: (2, 3, 3) for a rig whose lenses are not aligned: turns a ray of the aligned left or right eye into one of its
+            lens (d_lens = M d), as Stereo4D stores it; None for an aligned rig.
         report: Called after each frame; may raise `Cancelled`.
     """
     if layout not in ("side-by-side", "top-bottom"):
@@ -203,12 +206,16 @@ def render_vr180(
     yaw0, yaw1, tilt0, tilt1 = np.deg2rad(fov_bounds_deg)
     pixel = float(max((yaw1 - yaw0) / (eye_size[0] - 1), (tilt1 - tilt0) / (eye_size[1] - 1)))
     T_wr = right_of(T_wc, baseline_m)
-    frames = []
+    lens = np.stack([np.eye(3)] * 2) if rectified2rig is None else np.asarray(rectified2rig, np.float64)
+    if lens.shape != (2, 3, 3):
+        raise UserError(f"rectified2rig has shape {lens.shape}, but (2, 3, 3) is needed: one rotation for each eye.")
+    across = int(layout == "side-by-side")
+    frames = np.empty((len(times), eye_size[1] * (2 - across), eye_size[0] * (1 + across), 3), np.uint8)
     for t, time_s in enumerate(times):
-        eyes = [look(world, rays, T[t], time_s, pixel=pixel).rgb for T in (T_wc, T_wr)]
-        frames.append(np.concatenate(eyes, axis=1 if layout == "side-by-side" else 0))
+        eyes = [look(world, rays @ M, T[t], time_s, pixel=pixel).rgb for T, M in zip((T_wc, T_wr), lens, strict=True)]
+        np.concatenate(eyes, axis=across, out=frames[t])
         report(t + 1, len(times))
-    return Video(np.stack(frames), times)
+    return Video(frames, times)
 
 
 def right_of(T_wc: NDArray, baseline_m: float) -> F64:

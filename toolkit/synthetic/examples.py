@@ -13,7 +13,7 @@ from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.geometry.poses import invert
 from toolkit.progress import Report, silent
-from toolkit.scene import F32, F64, U8, B, Cameras, Kind, MultiViewVideo, StereoVideo, Video
+from toolkit.scene import F32, F64, U8, B, Cameras, DepthVideo, Kind, MultiViewVideo, Scene, StereoVideo, Video
 from toolkit.synthetic.clips import HALF_SPHERE, VR180_BASELINE_M, Layout, render_geometry, render_pinhole, render_stereo, render_vr180
 from toolkit.synthetic.motions import Handheld, Motion, pose
 from toolkit.synthetic.places import room, stage, street
@@ -115,6 +115,14 @@ class SyntheticClip:
             queries = np.concatenate([one + [t, 0, 0] for t in range(0, len(self.cameras), every)])
         return true_tracks(self.world, self.cameras, self.video.times_s, queries)
 
+    def truth(self, *, grid: tuple[int, int] = (32, 32), every: int = 10) -> Scene:
+        """The truth as a scene, with tracks of a grid on every `every`-th frame; its video is missing for VR180."""
+        tracks = self.tracks(grid=grid, every=every)
+        tracks = replace(tracks, **{name: value[tracks.object_id > 0] for name, value in vars(tracks).items()})
+        depth = DepthVideo(self.depth_m, np.isfinite(self.depth_m).astype(np.float32))
+        video = self.stereo.left if self.stereo is not None else None if self.kind == "vr180" else self.video
+        return Scene(self.cameras, tracks.tracks_2d, tracks.tracks_3d, depth, method="synthetic", video=video)
+
     def flow(self, start: int, stop: int) -> TrueFlow:
         """Exact flow from frame `start` to frame `stop`."""
         return true_flow(self.world, self.cameras, self.video.times_s, start, stop)
@@ -178,5 +186,7 @@ def _with_noise(frames: U8, level: float, rng: np.random.Generator) -> U8:
     """Frames with the noise of a sensor."""
     if level == 0:
         return frames
-    noisy = [np.rint(frame + level * rng.standard_normal(frame.shape, np.float32)) for frame in frames]
-    return np.stack([np.clip(frame, 0, 255).astype(np.uint8) for frame in noisy])
+    noisy = np.empty_like(frames)
+    for frame, out in zip(frames, noisy, strict=True):
+        out[:] = np.clip(np.rint(frame + level * rng.standard_normal(frame.shape, np.float32)), 0, 255)
+    return noisy

@@ -14,7 +14,7 @@ from toolkit.synthetic.surfaces import CAPSULE, GROUND, ROOM, may_meet, meet, no
 from toolkit.synthetic.textures import albedo, fractal
 
 _CELLS = 96  # Cells along one side of the map of shadows.
-_TAPS = 4  # Samples of a texture along the slant, at most.
+_TAPS = 6  # Samples of a texture along the slant, at most.
 _OFF_M = 0.02  # A shadow ray starts this far off the surface, so that round-off casts no shadow.
 
 
@@ -173,7 +173,7 @@ def colour(m, p, face, t, ox, oy, oz, dx, dy, dz, width):
     vx, vy, vz = to_local(s, dx / length, dy / length, dz / length)
     facing = -(nx * vx + ny * vy + nz * vz)
     # A pixel is a long ellipse on a surface seen at a slant: a row of round samples along it keeps both sharpness and calm.
-    size, slant = width * t, min(1.0 / max(facing, 0.02), 12.0)
+    size, slant = width * t, 1.0 / max(facing, 0.025)
     taps = min(_TAPS, max(1, int(slant * 0.8)))
     tx, ty, tz = vx + facing * nx, vy + facing * ny, vz + facing * nz
     step = size * slant / (taps * max(sqrt(tx * tx + ty * ty + tz * tz), 1e-9))

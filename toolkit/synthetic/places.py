@@ -31,7 +31,7 @@ _FLAT = (1.0, 1.0, 1.0)  # The ground is endless; its size only scales patterns 
 def street(seed: int = 0) -> World:
     """A street with houses, trees and parked things along z; a walker, a car, balls and a balloon move 2 to 12 m ahead."""
     rng = np.random.default_rng(seed)
-    road = Texture("road", (0.34, 0.34, 0.36), (0.66, 0.62, 0.56), (0.36, 0.47, 0.22), (3.1, 2.9), 0.02, 1.0, 0.2)
+    road = Texture("road", (0.34, 0.34, 0.36), (0.66, 0.62, 0.56), (0.36, 0.47, 0.22), (3.1, 2.9), 0.02, 0.85, 0.2)
     bodies = [Body("ground", (Shape("ground", _FLAT, road),), pose())]
     for side in (-1, 1):
         z = -16.0 + rng.uniform(-2, 2)
