@@ -23,7 +23,7 @@ def write_depth_pngs(depth: DepthVideo, folder: Path, tick: Callable[[], None]) 
         Notes for the manifest: depth = value * scale.
     """
     folder.mkdir()
-    largest = float(np.nanmax(depth.depth, initial=0.0, where=np.isfinite(depth.depth)))
+    largest = max((float(z[np.isfinite(z)].max(initial=0)) for z in depth.depth), default=0.0)
     fits = depth.unit == "metre" and largest <= _TOP * MILLIMETRE
     scale = MILLIMETRE if fits else max(largest, 1e-12) / _TOP
     for t, z in enumerate(depth.depth):

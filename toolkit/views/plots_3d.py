@@ -141,7 +141,7 @@ def figure_3d(
     figure = go.Figure(first + constant, frames=steps)
     figure.update_layout(
         height=620,
-        margin={"l": 0, "r": 0, "t": 30, "b": 0},
+        margin={"l": 0, "r": 0, "t": 30, "b": 40},
         scene={**ranges, "aspectmode": "data", "camera": {"eye": {"x": 0.25, "y": -1.7, "z": 0.6}}},
         legend={"orientation": "h", "y": 1.02},
         updatemenus=[
