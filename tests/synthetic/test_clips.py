@@ -9,7 +9,7 @@ from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.geometry.sampling import pixel_centres, remap
 from toolkit.progress import Cancelled
 from toolkit.scene import Cameras
-from toolkit.synthetic import example, look, look_pinhole, pinhole_rays, render_pinhole, render_vr180
+from toolkit.synthetic import equirect_rays, example, look, look_pinhole, pinhole_rays, render_pinhole, render_vr180
 from toolkit.synthetic.motions import pose
 from toolkit.synthetic.places import room, street
 
@@ -78,6 +78,14 @@ def test_top_bottom_holds_the_eyes_of_side_by_side():
     np.testing.assert_array_equal(above, np.concatenate([beside[:, :48], beside[:, 48:]]))
     with pytest.raises(UserError, match='layout is "diagonal"'):
         render_vr180(world, T_ROOM[None], [0.0], layout="diagonal")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("bounds_on", "first", "step"), [("centres", -90, 180 / 9), ("edges", -81, 18)])
+def test_bounds_lie_on_pixel_centres_or_on_edges(bounds_on, first, step):
+    rays = equirect_rays((10, 10), bounds_on=bounds_on)
+    lon = np.rad2deg(np.arctan2(rays[4, :, 0], rays[4, :, 2]))
+    np.testing.assert_allclose(lon, first + step * np.arange(10), atol=1e-9)
+    np.testing.assert_allclose(np.rad2deg(np.arcsin(rays[:, 4, 1])), first + step * np.arange(10), atol=1e-9)
 
 
 def test_a_misaligned_rig_turns_the_pictures_of_its_lenses():

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import unproject
+from toolkit.geometry.projections import BoundsOn
 from toolkit.geometry.sampling import pixel_centres
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, U8, B, Cameras, StereoVideo, Video
@@ -18,7 +19,8 @@ from toolkit.synthetic import raycast
 from toolkit.synthetic.world import World
 
 Layout = Literal["side-by-side", "top-bottom"]
-HALF_SPHERE = (-90.0, 90.0, -90.0, 90.0)
+Bounds = tuple[float, float, float, float]
+HALF_SPHERE: Bounds = (-90.0, 90.0, -90.0, 90.0)
 VR180_BASELINE_M = 0.063  # Stereo4D fixes the distance between the eyes to it; VR180 cameras are built to it.
 _EDGE_RAYS = 2  # 2 x 2 rays where surfaces meet; textures need none, they are filtered.
 
@@ -82,15 +84,19 @@ def pinhole_rays(K: NDArray, size: tuple[int, int]) -> F64:
     return np.stack([(xy[..., 0] - K[0, 2]) / K[0, 0], (xy[..., 1] - K[1, 2]) / K[1, 1], np.ones(xy.shape[:2])], -1)
 
 
-def equirect_rays(size: tuple[int, int], fov_bounds_deg: tuple[float, float, float, float] = HALF_SPHERE) -> F64:
+def equirect_rays(size: tuple[int, int], fov_bounds_deg: Bounds = HALF_SPHERE, *, bounds_on: BoundsOn = "centres") -> F64:
     """(H, W, 3) unit rays of an equirect image, in camera axes.
 
     Args:
         size: (width, height).
-        fov_bounds_deg: First yaw, last yaw, top tilt, bottom tilt; they lie on the CENTRES of the outermost pixels, as Stereo4D has it.
+        fov_bounds_deg: First yaw, last yaw, top tilt, bottom tilt (tilt grows downward).
+        bounds_on: Whether the bounds lie on the centres of the outermost pixels, as Stereo4D has it, or on the picture's edges.
     """
-    lon = np.deg2rad(np.linspace(fov_bounds_deg[0], fov_bounds_deg[1], size[0]))[None, :]
-    lat = np.deg2rad(np.linspace(fov_bounds_deg[2], fov_bounds_deg[3], size[1]))[:, None]
+    inset = 0.0 if bounds_on == "centres" else 0.5
+    yaw0, yaw1, tilt0, tilt1 = np.deg2rad(fov_bounds_deg)
+    lon = yaw0 + (yaw1 - yaw0) * (np.arange(size[0]) + inset) / (size[0] - 1 + 2 * inset)
+    lat = tilt0 + (tilt1 - tilt0) * (np.arange(size[1]) + inset) / (size[1] - 1 + 2 * inset)
+    lon, lat = lon[None, :], lat[:, None]
     return np.stack([np.cos(lat) * np.sin(lon), np.sin(lat) * np.ones_like(lon), np.cos(lat) * np.cos(lon)], -1)
 
 
@@ -181,7 +187,8 @@ def render_vr180(
     baseline_m: float = VR180_BASELINE_M,
     eye_size: tuple[int, int] = (960, 960),
     layout: Layout = "side-by-side",
-    fov_bounds_deg: tuple[float, float, float, float] = HALF_SPHERE,
+    fov_bounds_deg: Bounds = HALF_SPHERE,
+    bounds_on: BoundsOn = "centres",
     rectified2rig: NDArray | None = None,
     report: Report = silent,
 ) -> Video:
@@ -195,6 +202,7 @@ def render_vr180(
         eye_size: (width, height) of one eye.
         layout: How the eyes share the frame.
         fov_bounds_deg: See `equirect_rays`.
+        bounds_on: See `equirect_rays`.
         rectified2rig: (2, 3, 3) for a rig whose lenses are not aligned: turns a ray of the aligned left or right eye into one of its
             lens (d_lens = M d), as Stereo4D stores it; None for an aligned rig.
         report: Called after each frame; may raise `Cancelled`.
@@ -202,7 +210,7 @@ def render_vr180(
     if layout not in ("side-by-side", "top-bottom"):
         raise UserError(f'The layout is "{layout}", but "side-by-side" or "top-bottom" is needed.')
     times = _times(times_s, len(T_wc))
-    rays = equirect_rays(eye_size, fov_bounds_deg)
+    rays = equirect_rays(eye_size, fov_bounds_deg, bounds_on=bounds_on)
     yaw0, yaw1, tilt0, tilt1 = np.deg2rad(fov_bounds_deg)
     pixel = float(max((yaw1 - yaw0) / (eye_size[0] - 1), (tilt1 - tilt0) / (eye_size[1] - 1)))
     T_wr = right_of(T_wc, baseline_m)

@@ -12,9 +12,19 @@ from numpy.typing import ArrayLike, NDArray
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.geometry.poses import invert
+from toolkit.geometry.projections import BoundsOn
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, U8, B, Cameras, DepthVideo, Kind, MultiViewVideo, Scene, StereoVideo, Video
-from toolkit.synthetic.clips import HALF_SPHERE, VR180_BASELINE_M, Layout, render_geometry, render_pinhole, render_stereo, render_vr180
+from toolkit.synthetic.clips import (
+    HALF_SPHERE,
+    VR180_BASELINE_M,
+    Bounds,
+    Layout,
+    render_geometry,
+    render_pinhole,
+    render_stereo,
+    render_vr180,
+)
 from toolkit.synthetic.motions import Handheld, Motion, pose
 from toolkit.synthetic.places import room, stage, street
 from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks
@@ -87,7 +97,8 @@ class SyntheticClip:
         disparity_px: (T, H, W) float32 of the left eye, for stereo.
         seen_by_both: (T, H, W) which left pixels the right eye sees too, for stereo.
         baseline_m: Distance between the eyes; 0 for one camera.
-        fov_bounds_deg: Yaw and tilt bounds of one VR180 eye, on pixel centres.
+        fov_bounds_deg: Yaw and tilt bounds of one VR180 eye.
+        bounds_on: Where those bounds lie.
     """
 
     name: str
@@ -104,7 +115,8 @@ class SyntheticClip:
     disparity_px: F32 | None = None
     seen_by_both: B | None = None
     baseline_m: float = 0.0
-    fov_bounds_deg: tuple[float, float, float, float] | None = None
+    fov_bounds_deg: Bounds | None = None
+    bounds_on: BoundsOn = "centres"
 
     def tracks(self, queries: ArrayLike | None = None, *, grid: tuple[int, int] = (32, 32), every: int = 10) -> TrueTracks:
         """Exact tracks of queries (N, 3) (t, x, y); by default a grid on every `every`-th frame."""
@@ -135,6 +147,7 @@ def example(
     size: tuple[int, int] = (512, 512),
     eye_size: tuple[int, int] = (960, 960),
     layout: Layout = "side-by-side",
+    bounds_on: BoundsOn = "centres",
     noise: float = 0.0,
     seed: int = 0,
     report: Report = silent,
@@ -147,6 +160,7 @@ def example(
         size: (width, height) of the pinhole view.
         eye_size: (width, height) of one VR180 eye.
         layout: How two eyes share a frame.
+        bounds_on: Where the bounds of a VR180 eye lie: on pixel centres, as in Stereo4D's data, or on the picture's edges.
         noise: Standard deviation of the camera's noise, in grey levels of 255 per channel.
         seed: Another seed builds another street and shuffles what stands and moves in it.
         report: Called after each frame; may raise `Cancelled`.
@@ -163,10 +177,13 @@ def example(
     every = tuple(Cameras.from_poses(intrinsics_from_fov(recipe.fov_deg, size), T, size) for T in T_wc)
     cameras, baseline_m, rng = every[0], recipe.baseline_m, np.random.default_rng(seed)
     if recipe.kind == "vr180":
-        film = render_vr180(world, T_wc[0], times, baseline_m=baseline_m, eye_size=eye_size, layout=layout, report=report)
+        film = render_vr180(
+            world, T_wc[0], times, baseline_m=baseline_m, eye_size=eye_size, layout=layout, bounds_on=bounds_on, report=report
+        )
         film = Video(_with_noise(film.frames, noise, rng), times)
         truth = render_geometry(world, cameras, times)
-        return SyntheticClip(name, "vr180", world, film, layout, cameras, *truth, baseline_m=baseline_m, fov_bounds_deg=HALF_SPHERE)
+        clip = SyntheticClip(name, "vr180", world, film, layout, cameras, *truth, baseline_m=baseline_m)
+        return replace(clip, fov_bounds_deg=HALF_SPHERE, bounds_on=bounds_on)
     if recipe.kind == "stereo":
         pair = render_stereo(world, cameras, times, baseline_m=baseline_m, report=report)
         left = pair.left
