@@ -15,7 +15,8 @@ from toolkit.errors import UserError
 from toolkit.geometry.poses import from_rotation, rotation_angle_deg
 from toolkit.geometry.projections import Fisheye
 from toolkit.geometry.rig import Layout, StereoRig, rig_from_extrinsics
-from toolkit.scene import F64, U8, B
+from toolkit.scene import F64, U8
+from toolkit.stereo.image_circle import ImageCircle, detect_image_circle
 from toolkit.stereo.pair_check import match_pair
 
 
@@ -48,21 +49,6 @@ class FisheyePrior:
     match_sigma_px: float = 0.5
     independent_matches: int = 50
     matching_diameter_px: int = 1600
-
-
-@dataclass(frozen=True)
-class ImageCircle:
-    """Where a circular fisheye lens draws its picture.
-
-    Attributes:
-        centre: (2,) x, y in continuous pixels.
-        radius_px: Radius of the rim.
-        residual_px: Median distance of the rim's points from the circle.
-    """
-
-    centre: tuple[float, float]
-    radius_px: float
-    residual_px: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,40 +133,6 @@ def calibrate_fisheye_pair(
         float(np.sqrt(covariance[0, 0]) * prior.half_angle_sigma_deg),
         float(rotation_angle_deg(R)),
     )
-
-
-def detect_image_circle(image: U8) -> ImageCircle:
-    """The circle that a fisheye lens lights on a larger sensor; its sides may be cut off by the frame.
-
-    Args:
-        image: (H, W, 3) uint8.
-
-    Raises:
-        UserError: the corners are not dark, or what is lit is no circle.
-    """
-    reduce = max(1.0, max(image.shape[:2]) / 800)
-    small = cv2.resize(image, None, fx=1 / reduce, fy=1 / reduce, interpolation=cv2.INTER_AREA)
-    light = cv2.GaussianBlur(small, (0, 0), 1.5).astype(np.float64).mean(2)
-    height, width = light.shape
-    edge = max(2, min(height, width) // 40)
-    corners = np.median([np.median(light[y, x]) for y in (slice(edge), slice(-edge, None)) for x in (slice(edge), slice(-edge, None))])
-    bright = np.percentile(light, 90)
-    if corners > 0.2 * bright:
-        raise UserError("No image circle is to be seen (the corners are not dark), so this does not look like a circular fisheye image.")
-    lit = light > corners + 0.15 * (bright - corners)
-    points = _rim(np.asarray(lit))
-    if len(points) < 40:
-        raise UserError("The rim of the fisheye image circle is not to be seen; give a calibration instead.")
-    start = [width / 2, height / 2, float(np.median(np.hypot(*(points - [width / 2, height / 2]).T)))]
-    fit = least_squares(lambda p: np.hypot(points[:, 0] - p[0], points[:, 1] - p[1]) - p[2], start, loss="soft_l1", f_scale=1.0)
-    x, y, radius = fit.x
-    residual = float(np.median(np.abs(np.hypot(points[:, 0] - x, points[:, 1] - y) - radius)))
-    if residual > 0.02 * radius:
-        raise UserError(
-            "What the lens lights is no circle, so this does not look like a circular fisheye image; give a calibration instead."
-        )
-    sx, sy = image.shape[1] / width, image.shape[0] / height
-    return ImageCircle((float(x * sx), float(y * sy)), float(radius * 0.5 * (sx + sy)), residual * sx)
 
 
 class _Problem:
@@ -303,22 +255,6 @@ def _disc(shape: tuple[int, ...], circle: ImageCircle, scale: NDArray) -> U8:
     centre = tuple(int(v) for v in np.round(np.array(circle.centre) * scale))
     cv2.circle(mask, centre, int(0.96 * circle.radius_px * scale[0]), 255, -1)  # features on the rim itself belong to the lens
     return mask
-
-
-def _rim(lit: B) -> F64:
-    """Outermost lit pixel in each of 720 directions from the middle; those cut off by the frame are left out."""
-    height, width = lit.shape
-    centre = np.array([width / 2, height / 2])
-    radius = np.arange(0, np.hypot(width, height) / 2, 0.5)
-    points = []
-    for angle in np.linspace(0, 2 * np.pi, 720, endpoint=False):
-        path = centre + radius[:, None] * [np.cos(angle), np.sin(angle)]
-        column, row = np.floor(path).astype(int).T
-        seen = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        on = np.flatnonzero(lit[row[seen], column[seen]])
-        if len(on) and on[-1] < seen.sum() - 6:
-            points.append(path[on[-1]])
-    return np.array(points).reshape(-1, 2)
 
 
 def _circle_of_all(images: list[U8]) -> ImageCircle:
