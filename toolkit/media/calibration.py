@@ -143,7 +143,7 @@ def read_opencv(path: Path, size: tuple[int, int]) -> StereoCalibration | None:
     """
     try:
         storage = cv2.FileStorage(str(path), cv2.FILE_STORAGE_READ)
-    except cv2.error:
+    except (cv2.error, SystemError):  # OpenCV's binding wraps its own parse errors
         return None
     try:
         found = {}

@@ -30,6 +30,7 @@ class Evidence:
         least_matches: Fewer matches tell nothing.
         shift: Shifts below it do not tell which eye is which.
         swapped: Share of shifts with the wrong sign from which the eyes are taken to be swapped.
+        nearer_below: Rank correlation of nearness and place down the picture from which shifts are parallax, not an offset.
         dark: Grey level of the black around a lens's image.
         dark_corners: Share of the four corners' pixels that must be dark for a round picture.
         pole_stretch: Horizontal detail of the top and bottom bands over that of the middle, below which rows shrink towards poles.
@@ -37,7 +38,7 @@ class Evidence:
         circle_arc: Share of the rim that must lie inside the picture for a circle to be known.
     """
 
-    work_px: int = 320
+    work_px: int = 240
     features: int = 400
     ratio: float = 0.8
     max_dx: float = 0.2
@@ -47,8 +48,9 @@ class Evidence:
     least_matches: int = 12
     shift: float = 0.004
     swapped: float = 0.85
+    nearer_below: float = 0.2
     dark: int = 24
-    dark_corners: float = 0.85
+    dark_corners: float = 0.7
     pole_stretch: float = 0.5
     circle_residual: float = 0.02
     circle_arc: float = 0.2
@@ -112,8 +114,14 @@ def stereo_layout(frames: Sequence[U8], evidence: Evidence | None = None) -> tup
     return best, found[best]
 
 
-def eyes_swapped(matches: Sequence[Agreement], evidence: Evidence | None = None) -> bool | None:
-    """Whether the first picture is the right eye's: near things then shift the wrong way. None where the shifts do not tell."""
+def eyes_swapped(matches: Sequence[Agreement], *, parallel: bool = False, evidence: Evidence | None = None) -> bool | None:
+    """Whether the first picture is the right eye's: near things then shift the wrong way. None where the shifts do not tell.
+
+    Args:
+        matches: Of the first picture with the second, in several frames.
+        parallel: Whether both eyes look the same way, as those of VR180 do; pictures for a screen are shifted against each other.
+        evidence: What counts.
+    """
     e = evidence or Evidence()
     if not matches:
         return None
@@ -125,9 +133,11 @@ def eyes_swapped(matches: Sequence[Agreement], evidence: Evidence | None = None)
     wrong = float((shift[telling, 0] < 0).mean())
     if wrong <= 1 - e.swapped:
         return False
+    if parallel:
+        return True if wrong >= e.swapped else None
     # Pictures that were shifted for a screen have shifts of one sign too; but what is low in a picture is mostly near.
     nearer_below = _rank_correlation(shift[:, 0], height)
-    return True if wrong >= e.swapped and nearer_below < 0.1 else None
+    return True if wrong >= e.swapped and nearer_below < -e.nearer_below else None
 
 
 def looks_equirect(eyes: Sequence[U8], evidence: Evidence | None = None) -> tuple[bool | None, str]:

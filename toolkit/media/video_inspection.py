@@ -104,7 +104,7 @@ def inspect_frames(frames: Sequence[U8], pairs: Sequence[tuple[U8, U8]] | None =
             look.warnings.append(f"The file does not say so, but it looks like VR180 ({why}); say projection='pinhole' if it is flat 3D.")
         elif layout == "side-by-side" and shape < 1.2:
             look.details["squeezed"] = True
-    look.details["swapped"] = eyes_swapped(matches) if look.projection != "fisheye" else None
+    look.details["swapped"] = None if look.projection == "fisheye" else eyes_swapped(matches, parallel=look.projection == "equirect")
     if look.details["swapped"]:
         look.warnings.append("The eyes look swapped (near things shift the wrong way); they are used the other way round.")
     return look
