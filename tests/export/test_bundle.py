@@ -1,7 +1,10 @@
 """The bundle: which files, what the manifest says, and that nothing half-written is ever left."""
 
+import errno
 import hashlib
 import json
+import os
+import threading
 from dataclasses import replace
 from typing import Any
 
@@ -173,6 +176,28 @@ def test_a_file_in_the_place_of_the_folder_is_refused(room, tmp_path):
     (tmp_path / "o").write_text("a file")
     with pytest.raises(UserError, match="is a file, but a folder is needed"):
         export(room, tmp_path / "o", "cameras.tum")
+
+
+def test_a_file_in_the_place_of_a_parent_and_a_full_disk_are_told_in_a_sentence(room, tmp_path, monkeypatch):
+    (tmp_path / "o").write_text("a file")
+    with pytest.raises(UserError, match="can't be written: Not a directory"):
+        export(room, tmp_path / "o" / "deeper", "cameras.tum")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setitem(FORMATS, "depth", replace(FORMATS["depth"], write=full))
+    with pytest.raises(UserError, match="can't be written: No space left on device"):
+        export(room, tmp_path / "p", "depth")
+    assert contents(tmp_path) == ["o"]
+
+
+def test_what_a_killed_export_left_is_in_nobodys_way(room, tmp_path):
+    left = tmp_path / f".o.{os.getpid()}-{threading.get_ident()}.partial"
+    left.mkdir()
+    (left / "half.csv").write_text("1,2")
+    export(room, tmp_path / "o", "cameras.tum")
+    assert contents(tmp_path) == ["o", "o/cameras.tum", "o/manifest.json"]
 
 
 def test_progress_rises_to_the_number_of_files(room, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import threading
@@ -26,6 +27,8 @@ from toolkit.scene import U8, Scene
 from toolkit.views.depth import draw_depth
 from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
+
+_NOT_OUR_FAULT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
 
 Tick = Callable[[], None]
 """Called often inside a writer: it may raise `Cancelled`."""
@@ -106,6 +109,8 @@ def _moved_into(folder: Path) -> Iterator[Path]:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file, but a folder is needed to export to.")
     partial = folder.parent / f".{folder.name}.{os.getpid()}-{threading.get_ident()}.partial"
+    # A killed process may have left one of the same name.
+    shutil.rmtree(partial, ignore_errors=True)
     try:
         partial.mkdir(parents=True)
         yield partial
@@ -117,7 +122,9 @@ def _moved_into(folder: Path) -> Iterator[Path]:
             if target.is_dir():
                 shutil.rmtree(target)
             path.replace(target)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno not in _NOT_OUR_FAULT:
+            raise
         raise UserError(f"{folder} can't be written: {error.strerror}.") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -18,8 +18,8 @@ def _ramp(*stops: tuple[float, tuple[int, int, int]]) -> U8:
     return np.stack([np.interp(np.linspace(0, 1, 256), at, rgb[:, c]) for c in range(3)], 1).round().astype(np.uint8)
 
 
-WARM = _ramp((0, (255, 240, 150)), (0.3, (255, 190, 60)), (0.65, (255, 92, 48)), (1, (255, 40, 150)))
-"""(256, 3) from pale yellow (slow) over orange to magenta (fast): nothing in it is as cool as a still point."""
+WARM = _ramp((0, (186, 158, 112)), (0.25, (255, 196, 70)), (0.6, (255, 98, 46)), (1, (255, 40, 150)))
+"""(256, 3) from sand (slow) over orange to magenta (fast): warm where still points are cool, and brighter the faster."""
 
 HUES = _ramp((0, (120, 120, 255)), (0.25, (60, 215, 255)), (0.5, (110, 245, 110)), (0.75, (255, 215, 70)), (1, (255, 95, 95)))
 """(256, 3) bright hues of about even lightness, for telling neighbours apart on a dark picture."""

@@ -29,7 +29,7 @@ class Flight:
         pull_back: Distance of the eye from the centre, in distances of the cameras from it: outside, looking over their shoulder.
         yaw_deg: The eye swings so far to each side, once a clip, so that parallax shows depth.
         pitch_deg: How far the eye looks down on the scene.
-        cloud_gain: Brightness of the static cloud; what the current frame sees is brighter.
+        cloud_gain: Brightness of the static cloud, more for dark scenes; what the current frame sees is brighter.
         live_gain: Brightness of the current frame's own depth pixels.
         live_stride: Every so many of these are drawn, in x and y.
         trail_px: Width of trails at 512 px.
@@ -90,11 +90,13 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
     reach = float(np.linalg.norm(eyes[0, :3, 3] - centre))
     cloud = scene.points if scene.points is not None and len(scene.points) else PointCloud(*_still_points(xyz, moving, scene.tracks_3d.rgb))
     cloud_side = _spacing(cloud, reach)
+    # Dark scenes need their light: the cloud is dimmed only as far as the live part still stands out.
+    gain = float(np.clip(70 / max(1.0, float(cloud.rgb.mean())), flight.cloud_gain, 0.85)) if len(cloud) else 1.0
     backdrop = _backdrop(size)
     for t in range(xyz.shape[1]):
         image, zbuffer = backdrop.copy(), np.full((size[1], size[0]), np.inf, np.float32)
         T_cw = invert(eyes[t])
-        splat(image, zbuffer, cloud.xyz, cloud.rgb, T_cw, focal_px=focal_px, size_w=cloud_side, gain=flight.cloud_gain)
+        splat(image, zbuffer, cloud.xyz, cloud.rgb, T_cw, focal_px=focal_px, size_w=cloud_side, gain=gain)
         _splat_live(image, zbuffer, scene, t, T_cw, focal_px, flight)
         paths, depths = _to_screen(xyz[:, max(0, t - trail) : t + 1], T_cw, focal_px, size)
         seen = np.isfinite(depths)

@@ -24,7 +24,8 @@ Colour = Literal["motion", "height", "depth"]
 class Look:
     """Sizes for a picture of 512 x 512; they grow with its diagonal."""
 
-    brightness: float = 0.6  # of the clip under the tracks
+    luminance: float = 62.0  # mean grey level that the clip is dimmed to, one factor for all frames
+    dimmest: float = 0.5  # smallest factor; a dark clip stays as it is
     saturation: float = 0.6  # of the clip, so that warm things in it do not look like moving points
     moving_radius_px: float = 2.3
     still_radius_px: float = 1.15
@@ -139,6 +140,7 @@ def _frames(scene: Scene, trail: int, colour: Colour, stabilise: bool) -> Iterat
     rgb, items = _track_colours(scene, moving, colour)
     strip = legend.strip(video.size, items)
     grow = _growth(video.size)
+    brightness = float(np.clip(look.luminance / mean_luminance(video.frames), look.dimmest, 0.95))
     known = np.asarray(np.isfinite(tracks.xy).all(-1))
     recent = 0.5 ** (_frames_out_of_sight(tracks.visible) / (look.hidden_half_life_s * video.fps))
     emphasis = moving if colour == "motion" and moving.any() else np.ones(len(tracks), bool)
@@ -148,7 +150,7 @@ def _frames(scene: Scene, trail: int, colour: Colour, stabilise: bool) -> Iterat
     ring_radius = np.maximum(radius, 1.7 * grow) + 0.3
     dark = np.full((len(tracks), 3), 12, np.uint8)
     for t in range(len(video)):
-        image = _dimmed(video.frames[t], look)
+        image = _dimmed(video.frames[t], brightness, look.saturation)
         first = max(0, t - trail)
         if stabilise:
             paths, seen = _seen_from(scene, t, first)
@@ -217,12 +219,16 @@ def _frames_out_of_sight(visible: B) -> F32:
     return np.minimum(frames - last, following - frames).astype(np.float32)
 
 
-def _dimmed(frame: U8, look: Look) -> U8:
+def mean_luminance(frames: U8) -> float:
+    """Mean grey level of a few pixels of a few frames, at least 1."""
+    some = frames[:: max(1, len(frames) // 8), ::7, ::7].reshape(-1, 3)
+    return max(1.0, float(some.mean(0) @ [0.299, 0.587, 0.114]))
+
+
+def _dimmed(frame: U8, brightness: float, saturation: float) -> U8:
     """The frame darker and paler."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return np.ascontiguousarray(
-        cv2.addWeighted(frame, look.brightness * look.saturation, grey, look.brightness * (1 - look.saturation), 0), np.uint8
-    )
+    return np.ascontiguousarray(cv2.addWeighted(frame, brightness * saturation, grey, brightness * (1 - saturation), 0), np.uint8)
 
 
 def _even(image: U8) -> U8:
