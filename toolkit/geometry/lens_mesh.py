@@ -9,6 +9,7 @@ from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
+from toolkit.geometry.projections import on_image
 from toolkit.geometry.sampling import inside
 from toolkit.scene import F64, I64
 
@@ -63,7 +64,7 @@ class LensMesh:
         flat = d.reshape(-1, 3)
         which, weights = self._ray_search.find(_flatten(flat, self._axis), flat)
         xy = np.einsum("pk,pkc->pc", weights, self.xy[self.triangles[which]])
-        return np.where(inside(xy, self.size)[..., None], xy, np.nan).reshape(*d.shape[:-1], 2)
+        return on_image(xy, self.size).reshape(*d.shape[:-1], 2)
 
     @cached_property
     def _axis(self) -> F64:

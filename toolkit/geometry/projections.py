@@ -81,12 +81,13 @@ class Pinhole:
     def pixels(self, rays: NDArray) -> F64:
         """Continuous pixels (..., 2) that see rays (..., 3); NaN behind the camera, outside the image or past the lens model's fold."""
         d = np.asarray(rays, np.float64)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            uv = np.where(d[..., 2:] > 0, d[..., :2] / d[..., 2:], np.nan)
+        ahead = d[..., 2:] > np.cos(np.deg2rad(_WIDEST_PINHOLE_DEG)) * np.linalg.norm(d, axis=-1, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            uv = np.where(ahead, d[..., :2] / d[..., 2:], np.nan)
         if any(self.distortion):
             radius = np.hypot(uv[..., 0], uv[..., 1])[..., None]
             uv = self._distort(np.where(radius <= self._radial_table()[0][-1], uv, np.nan))
-        return _imaged(uv @ self.K[:2, :2].T + self.K[:2, 2], self.size)
+        return on_image(uv @ self.K[:2, :2].T + self.K[:2, 2], self.size)
 
     def _coefficients(self) -> tuple[float, ...]:
         return self.distortion + (0.0,) * (8 - len(self.distortion))
@@ -179,7 +180,7 @@ class Equirect:
         # Yaw is wrapped about the middle of the patch, so that no bound can lie across the +-180 degree seam.
         yaw = middle + np.remainder(np.arctan2(d[..., 0], d[..., 2]) - middle + np.pi, 2 * np.pi) - np.pi
         tilt = np.arctan2(d[..., 1], np.hypot(d[..., 0], d[..., 2]))  # exact at the poles, where arcsin of 1 + 1e-16 is not a number
-        return _imaged((np.stack([yaw, tilt], -1) - start) / step + offset, self.size)
+        return on_image((np.stack([yaw, tilt], -1) - start) / step + offset, self.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +236,7 @@ class Fisheye:
         theta = np.arctan2(across, d[..., 2])
         theta = np.where(theta <= self._table()[0][-1], theta, np.nan)
         uv = d[..., :2] * (self._distance(theta) / np.where(across > 0, across, 1))[..., None]
-        return _imaged(uv @ self.K[:2, :2].T + self.K[:2, 2], self.size)
+        return on_image(uv @ self.K[:2, :2].T + self.K[:2, 2], self.size)
 
     def _distance(self, theta: NDArray) -> NDArray:
         t2 = theta * theta
@@ -264,8 +265,8 @@ def _normalised(xy: NDArray, K: F64) -> F64:
     return (np.asarray(xy, np.float64) - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
 
 
-def _imaged(xy: NDArray, size: tuple[int, int]) -> F64:
-    """Pixels with NaN outside the image; rays of the very border keep their pixel despite rounding."""
+def on_image(xy: NDArray, size: tuple[int, int]) -> F64:
+    """Pixels (..., 2) with NaN outside the image; those of its very border stay despite rounding."""
     close = inside(xy, size, margin=-1e-7)
     return np.where(close[..., None], np.clip(xy, 0, size), np.nan)
 
