@@ -218,3 +218,27 @@ def test_a_scene_with_no_moving_track_and_an_empty_cloud_exports(room, tmp_path)
     empty = PointCloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))
     written = export(replace(room, tracks_3d=still, points=empty), tmp_path / "o")
     assert set(written) == {*FORMATS, "manifest.json"}
+
+
+@pytest.mark.parametrize(("frames", "size"), [(1, (33, 31)), (2, (64, 48)), (5, (21, 64))])
+def test_short_odd_and_narrow_clips_export(rooms, tmp_path, frames, size):
+    written = export(rooms.room_scene(frames=frames, size=size, tracks=40), tmp_path / "o")
+    assert set(written) == {*FORMATS, "manifest.json"}
+    assert len(read_video(written["tracks.mp4"])) == frames
+
+
+def test_frames_without_a_pose_and_tracks_without_a_position_export(room, tmp_path):
+    T_wc = room.cameras.T_wc.copy()
+    T_wc[[0, 4, 5]] = np.nan
+    xyz = room.tracks_3d.xyz.copy()
+    xyz[::3] = np.nan
+    xyz[:, [2, 5]] = np.nan
+    cameras, tracks = replace(room.cameras, T_wc=T_wc), replace(room.tracks_3d, xyz=xyz)
+    written = export(replace(room, cameras=cameras, tracks_3d=tracks), tmp_path / "o")
+    assert set(written) == {*FORMATS, "manifest.json"} - {"stereo4d.npz"}
+
+
+def test_a_scene_of_no_tracks_at_all_exports(room, tmp_path):
+    none = np.zeros(0, np.int64)
+    written = export(replace(room, tracks_2d=room.tracks_2d.select(none), tracks_3d=room.tracks_3d.select(none)), tmp_path / "o")
+    assert "tracks_3d.mp4" not in written and "tracks.csv" in written

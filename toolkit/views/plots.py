@@ -36,6 +36,7 @@ def plot_cameras(scene: Scene) -> Figure:
     above, turn, height = figure.subplot_mosaic([["above", "turn"], ["above", "height"]], width_ratios=[1.15, 1]).values()
 
     above.plot(centres[:, 0], centres[:, 2], color=_PATH, lw=2, zorder=3)
+    length = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
     span = max(float(np.ptp(centres[:, [0, 2]], axis=0).max()), 1e-6)
     some = np.unique(np.linspace(0, len(frames) - 1, 9).round().astype(int))
     ahead = R[some][:, [0, 2], 2] * 0.12 * span
@@ -43,7 +44,8 @@ def plot_cameras(scene: Scene) -> Figure:
         above.annotate("", c + a, c, arrowprops={"arrowstyle": "-|>", "color": "#555", "lw": 1.1}, zorder=4)
     above.plot(*centres[0, [0, 2]], "o", color="#3a9d5d", ms=8, zorder=5, label="start")
     above.plot(*centres[-1, [0, 2]], "s", color="#d1493f", ms=7, zorder=5, label="end")
-    above.set(xlabel=f"x, right ({unit})", ylabel=f"z, ahead ({unit})", title="seen from above; arrows: where it looks")
+    above.set(xlabel=f"x, right ({unit})", ylabel=f"z, ahead ({unit})")
+    above.set_title(f"path of {length:.3g} {unit} from above; arrows: where it looks")
     above.set_aspect("equal", adjustable="datalim")
     above.margins(0.15)
     above.legend(frameon=False)
