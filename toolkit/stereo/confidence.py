@@ -23,7 +23,6 @@ class ConfidenceWeights:
         texture: Logarithm of the mean horizontal gradient of the window, grey levels.
         step: Logarithm of the disparity range within 7 x 7 px: an edge of depth is near.
         holes: Share of filled pixels within 15 x 15 px.
-        outside: The match would lie outside the right image.
         margin: Logarithm of the matcher's own margin over the second-best answer, where it gives one.
     """
 
@@ -34,15 +33,15 @@ class ConfidenceWeights:
     texture: float = 0.0
     step: float = 0.0
     holes: float = 0.0
-    outside: float = 0.0
     margin: float = 0.0
 
 
-# Order of the fields as in the class; each row is one fit.
+# Order of the fields as in the class; each row is one fit; the last one to block matching at full resolution.
 _WEIGHTS = {
-    "fine": ConfidenceWeights(1.68, -0.41, 0.05, 0.31, -0.06, -0.38, -2.44, 0.03, 0.91),
-    "normal": ConfidenceWeights(1.68, -0.41, 0.05, 0.31, -0.06, -0.38, -2.44, 0.03, 0.91),
-    "other": ConfidenceWeights(2.97, -0.36, -0.09, 0.24, 0.16, -0.58, -2.85, -0.06, 0.0),
+    "draft": ConfidenceWeights(3.35, -0.47, 0.15, -0.01, 0.04, -0.76, -3.09, 0.0),
+    "normal": ConfidenceWeights(2.58, -0.21, 0.21, 0.28, -0.16, -0.53, -2.75, 2.72),
+    "fine": ConfidenceWeights(2.55, -0.16, 0.03, 0.39, -0.15, -0.47, -2.42, 3.04),
+    "other": ConfidenceWeights(4.53, -0.47, -0.03, 0.22, -0.10, -0.77, -3.46, 0.0),
 }
 
 
@@ -63,12 +62,11 @@ def evidence(left: U8, right: U8, px: F32, right_px: F32, known: B, margin: F32 
         margin: (H, W) float32 margin over the second-best answer; None where the matcher gives none.
 
     Returns:
-        (8, H, W) float32.
+        (7, H, W) float32.
     """
     h, w = px.shape
     xy = pixel_centres((w, h))
     xy[..., 0] -= np.nan_to_num(px)
-    outside = (xy[..., 0] < 0) | (xy[..., 0] > w)
     there = remap(right, xy, interpolation="bilinear")
     other = remap(np.where(np.isnan(right_px), np.float32(1e4), right_px), xy, interpolation="nearest", fill=1e4)
     grey = cv2.cvtColor(left, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -86,7 +84,6 @@ def evidence(left: U8, right: U8, px: F32, right_px: F32, known: B, margin: F32 
             np.log1p(texture),
             np.log1p(step),
             1 - cv2.blur(known.astype(np.float32), (15, 15)),
-            outside.astype(np.float32),
             np.zeros_like(px) if margin is None else np.log1p(np.maximum(margin, 0)),
         ]
     ).astype(np.float32)
@@ -95,7 +92,7 @@ def evidence(left: U8, right: U8, px: F32, right_px: F32, known: B, margin: F32 
 def confidence(facts: F32, weights: ConfidenceWeights) -> F32:
     """P(error < 2 px) of each pixel from its `evidence`; (H, W) float32, 0..1."""
     w = weights
-    each = (w.known, w.disagreement, w.colour, w.texture, w.step, w.holes, w.outside, w.margin)
+    each = (w.known, w.disagreement, w.colour, w.texture, w.step, w.holes, w.margin)
     odds = np.full(facts.shape[1:], w.bias, np.float32)
     for fact, weight in zip(facts, each, strict=True):
         odds += np.float32(weight) * fact

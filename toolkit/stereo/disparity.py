@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
-from toolkit.scene import F32, U8, DepthVideo, Disparity, StereoVideo
-from toolkit.stereo.confidence import confidence, evidence, weights_of
+from toolkit.scene import F32, U8, B, DepthVideo, Disparity, StereoVideo
+from toolkit.stereo.confidence import ConfidenceWeights, confidence, evidence, weights_of
 from toolkit.stereo.fill import FillSettings, agrees_both_ways, fill_holes, without_speckles
-from toolkit.stereo.registry import MatcherInfo, SearchRange, matcher, mirror
+from toolkit.stereo.registry import Match, Matcher, SearchRange, matcher_of, mirror
 from toolkit.stereo.search import PairCheck, check_images, check_pair
+from toolkit.stereo.subpixel import refine_subpixel
 
 View = Literal["left", "right"]
 
@@ -48,13 +49,13 @@ def estimate_disparity(
     Warns:
         UserWarning: Negative disparities or a vertical offset, in a sentence.
     """
-    found = _matcher(matcher)
+    match = matcher_of(matcher).match
     width = stereo.left.size[0]
     search = _given(max_disparity, width) if max_disparity is not None else _found(check_pair(stereo))
     px = np.empty(stereo.left.frames.shape[:3], np.float32)
     sure = np.empty_like(px)
     for t in range(len(stereo)):
-        px[t], sure[t] = _pair(stereo.left.frames[t], stereo.right.frames[t], found, matcher, search, view)
+        px[t], sure[t] = _pair(stereo.left.frames[t], stereo.right.frames[t], match, weights_of(matcher), search, view)
         report(t + 1, len(stereo))
     return Disparity(px, sure)
 
@@ -78,7 +79,7 @@ def match_pair(left: U8, right: U8, *, matcher: str = "auto", max_disparity: int
             f"The left image is {left.shape[1]} x {left.shape[0]}, the right one {right.shape[1]} x {right.shape[0]}; both must be alike."
         )
     search = _given(max_disparity, left.shape[1]) if max_disparity is not None else _found(check_images([(left, right)]))
-    return _pair(left, right, _matcher(matcher), matcher, search, view)
+    return _pair(left, right, matcher_of(matcher).match, weights_of(matcher), search, view)
 
 
 def depth_from_disparity(disparity: Disparity | ArrayLike, *, focal_px: float, baseline_m: float, max_depth_m: float = 20.0) -> DepthVideo:
@@ -117,22 +118,30 @@ def depth_from_disparity(disparity: Disparity | ArrayLike, *, focal_px: float, b
     return DepthVideo(depth_m, np.where(np.isnan(depth_m), np.float32(0), sure), "metre")
 
 
-def _pair(left: U8, right: U8, found: MatcherInfo, name: str, search: SearchRange, view: View) -> tuple[F32, F32]:
-    """One frame: match, check, fill, judge."""
+def _pair(left: U8, right: U8, match: Matcher, weights: ConfidenceWeights, search: SearchRange, view: View) -> tuple[F32, F32]:
+    """One frame: match, check, fill, sharpen, judge."""
     if view == "right":
-        px, sure = _pair(mirror(right), mirror(left), found, name, search, "left")
+        px, sure = _pair(mirror(right), mirror(left), match, weights, search, "left")
         return mirror(px), mirror(sure)
-    use = FillSettings()
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    match = found.match(left, right, search)
-    known = agrees_both_ways(match.px, match.right_px, within_px=use.both_ways_px)
-    known = without_speckles(match.px, known, area=use.speckle_area, step_px=use.speckle_step)
-    px = cv2.medianBlur(fill_holes(match.px, known, left, settings=use), use.median)
+    found = match(left, right, search)
+    px, known = _dense(found, left)
     if np.isnan(px).all():
         return px, np.zeros_like(px)
-    sure = confidence(evidence(left, right, px, match.right_px, known, match.margin), weights_of(name))
-    behind = ~(px > 0)
-    return np.where(behind, np.float32(np.nan), px), np.where(behind, np.float32(0), sure)
+    px = refine_subpixel(px, left, right)
+    sure = confidence(evidence(left, right, px, found.right_px, known, found.margin), weights)
+    behind = px <= 0
+    px[behind], sure[behind] = np.nan, 0
+    return px, sure
+
+
+def _dense(found: Match, left: U8) -> tuple[F32, B]:
+    """A disparity for every pixel, and which of them the other eye confirms."""
+    use = FillSettings()
+    known = agrees_both_ways(found.px, found.right_px, within_px=use.both_ways_px)
+    known = without_speckles(found.px, known, area=use.speckle_area, step_px=use.speckle_step)
+    filled = fill_holes(found.px, known, left, settings=use)
+    return np.asarray(cv2.medianBlur(filled, use.median), np.float32), known
 
 
 def _image(image: ArrayLike, eye: str) -> U8:
@@ -143,10 +152,6 @@ def _image(image: ArrayLike, eye: str) -> U8:
     if array.ndim != 3 or array.shape[2] != 3 or array.dtype != np.uint8:  # noqa: PLR2004  (RGB)
         raise UserError(f"The {eye} image is {array.dtype} of shape {array.shape}, but uint8 of shape (H, W, 3) is needed.")
     return array
-
-
-def _matcher(name: str) -> MatcherInfo:
-    return matcher(name)
 
 
 def _given(max_disparity: int, width: int) -> SearchRange:

@@ -25,7 +25,7 @@ class FillSettings:
     """
 
     both_ways_px: float = 1.5
-    speckle_area: int = 40
+    speckle_area: int = 25
     speckle_step: float = 1.0
     window: int = 8
     colour_sigma: float = 12.0
@@ -120,6 +120,8 @@ def _vote(px, known, guide, radius, table):
     """Weighted median of each unknown pixel's window, every second pixel of it, by colour."""
     h, w = px.shape
     out = px.copy()
+    base = np.floor(px.min())
+    votes = np.zeros(int(px.max() - base) + 2, np.float32)  # a bin for each whole pixel of disparity
     n_most = (radius + 1) ** 2
     values, weights = np.empty(n_most, np.float32), np.empty(n_most, np.float32)
     for y in range(h):
@@ -127,29 +129,30 @@ def _vote(px, known, guide, radius, table):
             if known[y, x]:
                 continue
             n, total = 0, np.float32(0)
+            low, high = len(votes), 0
             r, g, b = np.int32(guide[y, x, 0]), np.int32(guide[y, x, 1]), np.int32(guide[y, x, 2])
             for yy in range(y - radius, y + radius + 1, 2):
                 if 0 <= yy < h:
                     for xx in range(x - radius, x + radius + 1, 2):
                         if 0 <= xx < w:
                             step = abs(r - guide[yy, xx, 0]) + abs(g - guide[yy, xx, 1]) + abs(b - guide[yy, xx, 2])
-                            values[n] = px[yy, xx]
-                            weights[n] = table[step] + np.float32(1e-6)
-                            total += weights[n]
+                            weight, value = table[step] + np.float32(1e-6), px[yy, xx] - base
+                            values[n], weights[n] = value, weight
+                            votes[int(value)] += weight
+                            low, high = min(low, int(value)), max(high, int(value))
+                            total += weight
                             n += 1
-            # Weighted quickselect by bisection on the value: twelve halvings resolve 1/16 px of a 64 px range.
-            low, high = values[0], values[0]
-            for i in range(1, n):
-                low, high = min(low, values[i]), max(high, values[i])
-            for _ in range(12):
-                middle = (low + high) / 2
-                below = np.float32(0)
-                for i in range(n):
-                    if values[i] <= middle:
-                        below += weights[i]
-                if 2 * below >= total:
-                    high = middle
-                else:
-                    low = middle
-            out[y, x] = high
+            below, middle = np.float32(0), low
+            for i in range(low, high + 1):
+                if 2 * below < total:
+                    middle = i
+                below += votes[i]
+                votes[i] = 0
+            # Within the median's bin and its neighbours the mean is sharper than the bin.
+            near, mass = np.float32(0), np.float32(0)
+            for i in range(n):
+                if abs(values[i] - np.float32(0.5) - middle) <= 1:
+                    near += weights[i] * values[i]
+                    mass += weights[i]
+            out[y, x] = base + near / mass
     return out

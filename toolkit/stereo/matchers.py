@@ -50,8 +50,8 @@ def block_match(left: U8, right: U8, search: SearchRange, *, settings: BlockSett
     before, after = max(0, search.minimum_px + count), max(0, -search.minimum_px)
 
     def one_way(a: U8, b: U8) -> F32:
-        a, b = (cv2.copyMakeBorder(im, 0, 0, before, after, cv2.BORDER_REPLICATE) for im in (a, b))
-        fixed = engine.compute(a, b)[:, before : a.shape[1] - after]
+        wide = [cv2.copyMakeBorder(im, 0, 0, before, after, cv2.BORDER_REPLICATE) for im in (a, b)]
+        fixed = engine.compute(wide[0], wide[1])[:, before : before + a.shape[1]]
         return np.where(fixed < 16 * search.minimum_px, np.nan, fixed / np.float32(16)).astype(np.float32)
 
     return Match(one_way(left, right), mirror(one_way(mirror(right), mirror(left))))
@@ -61,10 +61,10 @@ def draft(left: U8, right: U8, search: SearchRange) -> Match:
     """Block matching at half the resolution."""
     h, w = left.shape[:2]
     small = SearchRange(search.minimum_px // 2 - 1, -(-search.maximum_px // 2) + 1)
-    half = [cv2.resize(im, (max(w // 2, 1), max(h // 2, 1)), interpolation=cv2.INTER_AREA) for im in (left, right)]
-    found = block_match(*half, small)
+    half = [np.asarray(cv2.resize(im, (max(w // 2, 1), max(h // 2, 1)), interpolation=cv2.INTER_AREA), np.uint8) for im in (left, right)]
+    found = block_match(half[0], half[1], small)
     scale = np.float32(w / half[0].shape[1])
-    px, right_px = (cv2.resize(d, (w, h), interpolation=cv2.INTER_NEAREST) * scale for d in (found.px, found.right_px))
+    px, right_px = (np.asarray(scale * cv2.resize(d, (w, h), interpolation=cv2.INTER_NEAREST)) for d in (found.px, found.right_px))
     return Match(px, right_px)
 
 
@@ -75,11 +75,13 @@ def normal(left: U8, right: U8, search: SearchRange) -> Match:
 
 
 def fine(left: U8, right: U8, search: SearchRange) -> Match:
-    """Compiled semi-global matching along eight directions."""
-    found = semi_global_match(left, right, minimum_px=search.minimum_px, count=search.count, settings=SgmSettings(paths=8))
-    return Match(found.px, found.right_px, found.margin)
+    """Compiled semi-global matching along eight directions, for each eye on its own: what is hidden from one eye shows."""
+    settings = SgmSettings(paths=8)
+    found = semi_global_match(left, right, minimum_px=search.minimum_px, count=search.count, settings=settings)
+    other = semi_global_match(mirror(right), mirror(left), minimum_px=search.minimum_px, count=search.count, settings=settings)
+    return Match(found.px, mirror(other.px), found.margin)
 
 
 add_matcher("draft", draft, sentence="Half the resolution: quick, coarse at edges.")
 add_matcher("normal", normal, sentence="Full resolution along rows and columns: for most clips.")
-add_matcher("fine", fine, sentence="Eight directions and a second look at every depth edge: slower, best at thin things.", refined=True)
+add_matcher("fine", fine, sentence="Eight directions, each eye on its own: slower, best at what only one eye sees.")

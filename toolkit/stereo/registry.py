@@ -60,12 +60,10 @@ class MatcherInfo:
     Attributes:
         match: The matcher.
         sentence: What it is good for, for a person.
-        refined: Its answer is refined at depth edges, which costs time; pointless after a matcher that is sharp itself.
     """
 
     match: Matcher
     sentence: str
-    refined: bool = False
 
 
 _MATCHERS: dict[str, MatcherInfo] = {}
@@ -78,7 +76,7 @@ def matchers() -> dict[str, MatcherInfo]:
     return dict(_MATCHERS)
 
 
-def matcher(name: str) -> MatcherInfo:
+def matcher_of(name: str) -> MatcherInfo:
     """The matcher of that name; "auto" is "normal".
 
     Raises:
@@ -91,9 +89,9 @@ def matcher(name: str) -> MatcherInfo:
     return known[wanted]
 
 
-def add_matcher(name: str, match: Matcher, *, sentence: str, refined: bool = False) -> None:
+def add_matcher(name: str, match: Matcher, *, sentence: str) -> None:
     """Registers a matcher that gives both eyes' disparities; a name that is taken is replaced."""
-    _MATCHERS[name] = MatcherInfo(match, sentence, refined)
+    _MATCHERS[name] = MatcherInfo(match, sentence)
 
 
 def register_matcher(name: str, function: PairFunction, *, sentence: str = "A matcher of your own.") -> None:

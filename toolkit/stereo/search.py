@@ -132,7 +132,7 @@ def _coarse(left: U8, right: U8, use: SearchSettings) -> tuple[F32, B, U8, U8, f
     while left.shape[1] / scale > use.width:
         scale *= 2
     h, w = max(left.shape[0] // scale, 1), max(left.shape[1] // scale, 1)
-    a, b = (cv2.resize(im, (w, h), interpolation=cv2.INTER_AREA) if scale > 1 else im for im in (left, right))
+    a, b = (np.asarray(cv2.resize(im, (w, h), interpolation=cv2.INTER_AREA) if scale > 1 else im, np.uint8) for im in (left, right))
     found = block_match(a, b, SearchRange(-int(np.ceil(use.behind * w)), int(np.ceil(use.nearest * w))))
     sure = agrees_both_ways(found.px, found.right_px, within_px=1.0)
     grey = cv2.cvtColor(a, cv2.COLOR_RGB2GRAY).astype(np.float32)
