@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numba import njit
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.lifting.label import NoiseOptions, see
 from toolkit.lifting.motion import check_frames
-from toolkit.scene import B, Cameras, Tracks3D
+from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
 
 _CHUNK = 2048
 
@@ -30,6 +30,20 @@ class SurfaceOptions:
     share: float = 0.07
     share_per_frame: float = 0.01
     memory: int = 5
+
+
+def drop_other_surfaces(
+    tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, *, options: SurfaceOptions | None = None
+) -> tuple[Tracks2D, Tracks3D]:
+    """The same tracks, unseen wherever they lie on another surface than their query; see `on_first_surface`.
+
+    Samples without depth stay as they are in the image.
+    """
+    accepted = on_first_surface(tracks_3d, cameras, tracks_2d.queries[:, 0], options=options)
+    known = np.isfinite(tracks_3d.xyz).all(-1)
+    seen = replace(tracks_2d, visible=tracks_2d.visible & ~(known & ~accepted))
+    xyz = np.where(accepted[..., None], tracks_3d.xyz, np.float32(np.nan))
+    return seen, replace(tracks_3d, xyz=xyz, visible=tracks_3d.visible & accepted)
 
 
 def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArray, *, options: SurfaceOptions | None = None) -> B:

@@ -27,4 +27,3 @@ def measure(value: float, unit: str, *, green: float, amber: float, higher_is_be
         "higher_is_better": higher_is_better,
         "advice": advice,
     }
-

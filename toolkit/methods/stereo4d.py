@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
 from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, refine_depth
-from toolkit.methods.stereo4d_report import describe
+from toolkit.lifting.occlusion import drop_other_surfaces
+from toolkit.lifting.still_test import put_back_still
 from toolkit.methods.request import Preset, Request
+from toolkit.methods.stereo4d_report import describe
 from toolkit.methods.stereo_intake import Intake, take_in
 from toolkit.progress import Listener, Report, reporter
 from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D
@@ -109,6 +111,9 @@ def run(request: Request, listener: Listener) -> Scene:
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
     raw = lift_tracks(tracks, depth, cameras, max_depth_m=settings.max_depth_m, video=video)
+    tracks, put_back = put_back_still(tracks, raw, video, depth, cameras)
+    raw = lift_tracks(tracks, depth, cameras, max_depth_m=settings.max_depth_m, video=video)
+    tracks, raw = drop_other_surfaces(tracks, raw, cameras)
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)
     if request.queries is None:  # a point that was asked for stays, however it fares
@@ -120,7 +125,7 @@ def run(request: Request, listener: Listener) -> Scene:
     scene = Scene(cameras=cameras, tracks_2d=tracks, tracks_3d=world, depth=depth, unit="metre", method="stereo4d", video=video)
     scene = replace(scene, points=static_cloud(scene))
     report(4, 4)
-    return replace(scene, report=describe(request, intake, scene, odometry, drift))
+    return replace(scene, report=describe(request, intake, scene, odometry, drift, int(put_back.sum())))
 
 
 def _leave_out(depth: DepthVideo, masks: NDArray | None) -> None:

@@ -15,7 +15,9 @@ from toolkit.scene import Scene
 from toolkit.sfm.odometry import OdometryResult
 
 
-def describe(request: Request, intake: Intake, scene: Scene, odometry: OdometryResult | None, drift: DriftFilter) -> dict[str, Any]:
+def describe(
+    request: Request, intake: Intake, scene: Scene, odometry: OdometryResult | None, drift: DriftFilter, put_back: int
+) -> dict[str, Any]:
     """The report of a scene; everything in it is JSON-like and the same for the same input.
 
     Args:
@@ -24,6 +26,7 @@ def describe(request: Request, intake: Intake, scene: Scene, odometry: OdometryR
         scene: The finished scene.
         odometry: How the cameras were found; None where they were known.
         drift: Which tracks were dropped, and why.
+        put_back: How many tracks turned out to stand still after all.
     """
     assert scene.tracks_3d is not None and scene.cameras is not None and scene.depth is not None
     quality = {"rows of the two eyes": _rows(intake), "pixels with depth": _depth(scene), "length of tracks": _lengths(scene)}
@@ -44,6 +47,7 @@ def describe(request: Request, intake: Intake, scene: Scene, odometry: OdometryR
         "pair_check": {name: _plain(value) for name, value in asdict(intake.pair_check).items()},
         "cameras": "known" if odometry is None else _json(odometry.report),
         "dropped_tracks": {str(reason): int(count) for reason, count in zip(reasons, counts, strict=True)},
+        "put_back_tracks": put_back,
         "moving_tracks": int((scene.tracks_3d.motion > 0.5).sum()),
     }
 

@@ -139,7 +139,11 @@ def _rig(opened: StereoInput, request: Request, first: Any) -> tuple[StereoRig, 
         else:
             fov_deg = request.settings.fov_deg or VIEW_FOV_DEG
             K = intrinsics_from_fov(fov_deg, size)
-            told = [] if request.settings.fov_deg else [f"The field of view is not known; {fov_deg:g} degrees were taken, so depth may be off in scale."]
+            told = (
+                []
+                if request.settings.fov_deg
+                else [f"The field of view is not known; {fov_deg:g} degrees were taken, so depth may be off in scale."]
+            )
         eye = Pinhole(K, size)
         return StereoRig(eye, eye, np.eye(3), np.eye(3), opened.baseline_m, "separate"), told
     if opened.source.projection == "fisheye" and not opened.calibrated:
@@ -181,4 +185,3 @@ def _checked(intake: Intake) -> Intake:
             f"The rows of the two eyes differ by {off_px:.1f} px, so this may not be VR180, or not calibrated as said; depth will be poor."
         )
     return intake
-
