@@ -25,6 +25,7 @@ import gradio as gr
 
 import toolkit as tk
 from toolkit.errors import UserError
+from toolkit.views.report import quality_markdown
 
 EXAMPLE = Path(__file__).parent / "toolkit" / "examples" / "street_vr180.mp4"
 FORMATS = ["scene.npz", "tracks.mp4", "depth.mp4", "points.ply", "stereo4d.npz", "cameras.tum"]
@@ -84,9 +85,15 @@ def run_clip(clip: str | None, preset: str, fov_deg: float, scratch: str | None)
     except Exception as problem:
         drop_scratch(scratch)
         raise told(problem) from None
-    quality = "\n".join(f"- {line}" for line in tk.quality_lines(scene))
     downloads = [str(path) for path in files.values()]
-    yield bar("Done", 1.0), str(files["tracks.mp4"]), str(files["depth.mp4"]), f"**{scene}**\n\n{quality}", downloads, scratch
+    yield (
+        bar("Done", 1.0),
+        str(files["tracks.mp4"]),
+        str(files["depth.mp4"]),
+        f"**{scene}**\n\n{quality_markdown(scene)}",
+        downloads,
+        scratch,
+    )
 
 
 def bar(message: str, share: float) -> str:

@@ -54,10 +54,11 @@ def run(
 ) -> None:
     """Turns a recording into a 4D scene and writes the result files."""
     import toolkit as tk
+    from toolkit.export.bundle import check_export
 
     points = None if queries is None else read_queries(queries)
     wanted = formats if formats == "all" else [name.strip() for name in formats.split(",")]
-    tk.check_export(out, wanted)
+    check_export(out, wanted)
     scene = tk.run(path, method, preset=preset, frames=frames, queries=points, seed=seed, **parse_settings(option or []))
     _tell(scene, tk.export(scene, out, formats=wanted))
 
@@ -70,10 +71,12 @@ def export(
 ) -> None:
     """Writes the result files of a saved scene."""
     import toolkit as tk
+    from toolkit.export.bundle import check_export
+    from toolkit.media.recording import find_recording
 
     wanted = formats if formats == "all" else [name.strip() for name in formats.split(",")]
-    tk.check_export(out, wanted)
-    loaded = tk.load_any(scene)
+    check_export(out, wanted)
+    loaded = tk.load(scene) if find_recording(scene).form == "scene" else tk.load_dataset_npz(scene, with_video=True)
     _tell(loaded, tk.export(loaded, out, formats=wanted))
 
 

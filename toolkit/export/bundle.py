@@ -94,6 +94,21 @@ def export(
     return {name: Path(folder) / name for name in (*todo, "manifest.json")}
 
 
+def check_export(folder: str | os.PathLike[str], formats: str | Iterable[str] = "all") -> None:
+    """Tells before a long computation what `export` would refuse after it.
+
+    Raises:
+        UserError: an unknown format, or a folder that can't be written.
+    """
+    _wanted(formats)
+    place = Path(folder)
+    if place.exists() and not place.is_dir():
+        raise UserError(f"{place} is a file, but a folder is needed to export to.")
+    nearest = next(parent for parent in (place, *place.resolve().parents) if parent.exists())
+    if not os.access(nearest, os.W_OK):
+        raise UserError(f"{place} can't be written: {nearest} is read-only.")
+
+
 def _wanted(formats: str | Iterable[str]) -> list[str]:
     """Names in the order of the registry."""
     asked = list(FORMATS) if formats == "all" else [formats] if isinstance(formats, str) else list(formats)

@@ -94,7 +94,8 @@ def run(request: Request, listener: Listener) -> Scene:
     _leave_out(depth, request.masks)
     if not np.isfinite(depth.depth).any():
         raise UserError(
-            f"No pixel has a depth within {settings.max_depth_m:g} m; check that the clip is stereo, that the eyes are not swapped, and the baseline."
+            f"No pixel has a depth within {settings.max_depth_m:g} m; "
+            "check that the clip is stereo, that the eyes are not swapped, and the baseline."
         )
 
     tracks = track_points(

@@ -1,0 +1,109 @@
+"""The method on a generated room, judged by its ground truth."""
+
+import numpy as np
+import pytest
+
+import toolkit as tk
+from toolkit.evaluation.cameras import cameras as score_cameras
+from toolkit.synthetic import example
+from toolkit.views.report import quality_lines
+
+FRAMES = 12
+
+
+@pytest.fixture(scope="module")
+def room():
+    return example("room", frames=FRAMES, size=(256, 256))
+
+
+@pytest.fixture(scope="module")
+def scene(room):
+    return tk.run(room.stereo, grid=(48, 48), progress=lambda event: None)
+
+
+def test_all_parts_of_the_scene_are_there(scene):
+    assert scene.method == "stereo4d"
+    assert scene.unit == "metre"
+    assert scene.frames == FRAMES
+    for part in (scene.cameras, scene.tracks_2d, scene.tracks_3d, scene.depth, scene.points, scene.video):
+        assert part is not None
+    assert scene.tracks_3d.sigma is not None
+
+
+def test_depth_is_metric(scene, room):
+    known = np.isfinite(scene.depth.depth) & (room.depth_m < 4) & room.seen_by_both
+    error = np.abs(scene.depth.depth - room.depth_m)[known] / room.depth_m[known]
+    assert known.mean() > 0.3
+    assert np.median(error) < 0.015
+    assert error.mean() < 0.05
+
+
+def test_cameras_follow_the_true_path(scene, room):
+    score = score_cameras(scene.cameras, room.cameras)
+    assert score["registered"] == 1
+    path = np.linalg.norm(np.diff(room.cameras.centres, axis=0), axis=1).sum()
+    assert score["ate_se3"] < 0.03 * path
+
+
+def test_still_points_stay_and_moving_points_are_told_apart(scene, room):
+    truth = room.tracks(scene.tracks_2d.queries)
+    labelled = scene.tracks_3d.motion > 0.5
+    still = ~np.asarray(truth.moving)
+    assert labelled[still].mean() < 0.1
+    error = np.linalg.norm(scene.tracks_3d.xyz - truth.xyz_w, axis=-1)
+    seen = scene.tracks_3d.visible & np.isfinite(error) & truth.visible
+    assert np.median(error[seen & still[:, None]]) < 0.03
+
+
+def test_the_same_input_gives_the_same_result(scene, room):
+    again = tk.run(room.stereo, grid=(48, 48), progress=lambda event: None)
+    np.testing.assert_array_equal(again.tracks_3d.xyz, scene.tracks_3d.xyz)
+    np.testing.assert_array_equal(again.depth.depth, scene.depth.depth)
+    assert again.report == scene.report
+
+
+def test_points_that_were_asked_for_all_come_back(room):
+    queries = [[0, 60.5, 200.5], [5, 128.0, 100.0], [FRAMES - 1, 20.0, 20.0]]
+    scene = tk.run(room.stereo, queries=queries, progress=lambda event: None)
+    np.testing.assert_allclose(scene.tracks_2d.queries, queries)
+
+
+def test_known_cameras_are_kept_as_they_are(room):
+    scene = tk.run(room.stereo, grid=(16, 16), cameras=room.cameras, progress=lambda event: None)
+    np.testing.assert_array_equal(scene.cameras.T_wc, room.cameras.T_wc)
+
+
+def test_the_report_is_plain_json_with_lights(scene):
+    import json
+
+    json.dumps(scene.report, allow_nan=False)
+    assert {"rows of the two eyes", "pixels with depth", "length of tracks", "camera path"} <= set(scene.report["quality"])
+    assert len(quality_lines(scene)) == len(scene.report["quality"])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"method": "stereo5d"}, "There is no method 'stereo5d'"),
+        ({"preset": "fast"}, "There is no preset 'fast'"),
+        ({"colour": 3}, "has no setting 'colour'"),
+        ({"queries": [[99, 5, 5]]}, "99"),
+        ({"masks": np.zeros((1, 2, 3), bool)}, "masks have shape"),
+    ],
+)
+def test_a_wrong_option_is_told_in_one_sentence(room, options, sentence):
+    with pytest.raises(tk.UserError, match=sentence):
+        tk.run(room.stereo, progress=lambda event: None, **options)
+
+
+def test_one_view_is_not_enough(room):
+    with pytest.raises(tk.UserError, match="mono"):
+        tk.run(room.stereo.left, progress=lambda event: None)
+
+
+def test_one_frame_is_not_enough(room):
+    one = tk.StereoVideo(
+        tk.Video(room.stereo.left.frames[:1], [0.0]), tk.Video(room.stereo.right.frames[:1], [0.0]), room.stereo.K, room.stereo.baseline_m
+    )
+    with pytest.raises(tk.UserError, match="at least 2"):
+        tk.run(one, progress=lambda event: None)

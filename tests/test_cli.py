@@ -1,0 +1,107 @@
+"""The shell: what it prints, its exit codes, and that nothing is left behind when it fails."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import toolkit as tk
+from toolkit.cli import main, parse_settings, read_queries
+from toolkit.synthetic import example
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    path = tmp_path_factory.mktemp("clip") / "room_sbs.mp4"
+    room = example("room", frames=6, size=(192, 192))
+    tk.write_video(path, room.video.frames, 30.0)
+    return path
+
+
+def test_run_writes_the_files_it_names(clip, tmp_path, capsys):
+    formats = "scene.npz,tracks.mp4,depth.mp4,points.ply,stereo4d.npz"
+    settings = ["--set", "grid=[24,24]", "--set", "fov_deg=60", "--set", "layout=side-by-side", "--set", "baseline_m=0.1"]
+    assert main(["run", str(clip), "--out", str(tmp_path / "out"), "--preset", "draft", "--formats", formats, *settings]) == 0
+    told = capsys.readouterr().out
+    for name in [*formats.split(","), "manifest.json"]:
+        assert (tmp_path / "out" / name).stat().st_size > 0
+        assert name in told
+    scene = tk.load(tmp_path / "out" / "scene.npz")
+    assert scene.frames == 6
+
+    assert main(["export", str(tmp_path / "out" / "scene.npz"), "--out", str(tmp_path / "again"), "--formats", "points.ply"]) == 0
+    assert (tmp_path / "again" / "points.ply").read_bytes() == (tmp_path / "out" / "points.ply").read_bytes()
+
+
+def test_inspect_says_what_a_file_is(clip, capsys):
+    assert main(["inspect", str(clip)]) == 0
+    told = capsys.readouterr().out
+    assert "6 frames" in told
+    assert "draft: about" in told
+
+
+def _bad_inputs(folder):
+    (folder / "empty.mp4").write_bytes(b"")
+    (folder / "text.mp4").write_text("This is no video.\n" * 50)
+    (folder / "cut.mp4").write_bytes(b"\x00\x00\x00\x20ftypisom" + bytes(2000))
+    tk.write_video(folder / "tiny.mp4", np.zeros((3, 2, 2, 3), np.uint8), 30)
+    tk.write_video(folder / "one_frame.mp4", np.zeros((1, 64, 128, 3), np.uint8), 30)
+    tk.write_video(folder / "mono.mp4", np.random.default_rng(0).integers(0, 255, (4, 90, 160, 3), np.uint8), 30)
+    np.savez(folder / "pickled.npz", a=np.array([{"x": 1}], dtype=object))
+    np.savez(folder / "other.npz", a=np.zeros(3))
+    (folder / "notes.txt").write_text("hello")
+    return [
+        "empty.mp4",
+        "text.mp4",
+        "cut.mp4",
+        "tiny.mp4",
+        "one_frame.mp4",
+        "mono.mp4",
+        "pickled.npz",
+        "other.npz",
+        "notes.txt",
+        "absent.mp4",
+    ]
+
+
+def test_bad_input_gets_one_sentence_exit_code_2_and_leaves_nothing(tmp_path, capsys):
+    for name in _bad_inputs(tmp_path):
+        before = sorted(tmp_path.iterdir())
+        assert main(["run", str(tmp_path / name), "--out", str(tmp_path / "out")]) == 2, name
+        told = capsys.readouterr()
+        assert told.err.startswith("error: "), name
+        assert told.err.count("\n") == 1, (name, told.err)
+        assert "Traceback" not in told.err
+        assert sorted(tmp_path.iterdir()) == before, name
+
+
+def test_a_wrong_format_is_told_before_anything_is_computed(clip, tmp_path, capsys):
+    assert main(["run", str(clip), "--out", str(tmp_path / "out"), "--formats", "tracks.avi"]) == 2
+    told = capsys.readouterr()
+    assert "tracks.avi" in told.err
+    assert "points.ply" in told.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_module_runs_as_a_program(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "toolkit", "inspect", str(tmp_path / "absent.mp4")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "absent.mp4" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_settings_are_numbers_where_they_can_be():
+    assert parse_settings(["fov_deg=70", "matcher=fine", "swap_eyes=true"]) == {"fov_deg": 70, "matcher": "fine", "swap_eyes": True}
+    with pytest.raises(tk.UserError, match="name=value"):
+        parse_settings(["fov_deg"])
+
+
+def test_points_are_read_with_or_without_a_heading(tmp_path):
+    (tmp_path / "points.csv").write_text("t,x,y\n0, 10.5, 20\n3,1,2\n")
+    assert read_queries(tmp_path / "points.csv") == [[0, 10.5, 20], [3, 1, 2]]
+    (tmp_path / "bad.csv").write_text("0,1,2\n3,4\n")
+    with pytest.raises(tk.UserError, match="Line 2"):
+        read_queries(tmp_path / "bad.csv")

@@ -1,0 +1,17 @@
+"""The names that notebooks, the page, the shell and outside programs rely on."""
+
+import toolkit as tk
+
+
+def test_the_public_names_are_frozen():
+    assert sorted(tk.__all__) == sorted(
+        """Cameras Cancelled DepthVideo Disparity MethodInfo MultiViewVideo PointCloud Progress Scene Source StereoVideo Tracks2D Tracks3D
+        UserError Video depth_from_disparity estimate_disparity export filter_drift inspect iter_video lift_tracks load
+        load_dataset_npz methods optimize_tracks prune_tracks read_video rectify run save save_dataset_npz
+        scene_motion steps track_points write_video""".split()
+    )
+
+
+def test_every_public_name_exists_and_tells_what_it_is_for():
+    for name in tk.__all__:
+        assert getattr(tk, name).__doc__, name
