@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from toolkit.errors import UserError
-from toolkit.media.container import lens_meshes, missing_bytes, read_container
+from toolkit.media.completeness import missing_bytes
+from toolkit.media.container import lens_meshes, read_container
 from toolkit.media.spherical import Spherical, mesh_from_sv3d, read_mshp
 
 

@@ -54,22 +54,6 @@ def read_container(path: str | os.PathLike[str]) -> Container:
         return _read_index(data, file)
 
 
-def missing_bytes(path: str | os.PathLike[str]) -> str:
-    """What an MP4 or MOV file lacks at its end, in words; "" for a whole file and for files of other kinds."""
-    with open(path, "rb") as file:
-        found = top_level(file)
-    if not found:
-        return ""
-    last, claimed = found[-1]
-    if not last.whole:
-        there = (last.end - last.start) / max(claimed, 1)
-        return f"its {last.kind.decode()} box holds {100 * there:.0f} % of what it should"
-    kinds = {box.kind for box, _ in found}
-    if b"moov" not in kinds:
-        return "its index (moov) is missing"
-    return ""
-
-
 def lens_meshes(meshes: tuple[MeshData, ...], eye_size: tuple[int, int]) -> tuple[LensMesh, LensMesh]:
     """The stored meshes as lenses of the left and the right eye.
 

@@ -18,7 +18,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from toolkit.errors import UserError
-from toolkit.media.container import missing_bytes
+from toolkit.media.completeness import missing_bytes
 from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.side_data import TRANSPOSED, orientation, rotation_deg, turn
 from toolkit.scene import F64, U8
@@ -65,6 +65,7 @@ class Clip:
         if max_side is not None and max_side < self._settings.min_side_px:
             raise UserError(f"max_side is {max_side}, but at least {self._settings.min_side_px} px are needed.")
         self._container = _open(self.path)
+        self._retired: list[InputContainer] = []
         try:
             self._stream = _picture_stream(self._container, self.path)
             self._stream.thread_type = "AUTO"  # type: ignore[assignment]
@@ -80,7 +81,7 @@ class Clip:
             self._scaled = (max(2, round(first.width * scale)), max(2, round(first.height * scale)))
             self.size = self._scaled[::-1] if self._orient & TRANSPOSED else self._scaled
         except BaseException:
-            self._container.close()
+            self._close()
             raise
 
     def __enter__(self) -> Clip:
@@ -89,11 +90,11 @@ class Clip:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Closes the file."""
-        self._container.close()
+        self._close()
 
     @property
     def stream(self) -> VideoStream:
-        """PyAV's stream, for what else is to be asked."""
+        """PyAV's stream, for what else is to be asked; not to be touched after the `with` block."""
         return self._stream
 
     @property
@@ -103,9 +104,13 @@ class Clip:
 
     def times_s(self) -> F64:
         """(T,) time of every frame in seconds since the first, read from the packets without decoding."""
-        self._rewind()
-        stamps = [p.pts for p in self._packets() if p.pts is not None and p.size and not p.is_discard]
-        stamps = np.sort(np.unique(np.asarray(stamps, np.int64)))
+        try:
+            with _open(self.path) as fresh:
+                packets = fresh.demux(_picture_stream(fresh, self.path))
+                found = [p.pts for p in packets if p.pts is not None and p.size and not p.is_discard]
+        except av.error.FFmpegError as error:
+            raise UserError(f"{self.path.name} is damaged: {error.strerror}.") from error
+        stamps = np.unique(np.asarray(found, np.int64))
         # Packets before the first frame that comes out are not shown (open GOP, edit list).
         return self._seconds(stamps[stamps >= self._origin])
 
@@ -161,10 +166,10 @@ class Clip:
 
     def glimpses(self, seconds: Sequence[float]) -> list[U8]:
         """A frame near each time, whichever is cheapest to decode: the keyframe before it. Not exact; for a look only."""
-        images, base = [], self._stream.time_base
+        images = []
         for wanted in seconds:
-            if base is not None and wanted > 0:
-                self._container.seek(int(wanted / base) + self._origin, stream=self._stream, backward=True)
+            if wanted > 0 and not self._seek(wanted):
+                break
             frame = next(self._decode(), None)
             if frame is not None:
                 images.append(self._image(frame))
@@ -195,10 +200,10 @@ class Clip:
 
         Demuxers seek by decoding time and land on a keyframe that may be shown after the target: then seek earlier, at last to the start.
         """
-        base = self._stream.time_base
         back = 0.0
-        while base is not None and start_s - back > 0:
-            self._container.seek(int((start_s - back) / base) + self._origin, stream=self._stream, backward=True)
+        while start_s - back > 0:
+            if not self._seek(start_s - back):
+                break
             frames = self._decode()
             first = next(frames, None)
             if first is not None and first.key_frame and self._time(first) <= start_s:
@@ -221,18 +226,28 @@ class Clip:
             shown = frame
         yield shown
 
+    def _seek(self, seconds: float) -> bool:
+        """Goes to the keyframe before a time, as the demuxer sees it; False where it can't."""
+        base = self._stream.time_base
+        if base is None:
+            return False
+        try:
+            self._container.seek(int(seconds / base) + self._origin, stream=self._stream, backward=True)
+        except av.error.FFmpegError:
+            return False
+        return True
+
     def _rewind(self) -> None:
-        # Opening again is the one way back to the start that no demuxer gets wrong.
-        self._container.close()
+        # Opening again is the one way back to the start that no demuxer gets wrong. The old handle stays open until the end,
+        # as PyAV's streams reach into freed memory once their container is closed.
+        self._retired.append(self._container)
         self._container = _open(self.path)
         self._stream = _picture_stream(self._container, self.path)
         self._stream.thread_type = "AUTO"  # type: ignore[assignment]
 
-    def _packets(self) -> Iterator[av.Packet]:
-        try:
-            yield from self._container.demux(self._stream)
-        except av.error.FFmpegError as error:
-            raise UserError(f"{self.path.name} is damaged: {error.strerror}.") from error
+    def _close(self) -> None:
+        for container in (*self._retired, self._container):
+            container.close()
 
     def _decode(self) -> Iterator[VideoFrame]:
         """Decoded frames in the order of display; a repeated or falling timestamp is dropped, as players do."""

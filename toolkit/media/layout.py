@@ -218,12 +218,12 @@ def _pole_detail(eye: U8) -> float:
     def detail(rows: slice) -> float:
         # The sides of a picture are vignetted; the middle half is enough.
         a, b = along[rows, 64:192].mean(), across[rows, 64:192].mean()
-        return float(a / b) if a + b > 1.0 else float("nan")
+        return float(a / b) if a + b > 1.0 and b > 0 else float("nan")
 
     bands = [detail(slice(10, 28)), detail(slice(227, 245))]  # 7 to 20 degrees from the poles of a half sphere
     middle = detail(slice(80, 176))
     known = [b for b in bands if np.isfinite(b)]
-    return max(known) / middle if known and np.isfinite(middle) else float("nan")
+    return max(known) / middle if known and middle > 0 else float("nan")
 
 
 def _rank_correlation(a: NDArray, b: NDArray) -> float:
