@@ -88,7 +88,7 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
     focal_px = float(intrinsics_from_fov(flight.fov_deg, size)[0, 0])
     grow = float(np.sqrt(size[0] * size[1])) / 512
     reach = float(np.linalg.norm(eyes[0, :3, 3] - centre))
-    cloud = scene.points if scene.points is not None and len(scene.points) else PointCloud(*_still_points(xyz, moving, scene.tracks_3d.rgb))
+    cloud = _cloud(scene)
     cloud_side = _spacing(cloud, reach)
     # Dark scenes need their light: the cloud is dimmed only as far as the live part still stands out.
     gain = float(np.clip(70 / max(1.0, float(cloud.rgb.mean())), flight.cloud_gain, 0.85)) if len(cloud) else 1.0
@@ -154,12 +154,15 @@ def _eyes(scene: Scene, flight: Flight) -> tuple[F64, F64]:
     return centre, eyes
 
 
-def _still_points(xyz: F32, moving: NDArray, rgb: U8) -> tuple[F32, U8]:
-    """Median position of each still track: the cloud of a scene that has none."""
-    points = [(np.nanmedian(xyz[i], axis=0), rgb[i]) for i in np.flatnonzero(~moving)]
-    if not points:
-        return np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8)
-    return np.array([p for p, _ in points], np.float32), np.array([c for _, c in points], np.uint8)
+def _cloud(scene: Scene) -> PointCloud:
+    """The cloud; the median positions of the still tracks for a scene without one."""
+    assert scene.tracks_3d is not None
+    if scene.points is not None and len(scene.points):
+        return scene.points
+    still = ~moving_tracks(scene) & np.asarray(np.isfinite(scene.tracks_3d.xyz).all(-1)).any(axis=1)
+    xyz = scene.tracks_3d.xyz[still]
+    middle = np.array([np.nanmedian(path, axis=0) for path in xyz], np.float32).reshape(-1, 3)
+    return PointCloud(middle, scene.tracks_3d.rgb[still])
 
 
 def _spacing(cloud: PointCloud, reach: float) -> float:
@@ -175,20 +178,18 @@ def _splat_live(image: U8, zbuffer: F32, scene: Scene, t: int, T_cw: F64, focal_
     """Draws what the current frame's depth shows, in the colours of the video, over the static cloud of the same surface."""
     if scene.depth is None or scene.cameras is None or scene.video is None or not scene.cameras.registered[t]:
         return
-    depth, step = scene.depth.depth[t], flight.live_stride
-    if scene.video.size != depth.shape[::-1]:
+    depth, rgb = scene.depth.depth[t], scene.video.frames[t]
+    if rgb.shape[:2] != depth.shape:
         return
-    K, T_eye_from_camera = scene.cameras.K[t], T_cw @ scene.cameras.T_wc[t]
-    rows, columns = np.arange(0, depth.shape[0], step), np.arange(0, depth.shape[1], step)
-    z = depth[::step, ::step].astype(np.float32).reshape(-1)
-    known = np.flatnonzero(np.isfinite(z) & (z > 0))
-    row, column = np.divmod(known, len(columns))
-    z = z[known]
-    x = ((columns + 0.5 - K[0, 2]) / K[0, 0]).astype(np.float32)[column] * z
-    y = ((rows + 0.5 - K[1, 2]) / K[1, 1]).astype(np.float32)[row] * z
-    rgb = scene.video.frames[t, ::step, ::step].reshape(-1, 3)[known]
-    size = (1.6 * step / K[0, 0]) * z
-    splat(image, zbuffer, np.stack([x, y, z], 1), rgb, T_eye_from_camera, focal_px=focal_px, size_w=size, gain=flight.live_gain, lead=0.03)
+    step, K = flight.live_stride, scene.cameras.K[t]
+    z = depth[::step, ::step].astype(np.float32)
+    x = ((np.arange(0, depth.shape[1], step) + 0.5 - K[0, 2]) / K[0, 0]).astype(np.float32) * z
+    y = ((np.arange(0, depth.shape[0], step) + 0.5 - K[1, 2]) / K[1, 1]).astype(np.float32)[:, None] * z
+    xyz_c, T_ec = np.stack([x, y, z], axis=-1).reshape(-1, 3), T_cw @ scene.cameras.T_wc[t]
+    overlap = 1.6  # pixels seen from the side still close the surface
+    size = (overlap * step / K[0, 0]) * z.reshape(-1)
+    colour = rgb[::step, ::step].reshape(-1, 3)
+    splat(image, zbuffer, xyz_c, colour, T_ec, focal_px, size, gain=flight.live_gain, lead=0.03)
 
 
 def _to_screen(xyz_w: NDArray, T_cw: F64, focal_px: float, size: tuple[int, int]) -> tuple[F32, F32]:
