@@ -5,6 +5,7 @@ from toolkit.lifting.label import LabelOptions, Noise, NoiseOptions, motion_labe
 from toolkit.lifting.lift import LiftOptions, lift_tracks
 from toolkit.lifting.motion import published_motion_weight, scene_motion
 from toolkit.lifting.optimize import OptimizeOptions, noise_of, optimize_tracks
+from toolkit.lifting.segmentation import segment_ade20k
 from toolkit.lifting.surface import RefineOptions, depth_from_tracks, refine_depth
 
 __all__ = [
@@ -25,4 +26,5 @@ __all__ = [
     "published_motion_weight",
     "refine_depth",
     "scene_motion",
+    "segment_ade20k",
 ]

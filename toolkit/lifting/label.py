@@ -38,7 +38,7 @@ class NoiseOptions:
     pixel_sigma: float = 0.5
     pixel_sigma_range: tuple[float, float] = (0.15, 1.5)
     focal_px: float = 443.4
-    depth_scale_range: tuple[float, float] = (0.3, 4.0)
+    depth_scale_range: tuple[float, float] = (0.1, 5.0)
     inverse_depth_sigma: float = 0.2 / (443.4 * 0.063)
     relative_sigma: float = 1e-4
     sample: int = 2000
