@@ -1,5 +1,7 @@
 """Small clips whose pictures tell their own number, made in every awkward way that cameras and downloads come up with."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+
 import struct
 from collections.abc import Callable
 from fractions import Fraction

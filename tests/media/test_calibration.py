@@ -1,5 +1,8 @@
 """Calibration files."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
+
 import cv2
 import numpy as np
 import pytest

@@ -1,5 +1,8 @@
 """What MP4 files say about themselves."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
+
 import math
 import struct
 import zlib

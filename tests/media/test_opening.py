@@ -1,5 +1,8 @@
 """Stereo recordings opened as a stream with their rig."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
+
 import operator
 import shutil
 import zipfile

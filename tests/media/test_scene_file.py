@@ -1,5 +1,8 @@
 """Scenes saved and loaded."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
+
 import io
 import zipfile
 

@@ -1,5 +1,8 @@
 """Stereo4D annotations in and out."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false
+# pyright: reportCallIssue=false, reportAttributeAccessIssue=false
+
 import io
 import time
 import zipfile
