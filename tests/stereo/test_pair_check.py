@@ -11,7 +11,8 @@ from toolkit.stereo.pair_check import match_pair, summarise, vertical_disparity
 @pytest.fixture(scope="module")
 def texture():
     noise = np.random.default_rng(0).integers(0, 255, (160, 240, 3), np.uint8)
-    return cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2.5), None, 0, 255, cv2.NORM_MINMAX)
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2.5).astype(float)
+    return (255 * (smooth - smooth.min()) / np.ptp(smooth)).astype(np.uint8)
 
 
 def shifted(image, dx, dy):

@@ -94,7 +94,7 @@ LENSES = {
 def test_both_eyes_show_the_sky_where_it_is_through_any_lens(lens, paint_sky):
     eye = LENSES[lens]()
     turns = [Rotation.from_rotvec(v).as_matrix() for v in ([0.02, -0.03, 0.01], [-0.01, 0.02, 0.03])]
-    rig = StereoRig(eye, eye, *turns, 0.063, "separate")
+    rig = StereoRig(eye, eye, turns[0], turns[1], 0.063, "separate")
     rectifier = Rectifier(rig, fov_deg=50, size=(80, 60), yaw_deg=5, pitch_deg=8)
     pictures = rectifier(tuple(paint_sky(eye, R) for R in turns))
     expected = paint_sky(Pinhole(rectifier.K, (80, 60)), view_rotation(0, 8).T)
@@ -207,7 +207,7 @@ def test_a_reduced_copy_of_the_footage_gives_the_same_view(paint_sky):
     frame = np.concatenate([eye, eye], 1)
     rectifier = Rectifier(rig, size=64)
     full, _ = rectifier(frame)
-    half, _ = rectifier(cv2.resize(frame, (400, 200), interpolation=cv2.INTER_AREA))
+    half, _ = rectifier(np.asarray(cv2.resize(frame, (400, 200), interpolation=cv2.INTER_AREA), np.uint8))
     assert np.abs(full.astype(int) - half.astype(int)).max() <= 4
 
 

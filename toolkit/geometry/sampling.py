@@ -38,7 +38,7 @@ def pixel_centres(size: tuple[int, int]) -> F64:
     >>> pixel_centres((2, 1)).tolist()
     [[[0.5, 0.5], [1.5, 0.5]]]
     """
-    x, y = np.meshgrid(np.arange(size[0]) + 0.5, np.arange(size[1]) + 0.5)
+    x, y = np.meshgrid(np.arange(0.5, size[0], dtype=np.float64), np.arange(0.5, size[1], dtype=np.float64))
     return np.stack([x, y], axis=-1)
 
 
