@@ -100,7 +100,7 @@ def test_a_rectified_recording_passes_unchanged_and_is_not_refined(data):
 
 
 def test_a_raw_fisheye_pair_is_calibrated_from_its_pictures(data):
-    pair = tuple(picture(data / "vr180_fisheye_pair" / name) for name in ("001L.JPG", "001R.JPG"))
+    pair = picture(data / "vr180_fisheye_pair" / "001L.JPG"), picture(data / "vr180_fisheye_pair" / "001R.JPG")
     calibration = calibrate_fisheye_pair(*pair)
     assert calibration.inliers > 1000
     assert calibration.residual_median_px < 1.5  # of a picture 4000 px wide
