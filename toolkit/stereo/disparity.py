@@ -15,7 +15,7 @@ from toolkit.scene import F32, U8, B, DepthVideo, Disparity, StereoVideo
 from toolkit.stereo.confidence import ConfidenceWeights, confidence, evidence, weights_of
 from toolkit.stereo.fill import FillSettings, agrees_both_ways, fill_holes, without_speckles
 from toolkit.stereo.registry import Match, Matcher, SearchRange, matcher_of, mirror
-from toolkit.stereo.search import PairCheck, check_images, check_pair
+from toolkit.stereo.search import SearchCheck, check_images, check_pair
 from toolkit.stereo.subpixel import refine_subpixel
 
 View = Literal["left", "right"]
@@ -161,7 +161,7 @@ def _given(max_disparity: int, width: int) -> SearchRange:
     return SearchRange(0, int(max_disparity))
 
 
-def _found(pair: PairCheck) -> SearchRange:
+def _found(pair: SearchCheck) -> SearchRange:
     """The range that the clip itself shows; what is odd about it is told."""
     if pair.crossed:
         raise UserError(pair.warnings[0] + " Exchange the left and the right video.")

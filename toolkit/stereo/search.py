@@ -51,7 +51,7 @@ class SearchSettings:
 
 
 @dataclass(frozen=True)
-class PairCheck:
+class SearchCheck:
     """What was found.
 
     Attributes:
@@ -73,7 +73,7 @@ class PairCheck:
     warnings: tuple[str, ...] = ()
 
 
-def check_pair(stereo: StereoVideo, *, settings: SearchSettings | None = None) -> PairCheck:
+def check_pair(stereo: StereoVideo, *, settings: SearchSettings | None = None) -> SearchCheck:
     """Looks over a few frames of a rectified pair.
 
     Args:
@@ -88,7 +88,7 @@ def check_pair(stereo: StereoVideo, *, settings: SearchSettings | None = None) -
     return check_images([(stereo.left.frames[t], stereo.right.frames[t]) for t in picks], settings=use)
 
 
-def check_images(pairs: list[tuple[U8, U8]], *, settings: SearchSettings | None = None) -> PairCheck:
+def check_images(pairs: list[tuple[U8, U8]], *, settings: SearchSettings | None = None) -> SearchCheck:
     """The same for single pairs of (H, W, 3) uint8 images."""
     use = settings or SearchSettings()
     width = pairs[0][0].shape[1]
@@ -104,7 +104,7 @@ def check_images(pairs: list[tuple[U8, U8]], *, settings: SearchSettings | None 
     if not values:
         most = int(np.ceil(use.nearest * width))
         nothing = ("The two eyes hardly match anywhere; disparities are searched over the whole range and will be doubtful.",)
-        return PairCheck(SearchRange(0, max(most, 15)), np.nan, 0.0, np.nan, np.nan, False, nothing)
+        return SearchCheck(SearchRange(0, max(most, 15)), np.nan, 0.0, np.nan, np.nan, False, nothing)
     every, offsets = np.concatenate(values), np.concatenate(vertical)
     room = use.margin * max(highest) + use.margin_px
     low = int(np.floor(min(lowest) - use.margin_px)) if min(lowest) < 0 else 0
@@ -123,7 +123,7 @@ def check_images(pairs: list[tuple[U8, U8]], *, settings: SearchSettings | None 
         )
     if abs(up) > use.vertical_px:
         warnings.append(f"The eyes are {abs(up):.1f} px apart vertically (median); matching suffers, check the rectification.")
-    return PairCheck(SearchRange(low, max(high, low + 15)), median, negative, up, spread, crossed, tuple(warnings))
+    return SearchCheck(SearchRange(low, max(high, low + 15)), median, negative, up, spread, crossed, tuple(warnings))
 
 
 def _coarse(left: U8, right: U8, use: SearchSettings) -> tuple[F32, B, U8, U8, float]:

@@ -213,33 +213,35 @@ def _cost_volume(
     different, different_own = np.empty(count, np.uint8), np.empty(count, np.uint8)
     colour, slope = np.empty(count, np.int16), np.empty(count, np.int16)
     for y in range(h):
-        out = cost[y]
+        out, bits, slopes = cost[y], census_right[y], gradient_right[y]
+        reds, greens, blues = right[0, y], right[1, y], right[2, y]
         for x in range(w):
             first, last = max(0, x - minimum - w + 1), min(count, x - minimum + 1)
             if last <= first:
                 for k in range(count):
                     out[x, k] = 0
                 continue
-            at = w - 1 - x + minimum + first  # mirrored column of the right image for k = first
-            n = last - first
-            # Slices, as numba allows for negative indices in at + k, which would keep these loops from being vectorised.
-            bits, slopes = census_right[y, at : at + n], gradient_right[y, at : at + n]
-            reds, greens, blues = right[0, y, at : at + n], right[1, y, at : at + n], right[2, y, at : at + n]
+            # Unsigned, as numba allows for negative indices otherwise, which would keep these loops from being vectorised.
+            at = np.uint64(w - 1 - x + minimum + first)  # mirrored column of the right image for k = first
+            n, start, column = last - first, np.uint64(first), np.uint64(x)
             c, mine = census[y, x], own[y, x]
             r, g, b = np.int16(left[0, y, x]), np.int16(left[1, y, x]), np.int16(left[2, y, x])
             s = gradient[y, x]
             for k in range(n):
-                unlike = c ^ bits[k]
+                unlike = c ^ bits[at + np.uint64(k)]
                 different[k] = np.uint8(_bits(unlike))
                 different_own[k] = np.uint8(_bits(unlike & mine))
             for k in range(n):
-                colour[k] = np.int16(abs(r - np.int16(reds[k])) + abs(g - np.int16(greens[k])) + abs(b - np.int16(blues[k])))
-                slope[k] = np.int16(abs(s - slopes[k]))
+                there = at + np.uint64(k)
+                colour[k] = np.int16(abs(r - np.int16(reds[there])) + abs(g - np.int16(greens[there])) + abs(b - np.int16(blues[there])))
+                slope[k] = np.int16(abs(s - slopes[there]))
             # The share of its own neighbours that differ, as if all 62 were its own.
             scale = np.float32(62) / np.float32(max(_bits(mine), np.uint64(1)))
             for k in range(n):
-                census_cost = of_hamming[different[k]] + of_own[np.int32(np.float32(different_own[k]) * scale)]
-                out[x, first + k] = census_cost + of_colour[colour[k]] + of_gradient[slope[k]]
+                different_own[k] = np.uint8(np.float32(different_own[k]) * scale)
+            for k in range(n):
+                census_cost = of_hamming[different[k]] + of_own[different_own[k]]
+                out[column, start + np.uint64(k)] = census_cost + of_colour[colour[k]] + of_gradient[slope[k]]
             for k in range(first):
                 out[x, k] = out[x, first]
             for k in range(last, count):
@@ -336,6 +338,7 @@ def _winner(total, minimum):
     lowest = np.empty((h, w), np.float32)
     right = np.full((h, w), np.float32(NO_MATCH))
     right_best, right_at = np.empty(w + count, np.int16), np.empty(w + count, np.int16)
+    others = np.empty(count, np.int16)
     for y in range(h):
         right_best[:] = 32000
         right_at[:] = -1
@@ -347,11 +350,13 @@ def _winner(total, minimum):
             k = 0
             while t[x, k] != best:
                 k += 1
+            for j in range(count):
+                others[j] = t[x, j]
+            for j in range(max(k - 1, 0), min(k + 2, count)):
+                others[j] = np.int16(32000)
             second = np.int16(32000)
-            for other in t[x, : max(k - 1, 0)]:
-                second = min(second, other)
-            for other in t[x, k + 2 :]:
-                second = min(second, other)
+            for j in range(count):
+                second = min(second, others[j])
             margin[y, x] = np.float32(second) - np.float32(best)
             lowest[y, x] = best
             offset = np.float32(0)
@@ -362,14 +367,12 @@ def _winner(total, minimum):
                     offset = np.float32(0.5) * np.sign(offset) * min(abs(2 * offset), np.float32(1)) ** np.float32(UNLOCK)
             px[y, x] = minimum + k + offset
             first, last = max(0, x - minimum - w + 1), min(count, x - minimum + 1)
-            if last > first:
-                at = w - 1 - x + minimum + first  # mirrored column, as in the cost volume
-                n = last - first
-                best_there, at_there, here = right_best[at : at + n], right_at[at : at + n], t[x, first:last]
-                for j in range(n):
-                    better = here[j] < best_there[j]
-                    best_there[j] = here[j] if better else best_there[j]
-                    at_there[j] = np.int16(first + j) if better else at_there[j]
+            at = np.uint64(w - 1 - x + minimum + first)  # mirrored column, as in the cost volume
+            for j in range(max(last - first, 0)):
+                there, here = at + np.uint64(j), t[x, np.uint64(first) + np.uint64(j)]
+                better = here < right_best[there]
+                right_best[there] = here if better else right_best[there]
+                right_at[there] = np.int16(first + j) if better else right_at[there]
         for x in range(w):
             if right_at[w - 1 - x] >= 0:
                 right[y, x] = minimum + right_at[w - 1 - x]
