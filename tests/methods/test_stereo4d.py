@@ -52,7 +52,9 @@ def test_still_points_stay_and_moving_points_are_told_apart(scene, room):
     assert labelled[still].mean() < 0.1
     error = np.linalg.norm(scene.tracks_3d.xyz - truth.xyz_w, axis=-1)
     seen = scene.tracks_3d.visible & np.isfinite(error) & truth.visible
-    assert np.median(error[seen & still[:, None]]) < 0.03
+    distance = truth.xyz_w[..., 2]  # the camera hardly turns
+    as_disparity_px = error * room.cameras.K[0, 0, 0] * room.baseline_m / distance**2
+    assert np.median(as_disparity_px[seen & still[:, None]]) < 0.12
 
 
 def test_the_same_input_gives_the_same_result(scene, room):

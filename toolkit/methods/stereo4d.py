@@ -17,10 +17,13 @@ from toolkit.methods.request import Preset, Request
 from toolkit.methods.stereo4d_report import describe
 from toolkit.methods.stereo_intake import Intake, take_in
 from toolkit.progress import Listener, Report, reporter
-from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D
+from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Video
 from toolkit.sfm.odometry import OdometryResult, stereo_odometry
 from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
 from toolkit.tracking import track_points
+from toolkit.tracking.queries import checked_queries, grid_queries
+
+SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
 
 
 @dataclass(frozen=True)
@@ -98,16 +101,8 @@ def run(request: Request, listener: Listener) -> Scene:
             "check that the clip is stereo, that the eyes are not swapped, and the baseline."
         )
 
-    tracks = track_points(
-        video,
-        request.queries,
-        tracker=settings.tracker,
-        grid=settings.grid,
-        every=settings.every,
-        seed=request.seed,
-        report=reporter(listener, "tracks", "Tracking points"),
-    )
-    cameras, odometry = _cameras(request, intake, tracks, depth, reporter(listener, "cameras", "Finding the cameras"))
+    tracks, support = _tracks(request, video, reporter(listener, "tracks", "Tracking points"))
+    cameras, odometry = _cameras(request, intake, support, depth, reporter(listener, "cameras", "Finding the cameras"))
 
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
@@ -136,6 +131,19 @@ def _leave_out(depth: DepthVideo, masks: NDArray | None) -> None:
     if masks.shape != depth.depth.shape:
         raise UserError(f"The masks have shape {masks.shape}, but {depth.depth.shape} is needed: one a frame of the rectified left eye.")
     depth.depth[masks] = np.nan
+
+
+def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, Tracks2D]:
+    """The tracks of the result, and those that the cameras are found with: a few points that were asked for are not enough for that."""
+    settings: Stereo4DSettings = request.settings
+    options: dict[str, Any] = {"tracker": settings.tracker, "seed": request.seed, "report": report}
+    if request.queries is None:
+        tracks = track_points(video, None, grid=settings.grid, every=settings.every, **options)
+        return tracks, tracks
+    asked = checked_queries(request.queries, frames=len(video), size=video.size)
+    grid = grid_queries(video.size, len(video), grid=SUPPORT_GRID, every=settings.every)
+    both = track_points(video, np.concatenate([asked, grid]), **options)
+    return both.select(np.arange(len(asked))), both
 
 
 def _cameras(
