@@ -20,6 +20,8 @@ class MeasurementModel:
     Attributes:
         sigma_px: Standard deviation of a tracked coordinate where the tracker gives none, px: good classical trackers reach 0.3 to 0.5.
         floor_px: Least standard deviation believed, px: drift that a tracker cannot see.
+        lens_error: Error of the lens model as a share of the distance that a track moves across the image: the calibration of consumer
+            lenses is good to a percent or so, and a long pan shows it.
         disparity_sigma_px: Standard deviation of a disparity on a smooth surface, px.
         far_sigma_inverse_m: Standard deviation of 1/depth about 0 for a point whose depth is unknown, 1/m: a nearest depth of about 2 m,
             so that it steadies the rotation and hardly anything else until its parallax tells.
@@ -28,8 +30,9 @@ class MeasurementModel:
 
     sigma_px: float = 0.5
     floor_px: float = 0.15
+    lens_error: float = 0.01
     disparity_sigma_px: float = 0.3
-    far_sigma_inverse_m: float = 0.5
+    far_sigma_inverse_m: float = 0.05
     least_confidence: float = 0.3
 
 
@@ -132,6 +135,7 @@ def measure(
     if tracks.sigma_px is not None:
         told = tracks.sigma_px[which[landmark], frame].astype(np.float64)
         sigma = np.where(np.isfinite(told), np.hypot(told, model.floor_px), sigma)
+    sigma = np.hypot(sigma, model.lens_error * _displacement(landmark, xy, len(which)))
     confidence = np.clip(tracks.confidence[which[landmark], frame].astype(np.float64), 0.05, 1)
     information = np.zeros((len(xy), 2))
     information[:, 0] = np.sqrt(confidence) / sigma
@@ -144,12 +148,20 @@ def measure(
     information[known, 1] = 1 / sigma_disparity[known]
     start = np.concatenate([[0], np.cumsum(np.bincount(landmark, minlength=len(which)))]).astype(np.int64)
     uvd = np.column_stack([xy, np.where(known, disparity, 0)])
-    # A landmark without any disparity gets one of 0 px, very uncertain, in its first frame; less uncertain where it was seen to be far.
+    # A landmark without any disparity gets one of 0 px, very uncertain, less so where it was seen to be far. Each measurement carries its
+    # share, so that it is there whichever frames are looked at.
     has = [np.bincount(landmark[part], minlength=len(which)) > 0 for part in (known, far)]
-    for lonely, sigma_px in ((~has[0] & ~has[1], focal_baseline * model.far_sigma_inverse_m), (~has[0] & has[1], farthest + 1.0)):
-        lonely &= np.diff(start) > 0
-        information[start[:-1][lonely], 1] = 1 / sigma_px
+    supposed_px = np.where(has[1], max(farthest, 0.5), focal_baseline * model.far_sigma_inverse_m)
+    lonely = ~has[0][landmark]
+    information[lonely, 1] = (1 / (supposed_px * np.sqrt(np.maximum(np.diff(start), 1))))[landmark[lonely]]
     return Observations(np.asarray(which, np.int64), start, frame.astype(np.int64), uvd, information)
+
+
+def _displacement(landmark: I64, xy: F64, landmarks: int) -> F64:
+    """(M,) distance of each position from the mean position of its track, px."""
+    count = np.maximum(np.bincount(landmark, minlength=landmarks), 1)
+    mean = np.stack([np.bincount(landmark, xy[:, k], minlength=landmarks) / count for k in range(2)], axis=1)
+    return np.linalg.norm(xy - mean[landmark], axis=1)
 
 
 def _largest_depth(depth: DepthVideo) -> float:

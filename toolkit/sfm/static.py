@@ -56,14 +56,17 @@ def _probability(rms: F64) -> F32:
     value = np.log(np.maximum(rms[np.isfinite(rms)], 1e-3))
     if len(value) == 0:
         return np.full(len(rms), 0.5, np.float32)
-    share, mean, width = 0.8, float(min(np.quantile(value, 0.3) + 0.1, np.log(3))), 0.3
+    share, mean, width = 0.8, float(np.clip(np.quantile(value, 0.3) + 0.1, 0, np.log(3))), 0.3
     likely = np.ones(len(value))
     for _ in range(10):
-        still = share * np.exp(-0.5 * ((np.maximum(value, mean) - mean) / width) ** 2) / (width * np.sqrt(2 * np.pi))
-        likely = still / (still + (1 - share) / np.log(_LARGEST))
-        share = float(np.clip(likely.mean(), 0.05, 0.98))
-        mean = float(min((likely * value).sum() / likely.sum(), np.log(3)))
-        width = float(np.clip(np.sqrt((likely * (value - mean) ** 2).sum() / likely.sum()), 0.15, 0.5))
+        still = share / (width * np.sqrt(2 * np.pi)) * np.exp(-0.5 * (np.maximum(value - mean, 0) / width) ** 2)
+        # What fits better than the usual still track stands still.
+        moving = np.where(value > mean, (1 - share) / np.log(_LARGEST), 0)
+        likely = still / (still + moving)
+        share = float(np.clip(likely.mean(), 0.2, 0.98))
+        above = likely * (value > mean)
+        mean = float(np.clip((likely * value).sum() / likely.sum(), 0, np.log(3)))
+        width = float(np.clip(np.sqrt((above * (value - mean) ** 2).sum() / max(above.sum(), 1)), 0.2, 0.5))
     out = np.full(len(rms), share, np.float32)
     out[np.isfinite(rms)] = likely
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from toolkit.scene import F64, I64
 from toolkit.sfm.landmarks import fit_landmarks
@@ -39,7 +40,7 @@ def noise_scale(path: Path, observations: Observations, camera: F64) -> F64:
         scale[0] = np.sqrt(np.quantile(pixel, 0.3) / 0.713)  # 30th percentile of chi^2 with two degrees of freedom
     if len(disparity) > 50:
         scale[1] = np.sqrt(np.quantile(disparity, 0.3) / 0.148)  # and with one
-    return np.clip(scale, [0.2, 0.5], [5.0, 5.0])
+    return np.clip(scale, 1.0, 5.0)
 
 
 def choose_keyframes(path: Path, stride: int) -> I64:
@@ -62,8 +63,7 @@ def adjust_whole(path: Path, observations: Observations, keyframes: I64, camera:
         return variance
     number = np.full(len(path.R), -1, np.int64)
     number[keyframes] = np.arange(len(keyframes))
-    old_R, old_t = path.R.copy(), path.t.copy()
-    rounds = ((4.0, CAUCHY, 5, False), (3.0, GEMAN_MCCLURE, 10, True))
+    rounds = ((3.0, CAUCHY, 12, False), (3.0, GEMAN_MCCLURE, 12, True))
     for scale, shape, iterations, last in rounds:
         part = observations.where((number[observations.frame] >= 0) & (path.still[observations.landmark] > 0), number)
         used = np.flatnonzero(np.diff(part.start) >= 2)
@@ -88,7 +88,14 @@ def adjust_whole(path: Path, observations: Observations, keyframes: I64, camera:
         static, _ = classify_tracks(whole, path.R[keyframes], path.t[keyframes], camera, X=path.X)
         path.still[:] = np.where(static > 0.5, static, 0)
         path.known[:] = np.diff(whole.start) >= 2
-    _carry_along(path, keyframes, old_R, old_t)
+    # A landmark counts between the keyframes as much as it counted in them.
+    whole = observations.where(number[observations.frame] >= 0, number)
+    r2 = fit_landmarks(
+        whole.start, whole.frame, whole.uvd, whole.information, path.R[keyframes], path.t[keyframes], path.X, camera, 3.0, GEMAN_MCCLURE, 2
+    )
+    kept = np.bincount(whole.landmark, 1 / (1 + r2[:, 0] / 9.0) ** 2, minlength=len(path.X)) / np.maximum(np.diff(whole.start), 1)
+    path.still *= kept
+    _between(path, keyframes)
     return variance
 
 
@@ -101,14 +108,15 @@ def _only(observations: Observations, used: I64) -> Observations:
     return Observations(observations.track[used], start, observations.frame[rows], observations.uvd[rows], observations.information[rows])
 
 
-def _carry_along(path: Path, keyframes: I64, old_R: F64, old_t: F64) -> None:
-    """Moves the frames between keyframes as the keyframe before them was moved: where their placing starts."""
-    for f in np.flatnonzero(path.registered):
-        k = keyframes[np.searchsorted(keyframes, f, side="right") - 1]
-        if f == k:
-            continue
-        turn = old_R[f] @ old_R[k].T
-        path.R[f], path.t[f] = turn @ path.R[k], turn @ (path.t[k] - old_t[k]) + old_t[f]
+def _between(path: Path, keyframes: I64) -> None:
+    """Starts the frames between two keyframes on the way from one to the other."""
+    for a, b in zip(keyframes[:-1], keyframes[1:], strict=True):
+        turn = Rotation.from_matrix(path.R[b] @ path.R[a].T).as_rotvec()
+        centre_a, centre_b = -path.R[a].T @ path.t[a], -path.R[b].T @ path.t[b]
+        for f in range(a + 1, b):
+            share = (f - a) / (b - a)
+            path.R[f] = Rotation.from_rotvec(share * turn).as_matrix() @ path.R[a]
+            path.t[f] = -path.R[f] @ (centre_a + share * (centre_b - centre_a))
 
 
 def place_others(path: Path, observations: Observations, keyframes: I64, camera: F64, variance: F64, scale: float) -> F64:
@@ -133,9 +141,9 @@ def place_others(path: Path, observations: Observations, keyframes: I64, camera:
             observations.information[seen],
             path.still[landmark[seen]],
             camera,
-            np.array([2 * scale, scale]),
+            np.array([4 * scale, scale]),
             GEMAN_MCCLURE,
-            5,
+            6,
         )
         path.R[f], path.t[f] = R, t
         variance[f] += np.maximum(np.diag(np.linalg.pinv(H)), 0)
