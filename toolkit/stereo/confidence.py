@@ -39,7 +39,7 @@ class ConfidenceWeights:
 # Order of the fields as in the class; each row is one fit; the last one to block matching at full resolution.
 _WEIGHTS = {
     "draft": ConfidenceWeights(3.35, -0.47, 0.15, -0.01, 0.04, -0.76, -3.09, 0.0),
-    "normal": ConfidenceWeights(2.58, -0.21, 0.21, 0.28, -0.16, -0.53, -2.75, 2.72),
+    "normal": ConfidenceWeights(2.45, -0.32, 0.20, 0.27, -0.17, -0.50, -2.54, 3.08),
     "fine": ConfidenceWeights(2.55, -0.16, 0.03, 0.39, -0.15, -0.47, -2.42, 3.04),
     "other": ConfidenceWeights(4.53, -0.47, -0.03, 0.22, -0.10, -0.77, -3.46, 0.0),
 }

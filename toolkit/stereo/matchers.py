@@ -9,7 +9,7 @@ import numpy as np
 
 from toolkit.scene import F32, U8
 from toolkit.stereo.registry import Match, SearchRange, add_matcher, mirror
-from toolkit.stereo.sgm import SgmSettings, semi_global_match
+from toolkit.stereo.sgm import semi_global_match
 
 
 @dataclass(frozen=True)
@@ -69,19 +69,18 @@ def draft(left: U8, right: U8, search: SearchRange) -> Match:
 
 
 def normal(left: U8, right: U8, search: SearchRange) -> Match:
-    """Compiled semi-global matching along rows and columns."""
-    found = semi_global_match(left, right, minimum_px=search.minimum_px, count=search.count, settings=SgmSettings(paths=4))
+    """Compiled semi-global matching along eight directions."""
+    found = semi_global_match(left, right, minimum_px=search.minimum_px, count=search.count)
     return Match(found.px, found.right_px, found.margin)
 
 
 def fine(left: U8, right: U8, search: SearchRange) -> Match:
-    """Compiled semi-global matching along eight directions, for each eye on its own: what is hidden from one eye shows."""
-    settings = SgmSettings(paths=8)
-    found = semi_global_match(left, right, minimum_px=search.minimum_px, count=search.count, settings=settings)
-    other = semi_global_match(mirror(right), mirror(left), minimum_px=search.minimum_px, count=search.count, settings=settings)
+    """Compiled semi-global matching for each eye on its own: what is hidden from one eye shows."""
+    found = semi_global_match(left, right, minimum_px=search.minimum_px, count=search.count)
+    other = semi_global_match(mirror(right), mirror(left), minimum_px=search.minimum_px, count=search.count)
     return Match(found.px, mirror(other.px), found.margin)
 
 
 add_matcher("draft", draft, sentence="Half the resolution: quick, coarse at edges.")
-add_matcher("normal", normal, sentence="Full resolution along rows and columns: for most clips.")
-add_matcher("fine", fine, sentence="Eight directions, each eye on its own: slower, best at what only one eye sees.")
+add_matcher("normal", normal, sentence="Full resolution: for most clips.")
+add_matcher("fine", fine, sentence="Matches from each eye on its own: slower, best at what only one eye sees.")
