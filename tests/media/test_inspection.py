@@ -1,10 +1,15 @@
 """What recordings are found to be."""
 
+# pyright: reportAttributeAccessIssue=false, reportArgumentType=false
+
+import dataclasses
+import json
 import shutil
 import struct
 import time
 import zipfile
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -134,6 +139,27 @@ def test_frame_packing_inside_the_stream_is_believed(tmp_path, encode):
     assert (source.layout, source.details["layout_from"]) == ("top-bottom", "metadata")
 
 
+@pytest.mark.parametrize(
+    ("mode", "layout", "swapped"),
+    [
+        ("left_right", "side-by-side", None),
+        ("right_left", "side-by-side", True),
+        ("top_bottom", "top-bottom", None),
+        ("bottom_top", "top-bottom", True),
+        ("mono", "mono", None),
+    ],
+)
+def test_the_stereo_mode_of_matroska_is_believed(tmp_path, mode, layout, swapped):
+    with av.open(str(tmp_path / "a.mkv"), "w") as output:
+        stream = output.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt, stream.metadata["stereo_mode"] = 128, 64, "yuv420p", mode
+        for i in range(4):
+            output.mux(stream.encode(av.VideoFrame.from_ndarray(texture(64, 128, i), format="rgb24")))
+        output.mux(stream.encode())
+    source = inspect(tmp_path / "a.mkv")
+    assert (source.layout, source.details["layout_from"], source.details.get("swapped")) == (layout, "metadata", swapped)
+
+
 def test_rotation_variable_rate_and_still_clips_are_told(tmp_path, encode):
     turned = inspect(encode(tmp_path / "a.mp4", count=5, rotation=90))
     assert (turned.size, turned.details["rotation_deg"]) == ((64, 160), 270)
@@ -208,6 +234,18 @@ def test_several_videos_are_several_cameras(tmp_path):
     assert (source.kind, source.frames, source.details["views"]) == ("multiview", 4, 3)
     assert source.details["calibration"] == ["calibration.toml"]
     assert any("synchronised" in w for w in source.warnings)
+
+
+def test_different_clips_in_one_folder_are_no_views(tmp_path):
+    for i, count in enumerate((3, 6)):
+        clip(tmp_path / f"{'ab'[i]}.mp4", texture(90, 120, i), count)
+    with pytest.raises(UserError, match=r"2 recordings of 3 to 6 frames.*such as a\.mp4"):
+        inspect(tmp_path)
+
+
+def test_what_is_found_goes_into_json(tmp_path):
+    source = inspect(clip(tmp_path / "a.mp4", np.hstack(sphere_pair())))
+    assert json.loads(json.dumps(dataclasses.asdict(source)))["kind"] == "vr180"
 
 
 def test_a_folder_or_archive_with_one_video_is_that_video(tmp_path):

@@ -22,6 +22,9 @@ from toolkit.scene import Kind, Source
 VIDEO_LIKE = 0.92
 """Neighbouring pictures of a folder that agree more than this (thumbnails, correlation) are frames of a video, not photos."""
 
+SYNCHRONISED = 0.8
+"""Videos of one folder whose lengths differ more than this, without a calibration, are different clips, not views."""
+
 
 def inspect(path: str | os.PathLike[str]) -> Source:
     """What a file or folder is, before anything is computed.
@@ -119,13 +122,18 @@ def _views(recording: Recording) -> Source:
         pictures = [read_image(s.paths[0]) for s in recording.sequences]
         sizes, names = [(p.shape[1], p.shape[0]) for p in pictures], [f.name for f in recording.folders]
         fps = _rate(recording.sequences[0].times_s) if recording.sequences[0].timed else 0.0
+    base = recording.path if recording.path.is_dir() else recording.path.parent
+    beside = [p for place in {base, base.parent} for p in place.iterdir() if p.is_file()]
+    calibration = sorted(p.name for p in beside if p.suffix.lower() in (".toml", ".json", ".yaml", ".yml") and _names_cameras(p.stem))
+    if not calibration and min(counts) < SYNCHRONISED * max(counts):
+        raise UserError(
+            f"The folder {recording.path} holds {len(names)} recordings of {min(counts)} to {max(counts)} frames, "
+            f"which are no views of one scene; choose one of them, such as {names[0]}."
+        )
     if len(set(counts)) > 1:
         warnings.append(
             f"The views have {', '.join(map(str, counts))} frames; they must be synchronised, so the first {min(counts)} are used."
         )
-    base = recording.path if recording.path.is_dir() else recording.path.parent
-    beside = [p for place in {base, base.parent} for p in place.iterdir() if p.is_file()]
-    calibration = sorted(p.name for p in beside if p.suffix.lower() in (".toml", ".json", ".yaml", ".yml") and _names_cameras(p.stem))
     if not calibration:
         warnings.append("No calibration of the cameras lies beside the views; several cameras need one.")
     details = {"views": len(names), "names": names, "sizes": [list(s) for s in sizes], "calibration": calibration}

@@ -75,7 +75,7 @@ def read_video(path: str | os.PathLike[str], *, frames: Frames | None = None, ma
     for time_s, frame in iter_video(path, frames=frames, max_side=max_side):
         times.append(time_s)
         images.append(frame)
-    return Video(np.stack(images), np.asarray(times))
+    return Video(_stacked(images), np.asarray(times))
 
 
 def frames_at(path: str | os.PathLike[str], timestamps_us: ArrayLike, *, max_side: int | None = None) -> Iterator[tuple[float, U8]]:
@@ -178,9 +178,18 @@ def read_bytes(data: bytes, name: str) -> U8:
     """(T, H, W, 3) uint8 RGB frames of what `video_bytes` made; `name` is for the error message."""
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as source:
-            return np.stack([np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in source.decode(video=0)])
-    except (av.error.FFmpegError, ValueError) as error:
+            return _stacked([np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in source.decode(video=0)])
+    except (av.error.FFmpegError, ValueError, IndexError) as error:
         raise UserError(f"The video inside {name} is damaged.") from error
+
+
+def _stacked(images: list[U8]) -> U8:
+    """One (T, H, W, 3) array; empties the list as it goes, so that memory holds the frames once, not twice."""
+    images.reverse()
+    frames = np.empty((len(images), *images[-1].shape), np.uint8)
+    for i in range(len(frames)):
+        frames[i] = images.pop()
+    return frames
 
 
 def _configure(stream: VideoStream, size: tuple[int, int], settings: Encoding) -> None:

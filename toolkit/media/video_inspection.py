@@ -13,7 +13,7 @@ from toolkit.media.container import read_container
 from toolkit.media.decoding import Clip
 from toolkit.media.layout import agreement, eyes_swapped, fisheye_circle, looks_equirect, split, stereo_layout
 from toolkit.media.side_data import told_by_frame
-from toolkit.media.spherical import Spherical
+from toolkit.media.spherical import MeshData, Spherical
 from toolkit.scene import U8, Kind, Source
 
 LOOKED_AT = (0.1, 0.5, 0.85)
@@ -139,6 +139,7 @@ def _combine(clip: Clip, told: Spherical, look: bool, duration_s: float, details
         details["fov_bounds_deg"] = [-90.0, 90.0, -90.0, 90.0]
     if told.meshes:
         details["mesh_vertices"] = len(told.meshes[0].vertices)
+        details["mesh_fov_deg"] = round(_width_deg(told.meshes[0]), 1)
     if any(told.pose_deg):
         details["pose_deg"] = list(told.pose_deg)
     return found
@@ -190,10 +191,17 @@ def _eye_size(size: tuple[int, int], layout: str) -> tuple[int, int]:
     return (size[0] // 2 if layout == "side-by-side" else size[0], size[1] // 2 if layout == "top-bottom" else size[1])
 
 
+def _width_deg(mesh: MeshData) -> float:
+    """The horizontal field of view of a lens mesh, along the middle of its picture."""
+    x, z, v = mesh.vertices[:, 0], -mesh.vertices[:, 2], mesh.vertices[:, 4]
+    yaw = np.rad2deg(np.arctan2(x, z))[np.abs(v - 0.5) < 0.1]
+    return float(np.ptp(yaw)) if len(yaw) else 180.0
+
+
 def _judge_resolution(eye: tuple[int, int], details: dict[str, Any], warnings: list[str]) -> None:
     """Warns of half spheres with too few pixels: downloads at the wrong quality are the most common fault."""
     bounds = details.get("fov_bounds_deg") or (-90.0, 90.0, -90.0, 90.0)
-    density = eye[0] / (bounds[1] - bounds[0])
+    density = eye[0] / details.get("mesh_fov_deg", bounds[1] - bounds[0])
     details["pixels_per_degree"] = round(density, 2)
     if density < FEW_PIXELS_PER_DEGREE:
         warnings.append(
