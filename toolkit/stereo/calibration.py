@@ -25,29 +25,29 @@ class FisheyePrior:
     """What is believed of a fisheye rig before its pictures are seen: the matches alone leave some of it open.
 
     Attributes:
-        half_angle_deg: Angle from the axis to the rim of the image circle; lenses for VR180 see 180 to 200 degrees.
+        half_angle_deg: Angle from the axis to the rim of the image circle; lenses for VR180 see 184 to 200 degrees.
         half_angle_sigma_deg: Its standard deviation; give a small one when the lens is known.
         k1_sigma: Standard deviation of k1 about the equidistant model.
         k2_sigma: Standard deviation of k2; at the rim both then allow a few per cent.
         centre_sigma: Standard deviation of the lens's optical centre about that of the image circle, as a share of the circle's radius.
-        rim_sigma: Standard deviation of the circle's centre as it is found in each eye, as a share of the radius.
+        rim_sigma: Standard deviation of the difference between both eyes in that respect, as a share of the radius.
         baseline_sigma_deg: Standard deviation of the baseline's direction about the left camera's x axis.
-        farthest_sigma_deg: Parallax of the farthest things: 0.063 m seen from 10 m.
+        farthest_sigma_deg: Parallax of the farthest things: 0.063 m seen from 15 m.
         match_sigma_px: How well features are located at the matching size; residuals beyond three of it count little.
         independent_matches: Matches beyond this number add no certainty: neighbours share what the lens model leaves out.
         matching_diameter_px: The circle's diameter after reduction for matching; more finds no better matches, only slower.
     """
 
-    half_angle_deg: float = 95.0
-    half_angle_sigma_deg: float = 7.0
+    half_angle_deg: float = 96.0
+    half_angle_sigma_deg: float = 3.0
     k1_sigma: float = 0.02
     k2_sigma: float = 0.005
     centre_sigma: float = 0.005
-    rim_sigma: float = 0.0025
+    rim_sigma: float = 0.005
     baseline_sigma_deg: float = 5.0
-    farthest_sigma_deg: float = 0.36
+    farthest_sigma_deg: float = 0.25
     match_sigma_px: float = 0.5
-    independent_matches: int = 50
+    independent_matches: int = 25
     matching_diameter_px: int = 1600
 
 
@@ -89,6 +89,7 @@ def calibrate_fisheye_pair(
     *,
     baseline_m: float = 0.063,
     layout: Layout = "separate",
+    swapped: bool = False,
     prior: FisheyePrior | None = None,
 ) -> FisheyeCalibration:
     """The rig of two circular fisheye images without any calibration.
@@ -101,6 +102,7 @@ def calibrate_fisheye_pair(
         right: The same moments in the right eye.
         baseline_m: Distance between the eyes, in metres: pictures alone do not tell it.
         layout: How the frames of the footage hold both eyes; kept in the rig.
+        swapped: Whether the frames' first half is the right eye; kept in the rig.
         prior: What is believed beforehand.
 
     Raises:
@@ -122,7 +124,7 @@ def calibrate_fisheye_pair(
     inlier = np.abs(residual_px) < 3 * sigma_px
     covariance = np.linalg.inv(solution.jac.T @ solution.jac)
     rig = rig_from_extrinsics(lenses[0], lenses[1], from_rotation(R, t * baseline_m))
-    rig = StereoRig(rig.left, rig.right, rig.R_left, rig.R_right, baseline_m, layout)
+    rig = StereoRig(rig.left, rig.right, rig.R_left, rig.R_right, baseline_m, layout, swapped)
     return FisheyeCalibration(
         rig,
         float(np.median(np.abs(residual_px[inlier]))),
