@@ -147,7 +147,8 @@ def _rig(opened: StereoInput, request: Request, first: Any) -> tuple[StereoRig, 
         eye = Pinhole(K, size)
         return StereoRig(eye, eye, np.eye(3), np.eye(3), opened.baseline_m, "separate"), told
     if opened.source.projection == "fisheye" and not opened.calibrated:
-        found = calibrate_fisheye_pair(*opened.rig.split(first), baseline_m=opened.baseline_m, layout=opened.rig.layout)
+        rig = opened.rig
+        found = calibrate_fisheye_pair(*rig.split(first), baseline_m=opened.baseline_m, layout=rig.layout, swapped=rig.swapped)
         return found.rig, [f"The lenses were calibrated from the pictures: {found}."]
     return opened.rig, []
 
