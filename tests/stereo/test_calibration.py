@@ -93,3 +93,10 @@ def test_pictures_without_a_circle_or_without_matches_are_refused(pair):
     disc = np.where(np.hypot(x - 260, y - 270) < 230, 120, 0).astype(np.uint8)[..., None].repeat(3, 2)
     with pytest.raises(UserError, match="features match"):
         calibrate_fisheye_pair(disc, disc)
+
+
+def test_layout_and_order_of_the_eyes_are_kept_in_the_rig(pair):
+    rig = calibrate_fisheye_pair(*pair, layout="side-by-side", swapped=True).rig
+    assert rig.layout == "side-by-side" and rig.swapped
+    frame = np.concatenate([pair[1], pair[0]], 1)
+    np.testing.assert_array_equal(rig.split(frame)[0], pair[0])
