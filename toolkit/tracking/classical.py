@@ -13,7 +13,7 @@ from toolkit.tracking.flow import FlowSettings, compute_flows, working_frames
 from toolkit.tracking.merge import MergeSettings, TrackState
 from toolkit.tracking.prune import prune_tracks
 from toolkit.tracking.queries import checked_queries, grid_points, query_frames
-from toolkit.tracking.smoothing import smooth_tracks
+from toolkit.tracking.smoothing import majority_over_time, smooth_tracks
 from toolkit.tracking.sweep import GridSettings, track_grid, track_queries
 
 
@@ -27,7 +27,7 @@ class ClassicalSettings:
 
 
 NORMAL = ClassicalSettings()
-DRAFT = ClassicalSettings(flow=FlowSettings(refined_strides=(), patch_stride_px=4))
+DRAFT = ClassicalSettings(flow=FlowSettings(refined_strides=(), quick_strides=(1,)))
 
 
 def track_classical(
@@ -61,6 +61,7 @@ def track_classical(
 
     if asked is None:
         state = track_grid(gray, flows, settings.merge, grid=grid, every=every, seed=seed, seeding=settings.grid, report=report_sweep)
+        del flows  # the largest part of the memory, no longer needed
         # Seeding leaves nothing to prune as a rule; this makes it certain.
         return prune_tracks(_finished(state, scale, settings.merge))
     order = np.argsort(asked[:, 0], kind="stable")
@@ -72,7 +73,8 @@ def track_classical(
 
 def _finished(state: TrackState, scale: F32, settings: MergeSettings) -> Tracks2D:
     """A state in pixels of the video, smoothed, with visibility and certainty."""
-    visible = state.visible(settings)
+    visible = state.certain(settings)
+    majority_over_time(visible, state.start, settings.visible_window)
     smooth_tracks(state.xy, state.start)
     rows = np.arange(len(state.start))
     xy = state.xy / scale

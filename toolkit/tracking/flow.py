@@ -30,16 +30,14 @@ class FlowSettings:
     Attributes:
         strides: Frame distances. Long ones stop drift (a hop costs the same error whatever its length), short ones survive fast change.
         refined_strides: Distances whose fields get a variational refinement at full resolution; it moves most where hops are long.
-        patch_stride_px: Step between the patches that DIS matches; 3 is its medium preset.
-        descent_iterations: Steps of its patch search; 25 is its medium preset.
+        quick_strides: Distances that get half the search effort: neighbouring frames hardly differ.
         max_pixels: Larger frames are shrunk to about this area first: DIS is tuned to images of this size.
         memory_mb: All fields of a clip together stay below it, at half or a quarter of the resolution if need be (costs about 0.1 point).
     """
 
     strides: tuple[int, ...] = (1, 4, 16)
     refined_strides: tuple[int, ...] = (1, 4, 16)
-    patch_stride_px: int = 3
-    descent_iterations: int = 25
+    quick_strides: tuple[int, ...] = ()
     max_pixels: int = 420_000
     memory_mb: float = 700.0
 
@@ -119,12 +117,12 @@ def compute_flows(gray: U8, settings: FlowSettings, *, report: Report = silent) 
 
     def fill(t: int) -> None:
         if not hasattr(local, "flow"):
-            local.flow = _matcher(settings)
+            local.flow = _matcher()
         for s in strides:
             if t >= s:
-                refined = s in settings.refined_strides
-                bank.later[s][t - s] = _stored(local.flow(gray[t - s], gray[t], refined), stored)
-                bank.earlier[s][t - s] = _stored(local.flow(gray[t], gray[t - s], refined), stored)
+                effort = s in settings.quick_strides, s in settings.refined_strides
+                bank.later[s][t - s] = _stored(local.flow(gray[t - s], gray[t], *effort), stored)
+                bank.earlier[s][t - s] = _stored(local.flow(gray[t], gray[t - s], *effort), stored)
 
     # OpenCV lets go of the interpreter while it computes, and frames are independent of each other.
     pool = ThreadPoolExecutor(max_workers=max(1, cv2.getNumThreads()))
@@ -136,10 +134,11 @@ def compute_flows(gray: U8, settings: FlowSettings, *, report: Report = silent) 
     return bank
 
 
-def _matcher(settings: FlowSettings) -> Callable[[U8, U8, bool], F32]:
-    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    dis.setPatchStride(settings.patch_stride_px)
-    dis.setGradientDescentIterations(settings.descent_iterations)
+def _matcher() -> Callable[[U8, U8, bool, bool], F32]:
+    thorough = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    hasty = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    hasty.setPatchStride(4)  # 3 in the preset
+    hasty.setGradientDescentIterations(12)  # 25 in the preset
     # DIS stops at half resolution; five more rounds of its own energy at full resolution sharpen the field.
     refinement = cv2.VariationalRefinement.create()
     refinement.setAlpha(20.0)
@@ -148,8 +147,8 @@ def _matcher(settings: FlowSettings) -> Callable[[U8, U8, bool], F32]:
     refinement.setFixedPointIterations(5)
     refinement.setSorIterations(5)
 
-    def flow(source: U8, target: U8, refined: bool) -> F32:
-        field = dis.calc(source, target, None)  # type: ignore[call-overload]
+    def flow(source: U8, target: U8, quick: bool, refined: bool) -> F32:
+        field = (hasty if quick else thorough).calc(source, target, None)  # type: ignore[call-overload]
         if refined:
             u, v = cv2.split(field)
             u, v = refinement.calcUV(source, target, u, v)

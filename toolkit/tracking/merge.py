@@ -15,9 +15,10 @@ from numba import njit
 
 from toolkit.scene import F32, F64, U8, B
 from toolkit.tracking.flow import UNITS_PER_PX
-from toolkit.tracking.patches import PATCH_PIXELS, similarity
+from toolkit.tracking.patches import CORE_PX, PATCH_PIXELS, RADIUS_PX, cut, likeness_of_cores, likeness_to_query
 
 _MOST_STRIDES = 8
+_CARRIED_OFF = 1000.0  # px^2
 
 
 @dataclass(frozen=True)
@@ -27,28 +28,44 @@ class MergeSettings:
     Attributes:
         hop_sigma_px: Error of one flow hop, whatever its length: this is what makes long hops win.
         sigma_per_disagreement: Further error per pixel of forward-backward disagreement.
+        sigma_per_unlikeness_px: Further error where the two ends of a hop look entirely unlike.
         most_disagreement_px: A hop whose way back misses its start by more is no proposal ...
         disagreement_share: ... where this share of its length is allowed on top.
+        least_likeness: A hop between ends that are less alike than this is none: flow is smooth across a small thing that
+            passes by, forward and backward, and so finds its way back even where the point is hidden.
         gate_px: Proposals further than this from the mean of the short hops are dropped, ...
         gate_sigmas: ... plus this many standard deviations of that mean, ...
         most_gate_px: ... but never more than this.
         gate_stride: Hops up to this length make the mean: they cannot skip over an occlusion onto something else.
         likeness_weight: A proposal that looks less like the query by x has its variance multiplied by 1 + weight * x.
+        return_gain: A long hop that looks more like the query than every short one by this much overrules them: the track had
+            been carried off by what passed in front of the point, and is back. The frames in between are hidden.
+        return_likeness: It must look at least this much like the query itself.
+        broken_link: Only where some short hop since then joined ends less alike than this: what is carried off slips at an edge.
         loss_variance_px2: Variance gained in a frame without any proposal.
         visible_sigma_px: A track whose standard deviation is larger no longer counts as seen: about 16 clean hops.
+        visible_window: Frames over which the majority decides whether a point is seen; single frames are noise.
     """
 
     hop_sigma_px: float = 0.5
     sigma_per_disagreement: float = 0.3
-    most_disagreement_px: float = 1.0
+    sigma_per_unlikeness_px: float = 0.35
+    most_disagreement_px: float = 1.5
     disagreement_share: float = 0.05
-    gate_px: float = 5.0
+    least_likeness: float = 0.1
+    gate_px: float = 6.0
     gate_sigmas: float = 0.3
     most_gate_px: float = 12.0
     gate_stride: int = 4
-    likeness_weight: float = 1.0
-    loss_variance_px2: float = 4.0
-    visible_sigma_px: float = 2.0
+    likeness_weight: float = 1.5
+    return_gain: float = 0.4
+    return_likeness: float = 0.6
+    broken_link: float = 0.4
+    agreement_px: float = 1.0
+    agreement_frames: int = 8
+    loss_variance_px2: float = 1.0
+    visible_sigma_px: float = 2.05
+    visible_window: int = 5
 
     def packed(self) -> F64:
         """The numbers in the order the compiled loop reads them."""
@@ -56,26 +73,36 @@ class MergeSettings:
             [
                 self.hop_sigma_px,
                 self.sigma_per_disagreement,
+                self.sigma_per_unlikeness_px,
                 self.most_disagreement_px,
                 self.disagreement_share,
+                self.least_likeness,
                 self.gate_px,
                 self.gate_sigmas,
                 self.most_gate_px,
                 self.gate_stride,
                 self.likeness_weight,
                 self.loss_variance_px2,
+                self.return_gain,
+                self.return_likeness,
+                self.broken_link,
+                self.agreement_px,
+                self.agreement_frames,
             ]
         )
 
 
 @dataclass(frozen=True, eq=False)
 class TrackState:
-    """What is known of N tracks so far; filled frame by frame.
+    """What is known of N tracks so far; filled frame by frame. `alike` to `agree` and `patches` are empty once the sweeps are over.
 
     Attributes:
         xy: (N, T, 2) float32 positions in pixels of the working frames.
         variance: (N, T) float32 px^2 per axis; negative where a track has not been carried to yet.
         found: (N, T) uint8, 1 where some proposal survived.
+        alike: (N, T) float32 likeness to the query, -1..1; 0 where not found.
+        link: (N, T) float32 how alike the ends of the best short hop into the frame are, -1..1.
+        agree: (N, T) uint8, 1 where a long hop agreed with the short ones.
         start: (N,) int64 query frame of each track.
         patches: (N, PATCH_PIXELS) float32 normalised surroundings of the queries.
     """
@@ -83,6 +110,9 @@ class TrackState:
     xy: F32
     variance: F32
     found: U8
+    alike: F32
+    link: F32
+    agree: U8
     start: np.ndarray
     patches: F32
 
@@ -93,13 +123,16 @@ class TrackState:
             np.zeros((count, frames, 2), np.float32),
             np.full((count, frames), -1.0, np.float32),
             np.zeros((count, frames), np.uint8),
+            np.zeros((count, frames), np.float32),
+            np.zeros((count, frames), np.float32),
+            np.zeros((count, frames), np.uint8),
             np.zeros(count, np.int64),
             np.zeros((count, PATCH_PIXELS), np.float32),
         )
 
-    def visible(self, settings: MergeSettings) -> B:
-        """(N, T) where a track was found and is certain enough."""
-        return (self.found > 0) & (self.variance < settings.visible_sigma_px**2)
+    def certain(self, settings: MergeSettings, t: int | slice = slice(None)) -> B:
+        """(N, T), or (N,) of one frame: where a track was found and is certain enough to count as seen."""
+        return (self.found[:, t] > 0) & (self.variance[:, t] < settings.visible_sigma_px**2)
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -117,13 +150,16 @@ def _displacement(field, x, y, x_scale, y_scale):
 
 
 @njit(cache=True, nogil=True)
-def carry(xy, variance, found, start, patches, rows, t, direction, strides, there, back, image, numbers):
+def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, direction, strides, there, back, images, numbers):
     """Finds rows `rows[0]:rows[1]` of a TrackState in frame `t`, from frames already visited.
 
     Args:
         xy: State, see TrackState.
         variance: State.
         found: State.
+        alike: State.
+        link: State.
+        agree: State.
         start: State.
         patches: State.
         rows: First row and the row after the last one.
@@ -132,31 +168,22 @@ def carry(xy, variance, found, start, patches, rows, t, direction, strides, ther
         strides: (S,) frame distances, shortest first.
         there: S fields from the source frame to `t`, empty where there is none.
         back: S fields the other way.
-        image: (H, W) float32 frame `t`, slightly blurred.
+        images: (T, H, W) uint8 frames, slightly blurred.
         numbers: MergeSettings.packed().
     """
-    hop, per_miss, most_miss, miss_share, gate0, gate_sigmas, gate_most, gate_stride, likeness, loss = (
-        numbers[0],
-        numbers[1],
-        numbers[2],
-        numbers[3],
-        numbers[4],
-        numbers[5],
-        numbers[6],
-        numbers[7],
-        numbers[8],
-        numbers[9],
-    )
+    hop, per_miss, per_unlike, most_miss, miss_share, least_alike = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
+    gate0, gate_sigmas, gate_most, gate_stride, likeness, loss = numbers[6], numbers[7], numbers[8], numbers[9], numbers[10], numbers[11]
+    return_gain, return_likeness, broken, agreement, history = numbers[12], numbers[13], numbers[14], numbers[15], int(numbers[16])
+    image = images[t]
     height, width = image.shape
     count = len(strides)
-    px, py, pv = np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES)
-    alike, good = np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES, np.bool_)
-    scratch = np.empty(PATCH_PIXELS, np.float32)
+    px, py, pv, likes = np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES)
+    good = np.empty(_MOST_STRIDES, np.bool_)
+    source_patch, target_patches = np.empty(PATCH_PIXELS, np.float32), np.empty((_MOST_STRIDES, PATCH_PIXELS), np.float32)
     for n in range(rows[0], rows[1]):
-        short_weight, short_x, short_y = 0.0, 0.0, 0.0
+        link[n, t] = -1.0
         for k in range(count):
             good[k] = False
-            alike[k] = 0.0
             source = t - direction * strides[k]
             if there[k].shape[0] == 0 or (source - start[n]) * direction < 0:
                 continue
@@ -166,39 +193,89 @@ def carry(xy, variance, found, start, patches, rows, t, direction, strides, ther
             px[k], py[k] = x + dx, y + dy
             bx, by = _displacement(back[k], px[k], py[k], x_scale, y_scale)
             miss = math.hypot(dx + bx, dy + by)
-            pv[k] = variance[n, source] + (hop + per_miss * miss) ** 2
-            good[k] = miss < most_miss + miss_share * math.hypot(dx, dy) and 0 <= px[k] <= width and 0 <= py[k] <= height
-            if good[k] and strides[k] <= gate_stride:
-                short_weight += 1 / pv[k]
-                short_x += px[k] / pv[k]
-                short_y += py[k] / pv[k]
-        if short_weight > 0:
-            gate = min(gate_most, gate0 + gate_sigmas / math.sqrt(short_weight))
-            for k in range(count):
-                if good[k] and math.hypot(px[k] - short_x / short_weight, py[k] - short_y / short_weight) > gate:
-                    good[k] = False
-        survivors = 0
+            if not (miss < most_miss + miss_share * math.hypot(dx, dy) and 0 <= px[k] <= width and 0 <= py[k] <= height):
+                continue
+            cut(images[source], x, y, CORE_PX, source_patch)
+            cut(image, px[k], py[k], RADIUS_PX, target_patches[k])
+            same = likeness_of_cores(source_patch, target_patches[k])
+            if strides[k] <= gate_stride:
+                link[n, t] = max(link[n, t], same)
+            if same < least_alike:
+                continue
+            good[k] = True
+            likes[k] = likeness_to_query(target_patches[k], patches[n])
+            pv[k] = variance[n, source] + (hop + per_miss * miss + per_unlike * (1 - same)) ** 2
+
+        # Back from behind something: the short hops come from the occluder, a long one from before it.
+        short_like, long_like, longest = -1.0, -1.0, 0
         for k in range(count):
-            survivors += good[k]
-        if survivors == 0:
+            if good[k] and strides[k] <= gate_stride:
+                short_like = max(short_like, likes[k])
+            elif good[k]:
+                long_like, longest = max(long_like, likes[k]), strides[k]
+        returned = short_like > -1.0 and long_like > max(return_likeness, short_like + return_gain)
+        if returned:
+            weakest = 1.0
+            for m in range(longest):
+                weakest = min(weakest, link[n, t - direction * m])
+            agreed, asked = 0, 0
+            for m in range(t - direction * longest, t - direction * (longest + history), -direction):
+                if (m - start[n]) * direction > 0:
+                    agreed, asked = agreed + agree[n, m], asked + 1
+            returned = weakest < broken or (asked == history and agreed >= 0.9 * asked)
+
+        # The gate: long hops must agree with the mean of the short ones.
+        weight, mean_x, mean_y = 0.0, 0.0, 0.0
+        for k in range(count):
+            if good[k] and strides[k] <= gate_stride:
+                if returned:
+                    good[k] = False
+                weight += 1 / pv[k]
+                mean_x += px[k] / pv[k]
+                mean_y += py[k] / pv[k]
+        agree[n, t] = 0
+        if weight > 0 and not returned:
+            for k in range(count):
+                if good[k] and strides[k] > gate_stride:
+                    agree[n, t] = math.hypot(px[k] - mean_x / weight, py[k] - mean_y / weight) < agreement
+            gate = min(gate_most, gate0 + gate_sigmas / math.sqrt(weight))
+            for k in range(count):
+                if good[k] and math.hypot(px[k] - mean_x / weight, py[k] - mean_y / weight) > gate:
+                    good[k] = False
+
+        most_alike = -2.0
+        for k in range(count):
+            if good[k]:
+                most_alike = max(most_alike, likes[k])
+        if most_alike < -1.5:  # noqa: PLR2004 (no proposal survived)
             # The shortest hop always exists: a track is never carried to its own query frame.
             xy[n, t, 0], xy[n, t, 1] = min(max(px[0], 0.0), width), min(max(py[0], 0.0), height)
             variance[n, t] = variance[n, t - direction] + loss
             found[n, t] = 0
             continue
-        most_alike = -1.0
-        if survivors > 1:
-            for k in range(count):
-                if good[k]:
-                    alike[k] = similarity(image, px[k], py[k], patches[n], scratch)
-                    most_alike = max(most_alike, alike[k])
         trust = min(max((most_alike - 0.3) / 0.4, 0.0), 1.0)
         chosen, least = 0, np.inf
         for k in range(count):
             if good[k]:
-                weighed = pv[k] * (1 + likeness * trust * (most_alike - alike[k]))
+                weighed = pv[k] * (1 + likeness * trust * (most_alike - likes[k]))
                 if weighed < least:
                     chosen, least = k, weighed
         xy[n, t, 0], xy[n, t, 1] = px[chosen], py[chosen]
         variance[n, t] = pv[chosen]
+        alike[n, t] = likes[chosen]
         found[n, t] = 1
+        if returned:
+            _hide_between(xy[n], variance[n], found[n], alike[n], t - direction * strides[chosen], t, direction, return_gain)
+
+
+@njit(cache=True, nogil=True)
+def _hide_between(xy, variance, found, alike, source, t, direction, gain):
+    """Marks the frames of one track between the ends of a long hop that look unlike as hidden, on a straight way across."""
+    for m in range(source + direction, t, direction):
+        if found[m] == 0 or alike[m] < alike[t] - gain:
+            share = (m - source) / (t - source)
+            for c in range(2):
+                xy[m, c] = xy[source, c] + share * (xy[t, c] - xy[source, c])
+            found[m] = 0
+            alike[m] = 0.0
+            variance[m] = max(variance[m], _CARRIED_OFF)  # no later hop may start from here with any weight

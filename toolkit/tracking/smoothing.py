@@ -1,4 +1,4 @@
-"""Light smoothing of tracks over time: long hops leave a small jitter from frame to frame. Compiled inner loop."""
+"""Smoothing over time: of positions, where long hops leave a small jitter, and of visibility. Compiled inner loops."""
 
 from __future__ import annotations
 
@@ -45,3 +45,30 @@ def smooth_tracks(xy, start):
                             value = line[s, c]
                         total += _KERNEL[k + _REACH] * value
                     xy[n, t, c] = total
+
+
+@njit(cache=True, nogil=True)
+def majority_over_time(seen, start, window):
+    """What most frames within `window` around each frame say, in place; ties keep what was said, the query frame is seen.
+
+    Args:
+        seen: (N, T) bool.
+        start: (N,) int64 query frames.
+        window: Odd number of frames.
+    """
+    count, frames = seen.shape
+    reach = window // 2
+    before = np.empty(frames, np.bool_)
+    for n in range(count):
+        before[:] = seen[n]
+        votes, total = 0, 0
+        for t in range(min(reach, frames)):
+            votes, total = votes + before[t], total + 1
+        for t in range(frames):
+            if t + reach < frames:
+                votes, total = votes + before[t + reach], total + 1
+            if t - reach - 1 >= 0:
+                votes, total = votes - before[t - reach - 1], total - 1
+            if 2 * votes != total:
+                seen[n, t] = 2 * votes > total
+        seen[n, start[n]] = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -80,7 +80,7 @@ def track_grid(
         if t not in moments:
             return np.zeros((0, 2), np.float32)
         points = grid_points((width, height), grid=grid, jitter=chosen.jitter, seed=seed + t)
-        living = [b.xy[(b.found[:, t] > 0) & (b.variance[:, t] < settings.visible_sigma_px**2), t] for b in blocks]
+        living = [b.xy[b.certain(settings, t), t] for b in blocks]
         if any(len(xy) for xy in living):
             distance, _ = KDTree(np.concatenate(living) / cell).query(points / cell, distance_upper_bound=chosen.cover_cells)
             points = points[np.isinf(distance)]
@@ -106,7 +106,7 @@ def _sweep(gray: U8, flows: FlowBank, seeding: Seeding, settings: MergeSettings,
             if len(points):
                 if total is None:
                     blocks.append(TrackState.empty(len(points), frames))
-                _plant(blocks[-1], seeded if total is not None else 0, t, points, carrier.image(t))
+                _plant(blocks[-1], seeded if total is not None else 0, t, points, carrier.images[t])
                 seeded += len(points)
             report(t + 1, 2 * frames)
         for t in range(frames - 2, -1, -1):
@@ -121,26 +121,20 @@ class _Carrier:
     """Runs the compiled loop over the rows of a state, in as many threads as OpenCV uses."""
 
     def __init__(self, gray: U8, flows: FlowBank, settings: MergeSettings) -> None:
-        self._gray, self._flows = gray, flows
+        self._flows = flows
+        self.images = np.stack([cv2.GaussianBlur(frame, (0, 0), _BLUR_SIGMA_PX) for frame in gray])
         self._numbers = settings.packed()
         self._strides = np.array(flows.strides, np.int64)
-        self._blurred: tuple[int, F32] | None = None
         self._workers = max(1, cv2.getNumThreads())
         self.pool = ThreadPoolExecutor(max_workers=self._workers)
-
-    def image(self, t: int) -> F32:
-        """(H, W) float32 frame `t`, slightly blurred."""
-        if self._blurred is None or self._blurred[0] != t:
-            self._blurred = (t, cv2.GaussianBlur(self._gray[t].astype(np.float32), (0, 0), _BLUR_SIGMA_PX))
-        return self._blurred[1]
 
     def carry(self, block: TrackState, t: int, direction: int, first: int, last: int) -> None:
         """Carries rows first..last-1 to frame `t`."""
         if last <= first:
             return
         there, back = self._flows.into(t, direction)
-        state = (block.xy, block.variance, block.found, block.start, block.patches)
-        arguments = (t, direction, self._strides, there, back, self.image(t), self._numbers)
+        state = (block.xy, block.variance, block.found, block.alike, block.link, block.agree, block.start, block.patches)
+        arguments = (t, direction, self._strides, there, back, self.images, self._numbers)
         step = max(_ROWS_PER_TASK, -(-(last - first) // (4 * self._workers)))
         pieces = [(a, min(a + step, last)) for a in range(first, last, step)]
         if len(pieces) == 1:
@@ -151,19 +145,18 @@ class _Carrier:
             future.result()
 
 
-def _plant(block: TrackState, first: int, t: int, points: NDArray, image: F32) -> None:
+def _plant(block: TrackState, first: int, t: int, points: NDArray, image: U8) -> None:
     rows = slice(first, first + len(points))
     block.xy[rows, t] = points
     block.variance[rows, t] = 0.01
     block.found[rows, t] = 1
+    block.alike[rows, t] = 1
     block.start[rows] = t
     cut_queries(image, np.ascontiguousarray(points, np.float32), block.patches[rows])
 
 
 def _joined(blocks: list[TrackState], frames: int) -> TrackState:
-    if len(blocks) == 1:
-        return blocks[0]
-    if not blocks:
-        return TrackState.empty(0, frames)
-    parts = (np.concatenate([getattr(b, name) for b in blocks]) for name in ("xy", "variance", "found", "start", "patches"))
-    return TrackState(*parts)
+    """One state of all blocks, without what only the sweeps needed."""
+    nothing = TrackState.empty(0, frames)
+    kept = {name: np.concatenate([getattr(b, name) for b in [nothing, *blocks]]) for name in ("xy", "variance", "found", "start")}
+    return replace(nothing, **kept)
