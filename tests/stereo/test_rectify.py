@@ -233,6 +233,8 @@ def test_the_right_camera_sits_at_plus_x_of_the_left_one():
         (lambda rig, video: rectify(video, rig, fov_deg=175), "no perspective image"),
         (lambda rig, video: rectify(video, rig, yaw_deg=80), "no perspective image"),
         (lambda rig, video: rectify(video, rig, fov_deg=0), "between 0 and 180"),
+        (lambda rig, video: rectify(video, default_vr180_rig((80, 40), "side-by-side", (10, 40, -9, 9)), fov_deg=None), "look elsewhere"),
+        (lambda rig, video: rectify(video, rig, fov_deg=None, yaw_deg=90), "look elsewhere"),
         (lambda rig, video: rectify(video, rig, size=0), "0 x 0"),
         (lambda rig, video: rectify((video, Video.from_frames(np.zeros((1, 40, 80, 3), np.uint8))), rig), "as many of each"),
         (lambda rig, video: rectify((video, video), rig), "a pair of images came"),

@@ -126,7 +126,8 @@ def rectify(
     """A rectified perspective pair from raw stereo footage.
 
     Args:
-        video: Both eyes in each frame, one video an eye, or a stream of (time_s, frame); a stream is never held in memory.
+        video: Both eyes in each frame, one video an eye, or a stream of (time_s, frame); a stream is never held in memory. A
+            StereoVideo without calibration is cropped and resized with its own K.
         calibration: The rig that filmed it. None says that the footage is a rectified perspective pair already, with `fov_deg` its
             horizontal field of view (60 if None) and a baseline of 0.063 m: it is cropped at the centre and resized to `size`.
             Without calibration a frame that holds both eyes is halved along its longer side.
@@ -188,12 +189,14 @@ def _view(rig: StereoRig, fov_deg: float | None, size: tuple[int, int], yaw_deg:
     straight = yaw_deg == 0 and pitch_deg == 0 and np.allclose([rig.R_left, rig.R_right], np.eye(3), atol=1e-9)
     if straight and _plain(left) and _plain(right) and left.size == right.size and np.allclose(left.K, right.K, atol=1e-9):  # type: ignore[attr-defined]
         return View(_cropped(left.K, left.size, size), size, R)  # type: ignore[attr-defined]
-    narrow, wide = 1.0, 2 * (_WIDEST_VIEW_DEG - abs(yaw_deg))
-    for _ in range(20):
+    narrow, wide = 0.0, 2 * (_WIDEST_VIEW_DEG - abs(yaw_deg))
+    for _ in range(20 if wide > 0 else 0):
         middle = 0.5 * (narrow + wide)
         rim = View(_window_intrinsics(middle, size, yaw_deg), size, R)
         full = all(np.isfinite(projection.pixels(_rim_rays(rim) @ turn.T)).all() for projection, turn in _eyes(rig))
         narrow, wide = (middle, wide) if full else (narrow, middle)
+    if narrow == 0:
+        raise UserError(f"No view {yaw_deg:g} degrees right and {pitch_deg:g} degrees up is seen by both eyes; look elsewhere.")
     return View(_window_intrinsics(narrow, size, yaw_deg), size, R)
 
 
