@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import correlate1d
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
@@ -15,22 +15,27 @@ from toolkit.lifting.motion import check_frames, known_samples
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Tracks3D
 
+_BLUR_CELLS = 0.8  # standard deviation: what lies between two cells is found from both
+_CONTRADICTION = 12.0  # times the usual disagreement with the surroundings, at which trust falls to a quarter; beside edges some is due
+
 
 @dataclass(frozen=True)
 class RefineOptions:
     """How far a track's correction of the depth reaches.
 
     Attributes:
-        cell_px: Distance over which corrections are averaged: a few spacings of a dense grid of tracks.
+        cell_spacings: Distance over which corrections are averaged, in spacings of the tracks of a frame.
+        cell_px: Least and largest such distance: a tracker's own error, and where neighbours stop being alike.
         cell_depth: Difference of the logarithm of depth over which they are averaged; surfaces further apart stay independent.
-        largest: Larger corrections of inverse depth, as a share, are wrong lookups beside edges and are left out.
+        largest: Corrections by more than this share are lookups beside edges and are left out.
         prior_tracks: Number of tracks that "no correction" is worth: where few tracks are, little changes.
     """
 
-    cell_px: float = 12.0
-    cell_depth: float = 0.15
-    largest: float = 0.25
-    prior_tracks: float = 1.0
+    cell_spacings: float = 1.5
+    cell_px: tuple[float, float] = (4.0, 32.0)
+    cell_depth: float = 0.05
+    largest: float = 0.5
+    prior_tracks: float = 0.5
 
 
 def depth_from_tracks(
@@ -118,23 +123,33 @@ def _refine_frame(depth: F32, xy: F64, z: F64, sigma: F64 | None, options: Refin
     # A track surer than the depth counts fully; one that is not counts by how sure it is.
     weight = np.ones(len(z)) if sigma is None else 1 / (1 + (np.nan_to_num(sigma[seen], nan=np.inf) / (0.05 * z)) ** 2)
     near, far = np.log(np.nanmin(depth[depth > 0])), np.log(np.nanmax(depth))
-    shape = (int(h / options.cell_px) + 2, int(w / options.cell_px) + 2, int((far - near) / options.cell_depth) + 2)
-    at = np.column_stack(
-        [xy[:, 1] / options.cell_px, xy[:, 0] / options.cell_px, (np.log(np.maximum(measured, 1e-9)) - near) / options.cell_depth]
-    )
+    cell_px = float(np.clip(options.cell_spacings * np.sqrt(h * w / usable.sum()), *options.cell_px))
+    shape = (int(h / cell_px) + 2, int(w / cell_px) + 2, int((far - near) / options.cell_depth) + 2)
+    at = np.column_stack([xy[:, 1] / cell_px, xy[:, 0] / cell_px, (np.log(np.maximum(measured, 1e-9)) - near) / options.cell_depth])
     cell = np.round(at[usable]).astype(np.intp)
-    total, count = np.zeros(shape), np.zeros(shape)
-    np.add.at(total, tuple(cell.T), (weight * share)[usable])
-    np.add.at(count, tuple(cell.T), weight[usable])
-    total, count = _blur(total), _blur(count)
-    _add_correction(depth, total / (count + options.prior_tracks), options.cell_px, options.cell_depth, near)
+    weight, share = weight[usable], share[usable]
+    correction = _spread_out(cell, weight, share, shape, options.prior_tracks)
+    # Once more, with less trust in tracks that their surroundings contradict.
+    against = np.abs(share - correction[tuple(cell.T)])
+    weight = weight / (1 + (against / (_CONTRADICTION * np.median(against) + 1e-6)) ** 2) ** 2
+    correction = _spread_out(cell, weight, share, shape, options.prior_tracks)
+    _add_correction(depth, correction, cell_px, options.cell_depth, near)
 
 
-def _blur(grid: F64) -> F64:
+def _spread_out(cell: NDArray, weight: F64, share: F64, shape: tuple[int, int, int], prior: float) -> F32:
+    """Mean of the shares of the tracks in and around each cell, drawn towards 0 where there are few."""
+    total, count = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    np.add.at(total, tuple(cell.T), (weight * share).astype(np.float32))
+    np.add.at(count, tuple(cell.T), weight.astype(np.float32))
+    return np.asarray(_blur(total) / (_blur(count) + np.float32(prior)), np.float32)
+
+
+def _blur(grid: F32) -> F32:
     """Sums over the neighbouring cells; one track alone keeps the count of one at its place."""
-    blurred = gaussian_filter(grid, 0.8, mode="constant", truncate=2.5)
-    peak = gaussian_filter(np.pad(np.ones((1, 1, 1)), 2), 0.8, mode="constant", truncate=2.5)[2, 2, 2]
-    return np.asarray(blurred / peak)
+    taps = np.exp(-0.5 * (np.arange(-2, 3) / _BLUR_CELLS) ** 2)
+    for axis in range(3):
+        grid = np.asarray(correlate1d(grid, taps, axis=axis, mode="constant"), np.float32)
+    return grid
 
 
 @njit(cache=True, nogil=True)
