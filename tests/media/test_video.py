@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from toolkit.errors import UserError
+from toolkit.media.decoding import Clip
+from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.video import frames_at, iter_video, read_video, write_video
 
 
@@ -194,3 +196,12 @@ def test_a_stop_in_the_middle_leaves_the_old_file_and_no_other(tmp_path, numbere
         write_video(path, stopping(), 30)
     assert [p.name for p in tmp_path.iterdir()] == ["out.mp4"]
     assert path.read_bytes() == before
+
+
+def test_times_of_the_first_frames_are_those_of_all(tmp_path, encode):
+    ticks = variable_ticks(120)
+    with Clip(encode(tmp_path / "clip.mp4", ticks=ticks, b_frames=8, gop=60)) as clip:
+        np.testing.assert_allclose(clip.times_s(), np.array(ticks) / 1000, atol=1e-9)
+        np.testing.assert_array_equal(clip.times_s(50), clip.times_s()[:50])
+        assert [round(t, 6) for t, _ in clip.choose(FrameChoice.of([3, 100]))] == [ticks[3] / 1000, ticks[100] / 1000]
+        np.testing.assert_allclose(clip.times_s(), np.array(ticks) / 1000, atol=1e-9)  # a pass over the frames changes nothing

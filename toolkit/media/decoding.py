@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 
@@ -37,12 +38,14 @@ class Reading:
         min_side_px: Smaller pictures hold nothing that could be followed.
         seek_after_s: Gaps shorter than this are decoded through: a seek back to the last keyframe would cost as much.
         back_off_s: How much earlier to seek again when a seek landed behind its target; doubled each time.
+        reordered_frames: Packets that may lie between a frame and one shown before it; H.264 allows 16.
         rounding_s: Containers round times to this (WebM: 1 ms).
     """
 
     min_side_px: int = 16
     seek_after_s: float = 4.0
     back_off_s: float = 1.0
+    reordered_frames: int = 32
     rounding_s: float = 1e-3
 
 
@@ -102,17 +105,17 @@ class Clip:
         """How far the stored picture was turned, clockwise, to stand upright: 0, 90, 180 or 270."""
         return rotation_deg(self._orient)
 
-    def times_s(self) -> F64:
-        """(T,) time of every frame in seconds since the first, read from the packets without decoding."""
+    def times_s(self, first: int | None = None) -> F64:
+        """(T,) time of every frame, or of the `first` ones, in seconds since the first, read from the packets without decoding."""
         try:
             with _open(self.path) as fresh:
                 packets = fresh.demux(_picture_stream(fresh, self.path))
-                found = [p.pts for p in packets if p.pts is not None and p.size and not p.is_discard]
+                # Packets before the first frame that comes out are not shown (open GOP, edit list).
+                shown = (p.pts for p in packets if p.pts is not None and p.pts >= self._origin and p.size and not p.is_discard)
+                found = list(shown if first is None else islice(shown, first + self._settings.reordered_frames))
         except av.error.FFmpegError as error:
             raise UserError(f"{self.path.name} is damaged: {error.strerror}.") from error
-        stamps = np.unique(np.asarray(found, np.int64))
-        # Packets before the first frame that comes out are not shown (open GOP, edit list).
-        return self._seconds(stamps[stamps >= self._origin])
+        return self._seconds(np.unique(np.asarray(found, np.int64)))[:first]
 
     def choose(self, choice: FrameChoice) -> Iterator[tuple[float, U8]]:
         """The chosen frames, in order, with their times.

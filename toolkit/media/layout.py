@@ -143,6 +143,7 @@ def eyes_swapped(matches: Sequence[Agreement], *, parallel: bool = False, eviden
 def looks_equirect(eyes: Sequence[U8], evidence: Evidence | None = None) -> tuple[bool | None, str]:
     """Whether pictures of one eye are half spheres: round in black, or stretched along rows near the poles; and why."""
     e = evidence or Evidence()
+    eyes = [_reduced(eye) for eye in eyes]
     corners = float(np.median([_dark_corners(eye, e) for eye in eyes]))
     if corners >= e.dark_corners:
         return True, "the picture is round, with black corners"
@@ -191,6 +192,12 @@ def _features(picture: U8, e: Evidence) -> tuple[F32, F32]:
     if described is None:
         return np.zeros((0, 2), np.float32), np.zeros((0, 128), np.float32)
     return np.array([p.pt for p in points], np.float32) / np.array(size, np.float32), described
+
+
+def _reduced(eye: U8, longest_px: int = 1024) -> U8:
+    """A picture of no more than `longest_px` on its longer side."""
+    scale = min(1.0, longest_px / max(eye.shape[:2]))
+    return eye if scale == 1 else np.asarray(cv2.resize(eye, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _dark_corners(eye: U8, e: Evidence) -> float:

@@ -296,7 +296,7 @@ def _times(recording: Recording, choice: FrameChoice) -> F64:
     known = []
     for file in recording.files:
         with Clip(file) as clip:
-            known.append(clip.times_s())
+            known.append(clip.times_s(choice.stop))
     times = min(known, key=len)
     return times[choice.of_count(len(times), recording.path.name)]
 
