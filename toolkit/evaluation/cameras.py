@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -63,7 +65,7 @@ def area_under_recall(errors: NDArray, limit: float) -> float:
     return float(np.mean(1 - np.minimum(np.nan_to_num(errors, nan=np.inf), limit) / limit))
 
 
-def compare_rotations(pred: Cameras, R_wc_reference: NDArray) -> dict[str, object]:
+def compare_rotations(pred: Cameras, R_wc_reference: NDArray) -> dict[str, Any]:
     """Rotations since the first frame against those of a device, free of both worlds.
 
     Args:

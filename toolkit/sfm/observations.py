@@ -20,17 +20,17 @@ class MeasurementModel:
     Attributes:
         sigma_px: Standard deviation of a tracked coordinate where the tracker gives none, px: good classical trackers reach 0.3 to 0.5.
         floor_px: Least standard deviation believed, px: drift that a tracker cannot see.
-        lens_error: Error of the lens model as a share of the distance that a track moves across the image: the calibration of consumer
-            lenses is good to a percent or so, and a long pan shows it.
+        lens_error: Error of the lens model as a share of the distance that a track moves across the image: lens calibrations are
+            good to some tenths of a percent, and a long pan shows it.
         disparity_sigma_px: Standard deviation of a disparity on a smooth surface, px.
-        far_sigma_inverse_m: Standard deviation of 1/depth about 0 for a point whose depth is unknown, 1/m: a nearest depth of about 2 m,
-            so that it steadies the rotation and hardly anything else until its parallax tells.
+        far_sigma_inverse_m: Standard deviation of 1/depth about 0 for a point whose depth is unknown, 1/m: depth as
+            a rule ends at 20 m, so what has none lies farther.
         least_confidence: Depths and positions less sure than this are left out.
     """
 
     sigma_px: float = 0.5
     floor_px: float = 0.15
-    lens_error: float = 0.01
+    lens_error: float = 0.003
     disparity_sigma_px: float = 0.3
     far_sigma_inverse_m: float = 0.05
     least_confidence: float = 0.3

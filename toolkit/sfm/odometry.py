@@ -34,8 +34,8 @@ class OdometryOptions:
         window: How the camera is followed before that.
     """
 
-    alive: int = 1000
-    keyframes: int = 50
+    alive: int = 700
+    keyframes: int = 30
     widest_stride: int = 5
     most_keyframes: int = 400
     interpolate: int = 5

@@ -40,7 +40,7 @@ def noise_scale(path: Path, observations: Observations, camera: F64) -> F64:
         scale[0] = np.sqrt(np.quantile(pixel, 0.3) / 0.713)  # 30th percentile of chi^2 with two degrees of freedom
     if len(disparity) > 50:
         scale[1] = np.sqrt(np.quantile(disparity, 0.3) / 0.148)  # and with one
-    return np.clip(scale, 1.0, 5.0)
+    return np.clip(scale, 0.5, 5.0)  # below half, errors of the model would rule that nobody sees in the noise
 
 
 def choose_keyframes(path: Path, stride: int) -> I64:
