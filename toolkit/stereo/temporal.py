@@ -21,12 +21,14 @@ class TemporalSettings:
         memory: Weight that what came before may have at most, in frames of full confidence. Both directions in time are used
             alike, so that steady change does not make a lag.
         there_and_back_px: Flow that does not return to within so many px is not followed.
+        steady_px: What was carried here is averaged on if it differs by less; more is change, and an average would lag behind it.
         alike_px: Disparities further from the median than this are left out of the mean.
         sharpness: Power of the confidence as a weight: a doubtful value hardly counts beside a sure one.
     """
 
     memory: float = 3.0
     there_and_back_px: float = 1.0
+    steady_px: float = 0.7
     alike_px: float = 1.0
     sharpness: float = 3.0
 
@@ -60,27 +62,29 @@ def smooth_over_time(
     use = settings or TemporalSettings()
     count = len(disparity)
     if len(later) != count - 1 or len(earlier) != count - 1:
-        raise UserError(f"{count} frames of disparity need {count - 1} flow fields each way, but {len(later)} and {len(earlier)} were given.")
+        raise UserError(
+            f"{count} frames of disparity need {count - 1} flow fields each way, but {len(later)} and {len(earlier)} were given."
+        )
     future_px, future_weight = np.full(disparity.px.shape, np.nan, np.float32), np.zeros(disparity.px.shape, np.float16)
-    state = None
+    carried, weight = np.full_like(disparity.px[0], np.nan), np.zeros_like(disparity.px[0])
     for t in range(count - 1, -1, -1):
-        if state is not None:
-            future_px[t], weight = _carry(*state, later[t], earlier[t], use)
-            future_weight[t] = weight
-        state = _update(disparity.px[t], disparity.confidence[t], future_px[t], future_weight[t], use)
+        if t < count - 1:
+            carried, weight = _carry(carried, weight, later[t], earlier[t], use)
+        future_px[t], future_weight[t] = carried, weight
+        carried, weight = _update(disparity.px[t], disparity.confidence[t], carried, weight, use)
         report(count - t, 2 * count)
     px, confidence = np.empty_like(disparity.px), np.empty_like(disparity.confidence)
-    past_px, past_weight = np.full_like(px[0], np.nan), np.zeros_like(px[0])
+    carried, weight = np.full_like(px[0], np.nan), np.zeros_like(px[0])
     for t in range(count):
         if t > 0:
-            past_px, past_weight = _carry(*state, earlier[t - 1], later[t - 1], use)
+            carried, weight = _carry(carried, weight, earlier[t - 1], later[t - 1], use)
         px[t], confidence[t] = _vote(
-            [disparity.px[t], past_px, future_px[t]],
-            [disparity.confidence[t] ** use.sharpness, past_weight, future_weight[t].astype(np.float32)],
+            [disparity.px[t], carried, future_px[t]],
+            [disparity.confidence[t] ** use.sharpness, weight, future_weight[t].astype(np.float32)],
             disparity.confidence[t],
             use,
         )
-        state = _update(disparity.px[t], disparity.confidence[t], past_px, past_weight, use)
+        carried, weight = _update(disparity.px[t], disparity.confidence[t], carried, weight, use)
         report(count + t + 1, 2 * count)
     return Disparity(px, confidence)
 
@@ -102,14 +106,15 @@ def _update(px: F32, confidence: F32, carried: F32, weight: F32, use: TemporalSe
     own = np.where(np.isfinite(px), confidence**use.sharpness, 0).astype(np.float32)
     carried_weight = np.where(np.isfinite(carried), np.asarray(weight, np.float32), 0)
     a, b = np.nan_to_num(px), np.nan_to_num(carried)
-    agree = (np.abs(a - b) <= use.alike_px) & (own > 0) & (carried_weight > 0)
+    both, apart = (own > 0) & (carried_weight > 0), np.abs(a - b)
     total = own + carried_weight
+    agree = both & (apart <= use.steady_px)
+    drifted = both & (apart > use.steady_px) & (apart <= 2 * use.alike_px)
     mean = (own * a + carried_weight * b) / np.maximum(total, 1e-9)
-    heavier = np.where(own >= carried_weight, a, b)
-    # A contradiction costs the winner the loser's weight.
-    left = np.abs(own - carried_weight)
-    value = np.where(agree, mean, heavier)
-    return np.where(total > 0, value, np.nan).astype(np.float32), np.minimum(np.where(agree, total, left), use.memory).astype(np.float32)
+    # What changes steadily starts afresh; a contradiction is won by the heavier, at the cost of the loser's weight.
+    value = np.where(agree, mean, np.where(drifted | (own >= carried_weight), a, b))
+    weight = np.where(agree, total, np.where(drifted, own, np.abs(own - carried_weight)))
+    return np.where(total > 0, value, np.nan).astype(np.float32), np.minimum(weight, use.memory).astype(np.float32)
 
 
 def _vote(values: list[F32], weights: list[F32], confidence: F32, use: TemporalSettings) -> tuple[F32, F32]:
