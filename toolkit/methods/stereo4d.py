@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
-from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, refine_depth
+from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, optimize_tracks, refine_depth
 from toolkit.lifting.occlusion import drop_other_surfaces
 from toolkit.lifting.still_test import put_back_still
 from toolkit.methods.request import Preset, Request
@@ -41,6 +41,8 @@ class Stereo4DSettings:
         layout: How the eyes share a frame; None to find it.
         projection: How a pixel becomes a ray; None to find it.
         swap_eyes: True where the right eye comes first; None to find it.
+        refine_rig: Whether a small turn between the eyes is found from the pictures and taken out, where rows disagree or things lie
+            beyond infinity.
         fov_bounds_deg: What one eye's equirect picture spans: yaw from, to, tilt from, to; None for the file's own, or a half sphere.
         matcher: Stereo matcher by name.
         tracker: Tracker by name.
@@ -60,6 +62,7 @@ class Stereo4DSettings:
     projection: Literal["pinhole", "equirect", "fisheye"] | None = None
     swap_eyes: bool | None = None
     fov_bounds_deg: tuple[float, float, float, float] | None = None
+    refine_rig: bool = True
     matcher: str = "normal"
     tracker: str = "normal"
     grid: tuple[int, int] = (128, 128)
@@ -106,9 +109,14 @@ def run(request: Request, listener: Listener) -> Scene:
 
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
-    raw = lift_tracks(tracks, depth, cameras, max_depth_m=settings.max_depth_m, video=video)
+    lift: dict[str, Any] = {
+        "max_depth_m": settings.max_depth_m,
+        "video": video,
+        "options": LiftOptions(baseline_m=intake.baseline_m),
+    }
+    raw = lift_tracks(tracks, depth, cameras, **lift)
     tracks, put_back = put_back_still(tracks, raw, video, depth, cameras)
-    raw = lift_tracks(tracks, depth, cameras, max_depth_m=settings.max_depth_m, video=video)
+    raw = lift_tracks(tracks, depth, cameras, **lift)
     tracks, raw = drop_other_surfaces(tracks, raw, cameras)
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)

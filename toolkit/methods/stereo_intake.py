@@ -20,6 +20,7 @@ from toolkit.progress import Report
 from toolkit.scene import F64, Cameras, StereoVideo, Video
 from toolkit.stereo import PairCheck, Rectifier, rectify, vertical_disparity
 from toolkit.stereo.calibration import calibrate_fisheye_pair
+from toolkit.stereo.refine import refine_rig
 
 if TYPE_CHECKING:
     from toolkit.methods.stereo4d import Stereo4DSettings
@@ -74,16 +75,7 @@ def take_in(request: Request, report: Report) -> Intake:
     if not isinstance(recording, Path):
         raise UserError("This video shows one view, but two eyes are needed: bring a StereoVideo, or a VR180 or stereo file.")
     settings: Stereo4DSettings = request.settings
-    with open_stereo(
-        recording,
-        source=request.source,
-        layout=settings.layout,
-        projection=settings.projection,
-        fov_bounds_deg=settings.fov_bounds_deg,
-        baseline_m=settings.baseline_m,
-        swap=settings.swap_eyes,
-        frames=_budget(request),
-    ) as opened:
+    with _open(request, settings) as opened:
         _check_frames(opened.count)
         warnings = list(opened.warnings)
         if request.frames is None and request.source is not None and request.source.frames > settings.max_frames:
@@ -98,6 +90,11 @@ def take_in(request: Request, report: Report) -> Intake:
         if check.swapped and settings.swap_eyes is None:
             rig = rig.with_swapped_eyes()
             warnings.append("The eyes look swapped, so they were exchanged; set swap_eyes to decide for yourself.")
+        if settings.refine_rig:
+            refinement = refine_rig(rig, [first[1], *_spread_frames(request, settings, opened)])
+            rig = refinement.rig
+            if refinement.applied:
+                warnings.append(f"The calibration was corrected from the pictures: {refinement}.")
         stereo = rectify(FrameStream(chain([first], stream), opened.count), rig, report=report, **view)
         intake = Intake(
             stereo,
@@ -115,6 +112,28 @@ def take_in(request: Request, report: Report) -> Intake:
             },
         )
     return _checked(intake)
+
+
+def _spread_frames(request: Request, settings: Stereo4DSettings, opened: StereoInput) -> list[Any]:
+    """Frames from the middle and the end of those that are used; matches of one moment say little about the corners."""
+    assert isinstance(request.recording, Path)
+    with _open(request, settings) as again:
+        wanted = {opened.count // 2, opened.count - 1}
+        return [frame for i, (_, frame) in enumerate(again.frames()) if i in wanted]
+
+
+def _open(request: Request, settings: Stereo4DSettings) -> StereoInput:
+    assert isinstance(request.recording, Path)
+    return open_stereo(
+        request.recording,
+        source=request.source,
+        layout=settings.layout,
+        projection=settings.projection,
+        fov_bounds_deg=settings.fov_bounds_deg,
+        baseline_m=settings.baseline_m,
+        swap=settings.swap_eyes,
+        frames=_budget(request),
+    )
 
 
 def _budget(request: Request) -> Frames:
