@@ -91,7 +91,7 @@ def test_different_shapes_are_told(score):
 
 def test_unknown_alignment_is_told():
     with pytest.raises(UserError, match='The alignment is "median", but median_scale'):
-        depth(np.ones((2, 2)), np.ones((2, 2)), align="median")
+        depth(np.ones((2, 2)), np.ones((2, 2)), align="median")  # pyright: ignore[reportArgumentType]
 
 
 def test_nothing_known_gives_nan_not_an_error():
@@ -105,7 +105,8 @@ def test_block_matching_scores_as_others_measured_it(data):
     import cv2
 
     folder = data / "stereo_middlebury" / "motorcycle"
-    left, right = (cv2.copyMakeBorder(cv2.imread(str(folder / f"{e}.png")), 0, 0, 64, 0, cv2.BORDER_REPLICATE) for e in ("left", "right"))
+    pair = [np.asarray(cv2.imread(str(folder / f"{eye}.png")), np.uint8) for eye in ("left", "right")]
+    left, right = (cv2.copyMakeBorder(im, 0, 0, 64, 0, cv2.BORDER_REPLICATE) for im in pair)
     matcher = cv2.StereoSGBM.create(0, 64, 5, 8 * 75, 32 * 75, 1, 63, 10, 100, 2, cv2.STEREO_SGBM_MODE_SGBM_3WAY)
     px = matcher.compute(left, right)[:, 64:] / 16
     with np.load(folder / "disp_left.npz") as file:

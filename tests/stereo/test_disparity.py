@@ -218,7 +218,7 @@ def test_motorcycle(data, matcher, nonocc, every, seconds):
     import time
 
     folder = data / "stereo_middlebury" / "motorcycle"
-    left, right = (cv2.imread(str(folder / f"{eye}.png"))[..., ::-1] for eye in ("left", "right"))
+    left, right = (np.asarray(cv2.imread(str(folder / f"{eye}.png")), np.uint8)[..., ::-1] for eye in ("left", "right"))
     with np.load(folder / "disp_left.npz") as file:
         truth = file["arr_0"]
     match_pair(left, right, matcher=matcher, max_disparity=63)

@@ -30,7 +30,8 @@ def test_range_holds_every_disparity_and_little_more(width):
 
 def test_a_near_thing_in_one_frame_of_a_clip_widens_the_range():
     pairs = [shifted(10), shifted(10), shifted(50)]
-    stereo = StereoVideo(*(Video.from_frames(np.stack(eye)) for eye in zip(*pairs, strict=True)), np.eye(3), 0.063)
+    left, right = (Video.from_frames(np.stack(eye)) for eye in zip(*pairs, strict=True))
+    stereo = StereoVideo(left, right, np.eye(3), 0.063)
     check = check_pair(stereo)
     assert check.search.maximum_px >= 50
 
@@ -57,7 +58,7 @@ def test_swapped_eyes_are_found():
 @pytest.mark.data
 def test_a_street_fits_its_range_and_is_aligned(data):
     folder = data / "kitti_raw_0001_stereo"
-    pair = [cv2.imread(str(sorted((folder / eye).iterdir())[0])) for eye in ("image_00", "image_01")]
+    pair = [np.asarray(cv2.imread(str(sorted((folder / eye).iterdir())[0])), np.uint8) for eye in ("image_00", "image_01")]
     check = check_images([(pair[0], pair[1])])
     assert check.search.minimum_px == 0 and 62 <= check.search.maximum_px < 110
     assert abs(check.vertical_px) < 0.4 and check.warnings == ()

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from toolkit.stereo import sgm
+from toolkit.stereo.matching_cost import census, own_neighbours
 from toolkit.stereo.sgm import SgmSettings, semi_global_match
 
 
@@ -15,11 +16,11 @@ def grey():
 
 def test_census_holds_one_bit_for_each_darker_neighbour(grey):
     padded = cv2.copyMakeBorder(grey, 4, 4, 3, 3, cv2.BORDER_REPLICATE)
-    census, own = sgm._census(padded, 3, 4), sgm._own_neighbours(padded, 3, 4, 15)
+    bits, own = census(padded, 3, 4), own_neighbours(padded, 3, 4, 15)
     for y, x in [(0, 0), (4, 5), (8, 10)]:
         window = padded[y : y + 9, x : x + 7].astype(int).ravel()
         neighbours = np.delete(window, 31)
-        assert bin(int(census[y, x])).count("1") == (neighbours < grey[y, x]).sum()
+        assert bin(int(bits[y, x])).count("1") == (neighbours < grey[y, x]).sum()
         assert bin(int(own[y, x])).count("1") == (abs(neighbours - int(grey[y, x])) < 15).sum()
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from toolkit.scene import F32, U8
 from toolkit.stereo.compiled import compiled
+from toolkit.stereo.matching_cost import census, cost_volume, own_neighbours
 
 I16 = NDArray[np.int16]
 
@@ -111,10 +112,10 @@ def semi_global_match(left: U8, right: U8, *, minimum_px: int, count: int, setti
     rx, ry = use.census_rx, use.census_ry
     padded, padded_right = (cv2.copyMakeBorder(im, ry, ry, rx, rx, cv2.BORDER_REPLICATE) for im in (grey, grey_right))
     # The right image is stored mirrored, so that rising disparity is rising memory.
-    cost = _cost_volume(
-        _census(padded, rx, ry),
-        _own_neighbours(padded, rx, ry, use.own_within),
-        np.ascontiguousarray(_census(padded_right, rx, ry)[:, ::-1]),
+    cost = cost_volume(
+        census(padded, rx, ry),
+        own_neighbours(padded, rx, ry, use.own_within),
+        np.ascontiguousarray(census(padded_right, rx, ry)[:, ::-1]),
         np.ascontiguousarray(left.transpose(2, 0, 1)),
         np.ascontiguousarray(right[:, ::-1].transpose(2, 0, 1)),
         cv2.Sobel(grey, cv2.CV_16S, 1, 0, ksize=3),
@@ -159,94 +160,6 @@ def _penalty_tables(use: SgmSettings) -> tuple[I16, I16]:
     drop = np.where(step >= 2 * use.edge, 2 * use.edge_drop, np.where(step >= use.edge, use.edge_drop, 1))
     small, large = (np.round(COST_UNIT * p / drop).astype(np.int16) for p in (use.small_step, use.large_step))
     return small, large
-
-
-@compiled()
-def _census(padded, rx, ry):
-    """(H, W) uint64 of an image padded by (ry, rx): a bit for each neighbour, set where it is darker than the centre."""
-    h, w = padded.shape[0] - 2 * ry, padded.shape[1] - 2 * rx
-    out = np.zeros((h, w), np.uint64)
-    for y in range(h):
-        here, bits = padded[y + ry, rx : rx + w], out[y]
-        for dy in range(2 * ry + 1):
-            for dx in range(2 * rx + 1):
-                if dx != rx or dy != ry:
-                    there = padded[y + dy, dx : dx + w]
-                    for x in range(w):
-                        bits[x] = (bits[x] << np.uint64(1)) | np.uint64(there[x] < here[x])
-    return out
-
-
-@compiled()
-def _own_neighbours(padded, rx, ry, within):
-    """The same, set where the neighbour's brightness is within so many grey levels of the centre's."""
-    h, w = padded.shape[0] - 2 * ry, padded.shape[1] - 2 * rx
-    out = np.zeros((h, w), np.uint64)
-    for y in range(h):
-        here, bits = padded[y + ry, rx : rx + w], out[y]
-        for dy in range(2 * ry + 1):
-            for dx in range(2 * rx + 1):
-                if dx != rx or dy != ry:
-                    there = padded[y + dy, dx : dx + w]
-                    for x in range(w):
-                        alike = abs(np.int16(there[x]) - np.int16(here[x])) < within
-                        bits[x] = (bits[x] << np.uint64(1)) | np.uint64(alike)
-    return out
-
-
-@compiled(inline="always")
-def _bits(v):
-    """How many bits of a uint64 are set; LLVM turns the pattern into the machine's own instruction."""
-    v = v - ((v >> np.uint64(1)) & np.uint64(0x5555555555555555))
-    v = (v & np.uint64(0x3333333333333333)) + ((v >> np.uint64(2)) & np.uint64(0x3333333333333333))
-    v = (v + (v >> np.uint64(4))) & np.uint64(0x0F0F0F0F0F0F0F0F)
-    return (v * np.uint64(0x0101010101010101)) >> np.uint64(56)
-
-
-@compiled()
-def _cost_volume(
-    census, own, census_right, left, right, gradient, gradient_right, minimum, count, of_hamming, of_own, of_colour, of_gradient
-):
-    """(H, W, count) uint8 cost of each disparity; where x - d leaves the image, the cost of the nearest d that does not."""
-    h, w = census.shape
-    cost = np.empty((h, w, count), np.uint8)
-    different, different_own = np.empty(count, np.uint8), np.empty(count, np.uint8)
-    colour, slope = np.empty(count, np.int16), np.empty(count, np.int16)
-    for y in range(h):
-        out, bits, slopes = cost[y], census_right[y], gradient_right[y]
-        reds, greens, blues = right[0, y], right[1, y], right[2, y]
-        for x in range(w):
-            first, last = max(0, x - minimum - w + 1), min(count, x - minimum + 1)
-            if last <= first:
-                for k in range(count):
-                    out[x, k] = 0
-                continue
-            # Unsigned, as numba allows for negative indices otherwise, which would keep these loops from being vectorised.
-            at = np.uint64(w - 1 - x + minimum + first)  # mirrored column of the right image for k = first
-            n, start, column = last - first, np.uint64(first), np.uint64(x)
-            c, mine = census[y, x], own[y, x]
-            r, g, b = np.int16(left[0, y, x]), np.int16(left[1, y, x]), np.int16(left[2, y, x])
-            s = gradient[y, x]
-            for k in range(n):
-                unlike = c ^ bits[at + np.uint64(k)]
-                different[k] = np.uint8(_bits(unlike))
-                different_own[k] = np.uint8(_bits(unlike & mine))
-            for k in range(n):
-                there = at + np.uint64(k)
-                colour[k] = np.int16(abs(r - np.int16(reds[there])) + abs(g - np.int16(greens[there])) + abs(b - np.int16(blues[there])))
-                slope[k] = np.int16(abs(s - slopes[there]))
-            # The share of its own neighbours that differ, as if all 62 were its own.
-            scale = np.float32(62) / np.float32(max(_bits(mine), np.uint64(1)))
-            for k in range(n):
-                different_own[k] = np.uint8(np.float32(different_own[k]) * scale)
-            for k in range(n):
-                census_cost = of_hamming[different[k]] + of_own[different_own[k]]
-                out[column, start + np.uint64(k)] = census_cost + of_colour[colour[k]] + of_gradient[slope[k]]
-            for k in range(first):
-                out[x, k] = out[x, first]
-            for k in range(last, count):
-                out[x, k] = out[x, last - 1]
-    return cost
 
 
 @compiled(inline="always")

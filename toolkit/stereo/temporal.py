@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.sampling import pixel_centres, remap
@@ -35,8 +36,8 @@ class TemporalSettings:
 
 def smooth_over_time(
     disparity: Disparity,
-    later: Sequence[F32],
-    earlier: Sequence[F32],
+    later: Sequence[F32] | NDArray,
+    earlier: Sequence[F32] | NDArray,
     *,
     settings: TemporalSettings | None = None,
     report: Report = silent,
