@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
-from toolkit.media.inspection import inspect
+from toolkit.media import inspection
 from toolkit.methods.registry import MethodInfo, choose
 from toolkit.methods.request import Frames, Preset, Recording, Request
+from toolkit.methods.stereo4d import Stereo4DSettings
+from toolkit.methods.stereo_intake import ROWS_APART_PX, first_pair
 from toolkit.progress import Listener, Progress, as_events
 from toolkit.scene import Cameras, Kind, MultiViewVideo, Scene, Source, StereoVideo, Video
 
@@ -80,6 +82,35 @@ def steps(
     return as_events(lambda listener: info.run(request, listener))
 
 
+def inspect(path: str | Path) -> Source:
+    """What a file or folder is, before anything is computed; two eyes are also checked against each other.
+
+    Args:
+        path: A video, a folder, a zip, a photo, or an .npz.
+
+    Returns:
+        The source; for stereo, `details` holds `vertical_disparity_px` (how far the rows of the two eyes are apart in the rectified
+        first frame: median and spread) and `eyes_match` (features found in both), and a warning says where that is bad.
+
+    Raises:
+        UserError: nothing there, not readable, cut off, empty, or of no known kind.
+    """
+    source = inspection.inspect(path)
+    if source.kind not in ("vr180", "stereo") or source.projection == "fisheye":  # those are calibrated from their pictures first
+        return source
+    _, _, check = first_pair(source, Stereo4DSettings())
+    details = {**source.details, "eyes_match": check.matches}
+    warnings = source.warnings
+    if np.isfinite(check.vertical_median_px):
+        details["vertical_disparity_px"] = [round(check.vertical_median_px, 3), round(check.vertical_mad_px, 3)]
+        off_px = abs(check.vertical_median_px) + check.vertical_mad_px
+        if off_px > ROWS_APART_PX:
+            warnings = (*warnings, f"The rows of the two eyes are {off_px:.1f} px apart: this may not be VR180, or needs a calibration.")
+    else:
+        warnings = (*warnings, f"The two eyes have little in common ({check}); check the layout.")
+    return replace(source, details=details, warnings=warnings)
+
+
 def _prepare(
     path_or_noun: str | Path | Video | StereoVideo | MultiViewVideo,
     method: str,
@@ -95,7 +126,7 @@ def _prepare(
     recording: Recording = Path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
     source: Source | None = None
     if isinstance(recording, Path):
-        source = inspect(recording)
+        source = inspection.inspect(recording)
         kind: Kind = options.pop("kind", source.kind)
     else:
         kind = "stereo" if isinstance(recording, StereoVideo) else "multiview" if isinstance(recording, MultiViewVideo) else "mono"

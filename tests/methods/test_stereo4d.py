@@ -103,9 +103,17 @@ def test_one_view_is_not_enough(room):
         tk.run(room.stereo.left, progress=lambda event: None)
 
 
-def test_one_frame_is_not_enough(room):
-    one = tk.StereoVideo(
-        tk.Video(room.stereo.left.frames[:1], [0.0]), tk.Video(room.stereo.right.frames[:1], [0.0]), room.stereo.K, room.stereo.baseline_m
-    )
-    with pytest.raises(tk.UserError, match="at least 2"):
-        tk.run(one, progress=lambda event: None)
+def test_a_single_pair_gives_depth_and_points_and_says_what_it_lacks(room):
+    left, right = (tk.Video(eye.frames[:1], [0.0]) for eye in (room.stereo.left, room.stereo.right))
+    scene = tk.run(tk.StereoVideo(left, right, room.stereo.K, room.stereo.baseline_m), progress=lambda event: None)
+    assert scene.frames == 1
+    assert len(scene.points) > 1000
+    np.testing.assert_array_equal(scene.cameras.T_wc[0], np.eye(4))
+    assert any("single pair" in warning for warning in scene.report["warnings"])
+
+
+def test_two_frames_are_enough(room):
+    left, right = (tk.Video(eye.frames[:2], [0.0, 0.1]) for eye in (room.stereo.left, room.stereo.right))
+    scene = tk.run(tk.StereoVideo(left, right, room.stereo.K, room.stereo.baseline_m), grid=(32, 32), progress=lambda event: None)
+    assert scene.frames == 2
+    assert scene.cameras.registered.all()

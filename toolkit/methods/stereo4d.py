@@ -164,6 +164,10 @@ def _cameras(
             raise UserError(f"{len(known)} cameras are given, but {len(depth)} frames are used; one a frame is needed.")
         report(1, 1)
         return known, None
+    if len(depth) == 1:  # a single pair: its camera is the world
+        report(1, 1)
+        height, width = depth.depth.shape[1:]
+        return Cameras.from_poses(intake.K, np.eye(4)[None], (width, height)), None
     odometry = stereo_odometry(
         tracks,
         depth,

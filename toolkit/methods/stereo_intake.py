@@ -17,7 +17,7 @@ from toolkit.media.opening import open_stereo
 from toolkit.media.stereo_input import FrameStream, StereoInput
 from toolkit.methods.request import Frames, Request
 from toolkit.progress import Report
-from toolkit.scene import F64, Cameras, StereoVideo, Video
+from toolkit.scene import F64, U8, Cameras, Source, StereoVideo, Video
 from toolkit.stereo import PairCheck, Rectifier, rectify, vertical_disparity
 from toolkit.stereo.calibration import calibrate_fisheye_pair
 from toolkit.stereo.refine import refine_rig
@@ -25,6 +25,7 @@ from toolkit.stereo.refine import refine_rig
 if TYPE_CHECKING:
     from toolkit.methods.stereo4d import Stereo4DSettings
 
+ROWS_APART_PX = 1.5  # of the two eyes, from which depth is poor
 VIEW_FOV_DEG, VIEW_SIZE = 60.0, 512  # Stereo4D's own view of a half sphere
 MOST_PIXELS = 500_000  # of a result frame cut from perspective pictures: what two cores track in about a second
 
@@ -66,17 +67,15 @@ def take_in(request: Request, report: Report) -> Intake:
     """Opens the recording of a request and rectifies it, frame by frame.
 
     Raises:
-        UserError: the recording has no two eyes, fewer than two frames, or a setting does not fit it.
+        UserError: the recording has no two eyes, or a setting does not fit it.
     """
     recording = request.recording
     if isinstance(recording, StereoVideo):
-        _check_frames(len(recording))
         return _checked(Intake(recording, _middle_check(recording), facts={"layout": "separate", "projection": "pinhole"}))
     if not isinstance(recording, Path):
         raise UserError("This video shows one view, but two eyes are needed: bring a StereoVideo, or a VR180 or stereo file.")
     settings: Stereo4DSettings = request.settings
     with _open(request, settings) as opened:
-        _check_frames(opened.count)
         warnings = list(opened.warnings)
         if request.frames is None and request.source is not None and request.source.frames > settings.max_frames:
             warnings.append(
@@ -114,6 +113,20 @@ def take_in(request: Request, report: Report) -> Intake:
     return _checked(intake)
 
 
+def first_pair(source: Source, settings: Stereo4DSettings) -> tuple[U8, U8, PairCheck]:
+    """(left, right, check): the first rectified pair of a recording, for a look before anything is computed.
+
+    Raises:
+        UserError: the recording has no two eyes.
+    """
+    request = Request(Path(source.path), source, settings, frames=1)
+    with _open(request, settings) as opened:
+        _, frame = next(opened.frames())
+        rig, _ = _rig(opened, request, frame)
+        left, right = Rectifier(rig, **_view(settings, rig))(frame)
+    return left, right, vertical_disparity(left, right)
+
+
 def _spread_frames(request: Request, settings: Stereo4DSettings, opened: StereoInput) -> list[Any]:
     """Frames from the middle and the end of those that are used; matches of one moment say little about the corners."""
     assert isinstance(request.recording, Path)
@@ -142,11 +155,6 @@ def _budget(request: Request) -> Frames:
     if request.frames is None and request.source is not None and not 0 < request.source.frames <= most:
         return most
     return request.frames
-
-
-def _check_frames(count: int) -> None:
-    if count < 2:
-        raise UserError(f"The clip has {count} frame, but tracking needs at least 2; bring a video or more pictures.")
 
 
 def _rig(opened: StereoInput, request: Request, first: Any) -> tuple[StereoRig, list[str]]:
@@ -196,11 +204,13 @@ def _middle_check(stereo: StereoVideo) -> PairCheck:
 
 def _checked(intake: Intake) -> Intake:
     """Says what the pair check means."""
+    if len(intake.stereo) == 1:
+        intake.warnings.append("This is a single pair: it has depth and points, but tracks and motion need a video.")
     check = intake.pair_check
     off_px = abs(check.vertical_median_px) + check.vertical_mad_px
     if not np.isfinite(off_px):
         intake.warnings.append(f"The pair could not be checked: {check}.")
-    elif off_px > 1.5:
+    elif off_px > ROWS_APART_PX:
         intake.warnings.append(
             f"The rows of the two eyes differ by {off_px:.1f} px, so this may not be VR180, or not calibrated as said; depth will be poor."
         )
