@@ -153,7 +153,7 @@ def stereo_odometry(
         "noise_scale_xy": float(noise[0]),
         "noise_scale_disparity": float(noise[1]),
         "residual_px": float(np.nanmedian(residual_px[static > 0.5])) if (static > 0.5).any() else None,
-        "agreeing_per_frame": [int(n) for n in path.agreeing],
+        "landmarks_per_frame": [int(n) for n in path.agreeing],
         "baseline": float(baseline),
         "path_length": float(np.linalg.norm(np.diff(cameras.centres[cameras.registered], axis=0), axis=1).sum()),
         "warnings": _warnings(path, cameras, interpolated, observations, static),

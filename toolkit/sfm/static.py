@@ -63,10 +63,10 @@ def _probability(rms: F64) -> F32:
         # What fits better than the usual still track stands still.
         moving = np.where(value > mean, (1 - share) / np.log(_LARGEST), 0)
         likely = still / (still + moving)
-        share = float(np.clip(likely.mean(), 0.2, 0.98))
+        share = float(np.clip(likely.mean(), 0.5, 0.98))  # most of a scene stands still
         above = likely * (value > mean)
         mean = float(np.clip((likely * value).sum() / likely.sum(), 0, np.log(3)))
-        width = float(np.clip(np.sqrt((above * (value - mean) ** 2).sum() / max(above.sum(), 1)), 0.2, 0.5))
+        width = float(np.clip(np.sqrt((above * (value - mean) ** 2).sum() / max(above.sum(), 1)), 0.3, 0.5))
     out = np.full(len(rms), share, np.float32)
     out[np.isfinite(rms)] = likely
     return out

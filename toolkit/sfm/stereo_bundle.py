@@ -102,7 +102,8 @@ def adjust(
     if covariance:
         blocks = np.zeros((len(R), 6, 6))
         cost, S, *_ = _normal_equations(R, t, X, *problem, len(moving), 1e-9)
-        inverse = cho_solve(cho_factor(S + 1e-9 * np.eye(len(S)), lower=True), np.eye(len(S)))
+        # Only the lower triangle is filled. A pose that nothing holds makes it singular: its variance is then that of the rest.
+        inverse = np.linalg.pinv(np.tril(S) + np.tril(S, -1).T, rcond=1e-12, hermitian=True)
         for k, f in enumerate(moving):
             blocks[f] = inverse[6 * k : 6 * k + 6, 6 * k : 6 * k + 6]
     return BundleResult(R, t, X, blocks, float(cost))
