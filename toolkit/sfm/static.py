@@ -55,7 +55,7 @@ def _probability(rms: F64) -> F32:
     """(L,) from whitened residuals (L,), NaN where unknown."""
     value = np.log(np.maximum(rms[np.isfinite(rms)], 1e-3))
     if len(value) == 0:
-        return np.full(len(rms), 0.5, np.float32)
+        return np.full(len(rms), 0.8, np.float32)
     share, mean, width = 0.8, float(np.clip(np.quantile(value, 0.3) + 0.1, 0, np.log(3))), 0.3
     likely = np.ones(len(value))
     for _ in range(10):
