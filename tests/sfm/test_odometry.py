@@ -147,3 +147,15 @@ def test_chosen_tracks_cover_the_image_in_every_frame(room):
         xy = room.tracks.xy[chosen, t][room.tracks.visible[chosen, t]]
         cells = set(map(tuple, (xy // 128).astype(int)))
         assert len(cells) >= 14
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_clip_of_one_or_two_frames_has_a_path_and_a_report_without_nan(room, frames):
+    some = room.tracks.visible[:, :frames].any(1)
+    t = room.tracks
+    tracks = Tracks2D(t.xy[some, :frames], t.visible[some, :frames], t.confidence[some, :frames], t.queries[some])
+    result = stereo_odometry(tracks, DepthVideo(room.depth.depth[:frames], room.depth.confidence[:frames]), K)
+    assert result.cameras.registered.all()
+    assert result.report["residual_px"] is None
+    assert not any("stand still" in w for w in result.report["warnings"])

@@ -133,6 +133,7 @@ def stereo_odometry(
     static, residual_px = classify_tracks(everything, path.R, path.t, camera)
     report(total, total)
 
+    measured = residual_px[(static > 0.5) & np.isfinite(residual_px)]
     sigma = np.full((frames, 6), np.nan, np.float32)
     sigma[path.registered] = np.sqrt(variance[path.registered])
     cameras = Cameras.from_poses(K, T_wc, size)
@@ -152,7 +153,7 @@ def stereo_odometry(
         "static_share": float(np.mean(static > 0.5)),
         "noise_scale_xy": float(noise[0]),
         "noise_scale_disparity": float(noise[1]),
-        "residual_px": float(np.nanmedian(residual_px[static > 0.5])) if (static > 0.5).any() else None,
+        "residual_px": float(np.median(measured)) if len(measured) else None,
         "landmarks_per_frame": [int(n) for n in path.agreeing],
         "baseline": float(baseline),
         "path_length": float(np.linalg.norm(np.diff(cameras.centres[cameras.registered], axis=0), axis=1).sum()),
