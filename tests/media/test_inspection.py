@@ -6,7 +6,6 @@ import dataclasses
 import json
 import shutil
 import struct
-import time
 import zipfile
 
 import av
@@ -178,13 +177,6 @@ def test_each_preset_has_a_cost_that_grows_with_quality_and_length(tmp_path):
     assert set(short) == {"draft", "normal", "fine"}
     assert short["draft"].seconds < short["normal"].seconds < short["fine"].seconds < long["fine"].seconds
     assert 0 < short["normal"].memory_mb < long["normal"].memory_mb
-
-
-def test_an_answer_takes_less_than_a_second_of_work(tmp_path):
-    path = clip(tmp_path / "a.mp4", np.hstack([texture(960, 960), texture(960, 960)]), 8)
-    start = time.process_time()
-    assert inspect(path).layout == "side-by-side"
-    assert time.process_time() - start < 1.5  # half of it on an idle machine
 
 
 def pictures(folder, count, make, suffix="png"):

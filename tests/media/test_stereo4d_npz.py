@@ -4,7 +4,6 @@
 # pyright: reportCallIssue=false, reportAttributeAccessIssue=false
 
 import io
-import time
 import zipfile
 
 import fsspec
@@ -246,18 +245,6 @@ def test_a_scene_of_our_own_gets_sensible_values_where_it_tells_nothing(tmp_path
     assert report["name"] == "my_clip_0" and report["video_id"] == "my_clip"
     assert report["timestamps_us"] == [0, 33333, 66667]
     assert report["fov_bounds_deg"] == [-90, 90, -90, 90]
-
-
-def test_a_clip_of_full_size_loads_in_a_fraction_of_a_second(tmp_path):
-    arrays, _, _ = annotation(tracks=6000, frames=177)
-    path = write(tmp_path / "a.npz", arrays)
-    times = []
-    for _ in range(3):
-        start = time.process_time()
-        load_dataset_npz(path)
-        times.append(time.process_time() - start)
-    # 25,073 tracks may take 0.12 s, which is 0.03 s for 6,000; three times that leaves room for a busy machine.
-    assert min(times) < 0.09
 
 
 def bundle(path, frames=12, tracks=40, seed=3):

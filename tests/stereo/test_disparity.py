@@ -212,26 +212,18 @@ def test_impossible_cameras_are_told(name):
 
 
 @pytest.mark.data
-@pytest.mark.parametrize(("matcher", "nonocc", "every", "seconds"), [("normal", 3.4, 6.0, 0.2), ("fine", 1.9, 5.0, 0.8)])
-def test_motorcycle(data, matcher, nonocc, every, seconds):
-    """Middlebury 2014, missing counted as bad; time is that of the quickest of three runs, as other processes slow a run."""
-    import time
-
+@pytest.mark.parametrize(("matcher", "nonocc", "every"), [("normal", 3.4, 6.0), ("fine", 1.9, 5.0)])
+def test_motorcycle(data, matcher, nonocc, every):
+    """Middlebury 2014, missing counted as bad."""
     folder = data / "stereo_middlebury" / "motorcycle"
     left, right = (np.asarray(cv2.imread(str(folder / f"{eye}.png")), np.uint8)[..., ::-1] for eye in ("left", "right"))
     with np.load(folder / "disp_left.npz") as file:
         truth = file["arr_0"]
-    match_pair(left, right, matcher=matcher, max_disparity=63)
-    spent = []
-    for _ in range(3):
-        begin = time.process_time()
-        px, confidence = match_pair(left, right, matcher=matcher, max_disparity=63)
-        spent.append(time.process_time() - begin)
+    px, confidence = match_pair(left, right, matcher=matcher, max_disparity=63)
     seen = seen_by_both(truth)
     scores = score(px, truth, nonocc=seen)
     assert 100 * scores["nonocc_bad_2"] <= nonocc
     assert 100 * scores["bad_2"] <= every
-    assert min(spent) <= seconds
     known = np.isfinite(truth)
     bad = np.abs(px - truth)[known] > 2
     rank = np.argsort(np.argsort(confidence[known]))

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import unproject
 from toolkit.geometry.poses import invert
@@ -139,7 +139,7 @@ def _near_moving(xy: NDArray, size: tuple[int, int], radius: float) -> B:
     return cv2.dilate(marks, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))) > 0
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _ask_other_frames(xyz, source, depth, K, T_cw, agreement):  # pragma: no cover - compiled
     """How many other frames agree with each point, look through it, and look at its place at all."""
     h, w = depth.shape[1], depth.shape[2]

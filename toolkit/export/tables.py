@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.scene import Scene
 from toolkit.views.overlay import choose_indices
 
@@ -66,7 +66,7 @@ def write_tracks_csv(scene: Scene, path: Path, *, max_rows: int = MAX_ROWS, seed
     }
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _format(table, decimals, text):  # pragma: no cover - compiled
     """Writes rows as comma-separated fixed-point numbers, NaN as nothing; returns the number of bytes."""
     digits = np.empty(24, np.uint8)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.geometry.projections import on_image
 from toolkit.geometry.sampling import inside
@@ -112,7 +112,7 @@ class _TriangleSearch:
         )
 
 
-@njit(cache=True)
+@compiled()
 def _find(place, point, origin, cell, starts, members, to_weights):  # type: ignore[no-untyped-def]  # pragma: no cover
     """The first candidate triangle that holds each point, and its weights there."""
     which = np.zeros(len(place), np.int64)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.geometry.sampling import inside, to_opencv
 from toolkit.scene import F64, U8, B
@@ -156,7 +156,7 @@ def _reduced(source: U8, shrink: tuple[int, int], size: tuple[int, int]) -> U8:
     return cv2.resize(source, size, interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
-@njit(cache=True)
+@compiled()
 def _gather(source, target, corner, weights, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Weighted sums of the windows, in 32-bit integers: 255 * 2^20 fits with room for the negative lobes."""
     half = np.int32(1 << (2 * _WEIGHT_BITS - 1))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.sfm.stereo_model import landmark_jacobian, largest, predict, robust_weight, solve_positive
 
 
-@njit(cache=True)
+@compiled()
 def fit_landmarks(start, frame, uvd, information, R, t, X, camera, scale, shape, iterations):  # pragma: no cover (compiled)
     """Fits every landmark to its measurements with the poses held fixed.
 
@@ -67,7 +67,7 @@ def fit_landmarks(start, frame, uvd, information, R, t, X, camera, scale, shape,
     return r2
 
 
-@njit(cache=True)
+@compiled()
 def move_landmark(X, step, fixed):  # pragma: no cover (compiled)
     """Moves a homogeneous point (4,), in place, along the components other than `fixed`, and scales it back to length 1."""
     column = 0

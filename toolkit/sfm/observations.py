@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from toolkit.compiling import compiled
 from toolkit.geometry.sampling import sample_nearest
 from toolkit.scene import F64, I64, DepthVideo, Tracks2D, Video
 
@@ -171,7 +171,7 @@ def _largest_depth(depth: DepthVideo) -> float:
     return float(sample.max()) if len(sample) else np.inf
 
 
-@njit(cache=True)
+@compiled()
 def _sample_disparity(depth, confidence, frame, xy, focal_baseline, least):  # pragma: no cover (compiled)
     """Median disparity of the 3 x 3 pixels round each position and their spread; 0 where fewer than five are known."""
     height, width = depth.shape[1:]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.sfm.stereo_model import move_pose, pose_jacobian, predict, robust_cost, robust_weight, solve_positive
 
 
-@njit(cache=True)
+@compiled()
 def pose_from_landmarks(R, t, X, uvd, information, prior, camera, scales, shape, iterations):  # pragma: no cover (compiled)
     """Pose that brings landmarks onto their measurements, by reweighted Gauss-Newton with a shrinking robust scale.
 

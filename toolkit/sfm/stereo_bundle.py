@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
+from toolkit.compiling import compiled
 from toolkit.scene import F64, I64
 from toolkit.sfm.landmarks import move_landmark
 from toolkit.sfm.stereo_model import CAUCHY, landmark_jacobian, largest, move_pose, pose_jacobian, predict, robust_cost, robust_weight
@@ -109,7 +109,7 @@ def adjust(
     return BundleResult(R, t, X, blocks, float(cost))
 
 
-@njit(cache=True)
+@compiled()
 def _total_cost(R, t, X, start, frame, uvd, information, camera, c2, shape):  # pragma: no cover (compiled)
     P, z = np.empty(3), np.empty(3)
     cost = 0.0
@@ -126,7 +126,7 @@ def _total_cost(R, t, X, start, frame, uvd, information, camera, c2, shape):  # 
     return cost
 
 
-@njit(cache=True)
+@compiled()
 def _normal_equations(  # noqa: PLR0917  # pragma: no cover (compiled)
     R, t, X, start, frame, uvd, information, free, camera, c2, shape, poses, damping
 ):
@@ -197,7 +197,7 @@ def _normal_equations(  # noqa: PLR0917  # pragma: no cover (compiled)
     return cost, S, g, U, V, W, b
 
 
-@njit(cache=True)
+@compiled()
 def _invert3(A, out):  # pragma: no cover (compiled)
     """Inverse of a symmetric positive definite (3, 3), of which the lower triangle is given; zero where singular."""
     a, b, c, d, e, f = A[0, 0], A[1, 0], A[2, 0], A[1, 1], A[2, 1], A[2, 2]
@@ -214,7 +214,7 @@ def _invert3(A, out):  # pragma: no cover (compiled)
     out[2, 2] = (a * d - b * b) / determinant
 
 
-@njit(cache=True)
+@compiled()
 def _move(R, t, X, step, start, frame, free, V, W, b):  # pragma: no cover (compiled)
     """Applies the pose step and the landmark steps that go with it, in place."""
     right, landmark_step = np.empty(3), np.empty(3)

@@ -7,13 +7,14 @@ without a depth, and nothing breaks where a point comes near the origin of the w
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from toolkit.compiling import compiled
 
 CAUCHY, GEMAN_MCCLURE = 1, 2
 """Shapes of the robust loss: weight (1 + r^2/c^2)^-shape. Cauchy pulls far starts in, Geman-McClure lets go of what never fits."""
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def predict(R, t, X, camera, P, z):  # pragma: no cover (compiled)
     """Point in the camera (into P) and its pixel and disparity (into z); False at or behind the camera.
 
@@ -35,7 +36,7 @@ def predict(R, t, X, camera, P, z):  # pragma: no cover (compiled)
     return True
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def pose_jacobian(P, w, camera, J):  # pragma: no cover (compiled)
     """Derivative (3, 6) of the measurement by a small motion (rotation, translation) of the camera, applied from the left."""
     iz = 1.0 / P[2]
@@ -50,7 +51,7 @@ def pose_jacobian(P, w, camera, J):  # pragma: no cover (compiled)
     J[2, 3], J[2, 4], J[2, 5] = 0.0, 0.0, bd * w
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def landmark_jacobian(R, t, P, w, camera, fixed, J):  # pragma: no cover (compiled)
     """Derivative (3, 3) of the measurement by the three components of X other than `fixed`, the largest one."""
     iz = 1.0 / P[2]
@@ -70,7 +71,7 @@ def landmark_jacobian(R, t, P, w, camera, fixed, J):  # pragma: no cover (compil
         column += 1
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def largest(X):  # pragma: no cover (compiled)
     """Index of the largest component of a homogeneous point, the one its local chart holds fixed."""
     best = 0
@@ -80,20 +81,20 @@ def largest(X):  # pragma: no cover (compiled)
     return best
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def robust_weight(r2, c2, shape):  # pragma: no cover (compiled)
     """Weight of a squared whitened residual."""
     w = 1.0 / (1.0 + r2 / c2)
     return w if shape == 1 else w * w
 
 
-@njit(cache=True, inline="always")
+@compiled(inline="always")
 def robust_cost(r2, c2, shape):  # pragma: no cover (compiled)
     """Loss of a squared whitened residual, the integral of its weight."""
     return 0.5 * c2 * np.log1p(r2 / c2) if shape == 1 else 0.5 * r2 / (1.0 + r2 / c2)
 
 
-@njit(cache=True)
+@compiled()
 def solve_positive(A, b):  # pragma: no cover (compiled)
     """Solves A x = b for a small symmetric positive definite A (n, n), by Cholesky in place; zeros where A is singular."""
     n = len(b)
@@ -119,7 +120,7 @@ def solve_positive(A, b):  # pragma: no cover (compiled)
     return x
 
 
-@njit(cache=True)
+@compiled()
 def move_pose(R, t, step):  # pragma: no cover (compiled)
     """Camera-from-world (R, t), in place, after a small motion (rotation vector, translation) from the left."""
     angle = np.sqrt(step[0] ** 2 + step[1] ** 2 + step[2] ** 2)

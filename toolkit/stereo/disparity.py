@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
+from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B, DepthVideo, Disparity, StereoVideo
 from toolkit.stereo.confidence import ConfidenceWeights, confidence, evidence, weights_of
@@ -54,8 +55,10 @@ def estimate_disparity(
     search = _given(max_disparity, width) if max_disparity is not None else _found(check_pair(stereo))
     px = np.empty(stereo.left.frames.shape[:3], np.float32)
     sure = np.empty_like(px)
-    for t in range(len(stereo)):
-        px[t], sure[t] = _pair(stereo.left.frames[t], stereo.right.frames[t], match, weights_of(matcher), search, view)
+    weights = weights_of(matcher)
+    pairs = in_order(lambda t: _pair(stereo.left.frames[t], stereo.right.frames[t], match, weights, search, view), range(len(stereo)))
+    for t, pair in enumerate(pairs):
+        px[t], sure[t] = pair
         report(t + 1, len(stereo))
     return Disparity(px, sure)
 

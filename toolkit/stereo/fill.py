@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from toolkit.compiling import compiled
 from toolkit.scene import F32, U8, B
-from toolkit.stereo.compiled import compiled
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from toolkit.stereo.compiled import compiled
+from toolkit.compiling import compiled
 
 
 @compiled()

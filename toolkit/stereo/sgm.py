@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.compiling import compiled
 from toolkit.scene import F32, U8
-from toolkit.stereo.compiled import compiled
 from toolkit.stereo.matching_cost import census, cost_volume, own_neighbours
 
 I16 = NDArray[np.int16]

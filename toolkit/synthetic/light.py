@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.synthetic.compiling import compiled
+from toolkit.compiling import compiled
 from toolkit.synthetic.surfaces import CAPSULE, GROUND, ROOM, may_meet, meet, normal, to_local, to_world
 from toolkit.synthetic.textures import albedo, fractal
 
@@ -92,7 +92,7 @@ def illuminate(light: Light, shapes: NDArray, lattice: NDArray[np.float32], T_ws
     return Moment(shapes, lattice, lamp, *_fill(caster, first, last))
 
 
-@compiled
+@compiled(error_model="numpy")
 def _fill(caster, first, last):
     starts = np.zeros(_CELLS * _CELLS + 1, np.int64)
     for n in range(len(caster)):
@@ -109,7 +109,7 @@ def _fill(caster, first, last):
     return starts, shapes
 
 
-@compiled
+@compiled(error_model="numpy")
 def _sunlit(m, x, y, z):
     """Whether nothing stands between a point and the sun."""
     lamp = m.lamp[0]
@@ -125,7 +125,7 @@ def _sunlit(m, x, y, z):
     return True
 
 
-@compiled
+@compiled(error_model="numpy")
 def _sky(m, dx, dy, dz, width):
     """Colour of the sky in a unit direction, seen by a pixel `width` radians wide."""
     lamp = m.lamp[0]
@@ -141,7 +141,7 @@ def _sky(m, dx, dy, dz, width):
     return r + cloud * (0.97 - r), g + cloud * (0.97 - g), b + cloud * (0.98 - b)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _openness(m, s, face, lx, ly, lz, wx, wy, wz, high):
     """How much of the light without direction reaches a spot: less in the corners of a room and at the feet of things."""
     if s.kind == ROOM:
@@ -156,7 +156,7 @@ def _openness(m, s, face, lx, ly, lz, wx, wy, wz, high):
     return 1 - 0.45 * exp(-max(height, 0.0) / 0.3)
 
 
-@compiled
+@compiled(error_model="numpy")
 def colour(m, p, face, t, ox, oy, oz, dx, dy, dz, width):
     """Linear colour of what a ray met, and whether the sun reaches it: (r, g, b, sunlit).
 

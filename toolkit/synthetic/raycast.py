@@ -6,14 +6,14 @@ from math import inf, sqrt
 
 import numpy as np
 
-from toolkit.synthetic.compiling import compiled
+from toolkit.compiling import compiled
 from toolkit.synthetic.light import colour
 from toolkit.synthetic.surfaces import may_meet, meet
 
 _TILE = 16
 
 
-@compiled
+@compiled(error_model="numpy")
 def _turn(R, x, y, z):
     return (
         R[0, 0] * x + R[0, 1] * y + R[0, 2] * z,
@@ -22,7 +22,7 @@ def _turn(R, x, y, z):
     )
 
 
-@compiled
+@compiled(error_model="numpy")
 def _candidates(m, o, rays, R, r0, r1, c0, c1, margin, shapes, near):
     """Shapes that rays of a tile may meet, nearest first; `margin` (radians) widens the tile for rays between its pixels."""
     ax, ay, az = 0.0, 0.0, 0.0
@@ -59,7 +59,7 @@ def _candidates(m, o, rays, R, r0, r1, c0, c1, margin, shapes, near):
     return count
 
 
-@compiled
+@compiled(error_model="numpy")
 def _nearest(m, o, dx, dy, dz, shapes, near, count):
     length = sqrt(dx * dx + dy * dy + dz * dz)
     best, shape, face = inf, -1, 0
@@ -73,7 +73,7 @@ def _nearest(m, o, dx, dy, dz, shapes, near, count):
     return best, shape, face
 
 
-@compiled
+@compiled(error_model="numpy")
 def trace_image(m, o, R, rays, width, distance, key):
     """First hits of the rays (H, W, 3) of a camera at `o` (3,) turned by `R` (3, 3).
 
@@ -94,13 +94,13 @@ def trace_image(m, o, R, rays, width, distance, key):
                     key[i, j] = p * 8 + face if p >= 0 else -1
 
 
-@compiled
+@compiled(error_model="numpy")
 def _byte(x):
     """Linear light as the display's 0..255."""
     return np.uint8(min(255.0, 255.0 * sqrt(max(x, 0.0)) + 0.5))
 
 
-@compiled
+@compiled(error_model="numpy")
 def paint_image(m, o, R, rays, width, distance, key, edge_rays, rgb):
     """Colours `rgb` (H, W, 3) uint8 of an image that `trace_image` has traced.
 
@@ -148,7 +148,7 @@ def paint_image(m, o, R, rays, width, distance, key, edge_rays, rgb):
                     rgb[i, j, 0], rgb[i, j, 1], rgb[i, j, 2] = _byte(n * sr), _byte(n * sg), _byte(n * sb)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _first_hit(m, ox, oy, oz, dx, dy, dz):
     best, shape, face = inf, -1, 0
     for p in range(len(m.shapes)):
@@ -160,7 +160,7 @@ def _first_hit(m, ox, oy, oz, dx, dy, dz):
     return best, shape, face
 
 
-@compiled
+@compiled(error_model="numpy")
 def trace_rays(m, o, d, distance, key):
     """First hits of scattered rays: `o`, `d` (N, 3) into `distance`, `key` (N,)."""
     for n in range(len(d)):
@@ -168,7 +168,7 @@ def trace_rays(m, o, d, distance, key):
         distance[n], key[n] = t, p * 8 + face if p >= 0 else -1
 
 
-@compiled
+@compiled(error_model="numpy")
 def paint_rays(m, o, d, width, distance, key, rgb):
     """Colours (N, 3) uint8 of scattered rays that `trace_rays` has traced."""
     for n in range(len(d)):

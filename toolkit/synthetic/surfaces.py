@@ -6,7 +6,7 @@ from math import inf, sqrt
 
 import numpy as np
 
-from toolkit.synthetic.compiling import compiled
+from toolkit.compiling import compiled
 
 GROUND, BOX, ROOM, ELLIPSOID, CYLINDER, CAPSULE, GABLE = range(7)
 CURVED = 6  # Faces 0..5 are -x +x -y +y -z +z of the shape's own axes; 6 is a curved wall.
@@ -30,7 +30,7 @@ SHAPE = np.dtype(
 )
 
 
-@compiled
+@compiled(error_model="numpy")
 def _axis(o, d, h):
     """Where the ray is between -h and h of one axis, as (enter, leave)."""
     if d == 0.0:
@@ -39,7 +39,7 @@ def _axis(o, d, h):
     return (a, b) if a < b else (b, a)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _box(ox, oy, oz, dx, dy, dz, hx, hy, hz, inside):
     x0, x1 = _axis(ox, dx, hx)
     y0, y1 = _axis(oy, dy, hy)
@@ -61,7 +61,7 @@ def _box(ox, oy, oz, dx, dy, dz, hx, hy, hz, inside):
     return (t0, face) if t0 > NEAREST else (inf, 0)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _ball(ox, oy, oz, dx, dy, dz, r):
     a = dx * dx + dy * dy + dz * dz
     b = ox * dx + oy * dy + oz * dz
@@ -75,7 +75,7 @@ def _ball(ox, oy, oz, dx, dy, dz, r):
     return t if t > NEAREST else inf
 
 
-@compiled
+@compiled(error_model="numpy")
 def _tube(ox, oz, dx, dz, r):
     """First crossing of an endless tube along y."""
     a = dx * dx + dz * dz
@@ -87,7 +87,7 @@ def _tube(ox, oz, dx, dz, r):
     return s - sqrt(q / a) if q >= 0 else inf
 
 
-@compiled
+@compiled(error_model="numpy")
 def _cylinder(ox, oy, oz, dx, dy, dz, r, h):
     t = _tube(ox, oz, dx, dz, r)
     if NEAREST < t < inf and abs(oy + t * dy) <= h:
@@ -100,7 +100,7 @@ def _cylinder(ox, oy, oz, dx, dy, dz, r, h):
     return inf, 0
 
 
-@compiled
+@compiled(error_model="numpy")
 def _capsule(ox, oy, oz, dx, dy, dz, r, h):
     t = _tube(ox, oz, dx, dz, r)
     if NEAREST < t < inf and abs(oy + t * dy) <= h:
@@ -109,7 +109,7 @@ def _capsule(ox, oy, oz, dx, dy, dz, r, h):
     return t, CURVED
 
 
-@compiled
+@compiled(error_model="numpy")
 def _gable(ox, oy, oz, dx, dy, dz, hx, hy, hz):
     """A triangular prism along z: flat below at y = hy, ridge above at y = -hy (y points down)."""
     t0, t1 = _axis(oz, dz, hz)
@@ -135,19 +135,19 @@ def _gable(ox, oy, oz, dx, dy, dz, hx, hy, hz):
     return (t0, face) if NEAREST < t0 <= t1 else (inf, 0)
 
 
-@compiled
+@compiled(error_model="numpy")
 def to_local(s, x, y, z):
     """A world direction in the axes of shape s."""
     return s.r00 * x + s.r10 * y + s.r20 * z, s.r01 * x + s.r11 * y + s.r21 * z, s.r02 * x + s.r12 * y + s.r22 * z
 
 
-@compiled
+@compiled(error_model="numpy")
 def to_world(s, x, y, z):
     """A direction of shape s in the world's axes."""
     return s.r00 * x + s.r01 * y + s.r02 * z, s.r10 * x + s.r11 * y + s.r12 * z, s.r20 * x + s.r21 * y + s.r22 * z
 
 
-@compiled
+@compiled(error_model="numpy")
 def meet(s, ox, oy, oz, dx, dy, dz):
     """Where a world ray first meets shape s: (multiple of the direction, face); (inf, 0) for never."""
     ox, oy, oz = to_local(s, ox - s.cx, oy - s.cy, oz - s.cz)
@@ -166,7 +166,7 @@ def meet(s, ox, oy, oz, dx, dy, dz):
     return _gable(ox, oy, oz, dx, dy, dz, s.hx, s.hy, s.hz)
 
 
-@compiled
+@compiled(error_model="numpy")
 def normal(s, face, x, y, z):
     """Unit normal of shape s at a point, both in the shape's own axes; it points to where the ray came from."""
     if s.kind == GABLE and face < 2:  # noqa: PLR2004
@@ -185,7 +185,7 @@ def normal(s, face, x, y, z):
     return x * n, y * n, z * n
 
 
-@compiled
+@compiled(error_model="numpy")
 def may_meet(s, ox, oy, oz, dx, dy, dz):
     """Whether a ray comes near enough to the ball around a shape."""
     x, y, z = s.cx - ox, s.cy - oy, s.cz - oz

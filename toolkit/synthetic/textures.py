@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from toolkit.synthetic.compiling import compiled
+from toolkit.compiling import compiled
 from toolkit.synthetic.surfaces import CURVED, LATTICE
 
 Pattern = Literal["plain", "checker", "stripes", "bricks", "facade", "road", "sectors", "picture", "books", "rug"]
@@ -67,7 +67,7 @@ class Texture:
         return (*colours, *self.period_m, self.line_m, self.noise, self.grain_m, self.stretch, offset_m)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _noise(lattice, x, y, z):
     """Smooth random numbers 0..1 at points of unit grain."""
     i, j, k = floor(x), floor(y), floor(z)
@@ -86,7 +86,7 @@ def _noise(lattice, x, y, z):
     return a + x * (c - a)
 
 
-@compiled
+@compiled(error_model="numpy")
 def fractal(lattice, x, y, z, grain, finest, w):
     """Noise of many sizes, -1..1, without the sizes that a pixel of width `w` cannot show."""
     total, strength = 0.0, 0.5
@@ -101,7 +101,7 @@ def fractal(lattice, x, y, z, grain, finest, w):
     return total
 
 
-@compiled
+@compiled(error_model="numpy")
 def _pulse(x, period, start, stop, w):
     """Share of [x - w/2, x + w/2] that lies in [start, stop] of each period."""
     w = max(w, 1e-5)
@@ -112,25 +112,25 @@ def _pulse(x, period, start, stop, w):
     return (b - a) / w
 
 
-@compiled
+@compiled(error_model="numpy")
 def _ramp(x, w):
     """Share of [x - w/2, x + w/2] above zero."""
     return min(1.0, max(0.0, x / max(w, 1e-5) + 0.5))
 
 
-@compiled
+@compiled(error_model="numpy")
 def _dice(lattice, i, j, k):
     """A random number 0..1 for cell (i, j), of series k."""
     return lattice[np.uint64((i * 7919 + j * 104729 + (i >> 5) * 31 + k * 1299709) & (LATTICE**3 - 1))]
 
 
-@compiled
+@compiled(error_model="numpy")
 def _mix(r, g, b, r1, g1, b1, share):
     """A colour blended with another."""
     return r + share * (r1 - r), g + share * (g1 - g), b + share * (b1 - b)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _tile(lattice, s, u, v, w):
     """Bricks, planks, paving: (share of joint, random number of the tile -1..1)."""
     pu, pv, line = s.period_u, s.period_v, s.line
@@ -142,7 +142,7 @@ def _tile(lattice, s, u, v, w):
     return joint, clear * (2 * _dice(lattice, floor(shift / pu), row, 3) - 1)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _facade(lattice, s, u, v, w, r, g, b):
     """Plaster with windows: frame in colour c, glass in colour b."""
     pu, pv, line = s.period_u, s.period_v, s.line
@@ -154,7 +154,7 @@ def _facade(lattice, s, u, v, w, r, g, b):
     return r + glass * (bright * s.br - r), g + glass * (bright * s.bg - g), b + glass * (bright * s.bb - b)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _road(lattice, s, x, z, w):
     """Asphalt along z with a dashed line, a crossing, kerbs, paved walks and grass: (r, g, b, tile)."""
     half, walk = s.period_u, s.period_v
@@ -172,7 +172,7 @@ def _road(lattice, s, x, z, w):
     return _mix(r, g, b, s.cr, s.cg, s.cb, _ramp(side - half - walk, w))
 
 
-@compiled
+@compiled(error_model="numpy")
 def _books(lattice, s, u, v, w):
     """Shelves of colour a full of coloured backs: (r, g, b)."""
     pu, pv, line = s.period_u, s.period_v, s.line
@@ -189,7 +189,7 @@ def _books(lattice, s, u, v, w):
     return _mix(r, g, b, s.ar, s.ag, s.ab, _pulse(v, pv, pv - line, pv, w))
 
 
-@compiled
+@compiled(error_model="numpy")
 def _picture(lattice, s, x, y, z, w, blob):
     """A framed and mounted painting of blobs on the large faces of a flat box: (r, g, b)."""
     edge = min(s.hx - abs(x), s.hy - abs(y)) if s.hz < s.hx else min(s.hz - abs(z), s.hy - abs(y))
@@ -200,7 +200,7 @@ def _picture(lattice, s, x, y, z, w, blob):
     return _mix(r, g, b, 0.05, 0.03, 0.02, _ramp(s.line - edge, w))
 
 
-@compiled
+@compiled(error_model="numpy")
 def _rug(s, x, z, w):
     """Diamonds with a striped border on a flat box: (r, g, b)."""
     edge = min(s.hx - abs(x), s.hz - abs(z))
@@ -210,7 +210,7 @@ def _rug(s, x, z, w):
     return _mix(r, g, b, s.cr, s.cg, s.cb, border)
 
 
-@compiled
+@compiled(error_model="numpy")
 def _sectors(s, x, y, z, w):
     """Six sectors around y in two colours, caps in the third: (r, g, b)."""
     angle, arc = atan2(x, z) + pi, w / max(s.hx * 0.2, sqrt(x * x + z * z))
@@ -218,7 +218,7 @@ def _sectors(s, x, y, z, w):
     return _mix(r, g, b, s.cr, s.cg, s.cb, _ramp(abs(y) - 0.93 * s.hy, w))
 
 
-@compiled
+@compiled(error_model="numpy")
 def albedo(lattice, s, face, x, y, z, width):
     """Linear (r, g, b) reflectance of shape s at a point in its own axes, seen by a pixel `width` metres wide there."""
     # Coordinates in the plane of the face; v runs down a wall, u around a curved one.

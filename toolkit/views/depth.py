@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.scene import U8, Scene
 from toolkit.views import colours, legend
@@ -75,7 +75,7 @@ def depth_ticks(near: float, far: float, unit: str) -> list[tuple[float, str]]:
     return [((1 / near - 1 / v) / (1 / near - 1 / far), f"{v:g}" + (f" {name}" if v == values[-1] else "")) for v in values]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _colour(depth, lut, inverse_near, inverse_far, unknown, out):  # pragma: no cover - compiled
     scale = 255.0 / (inverse_near - inverse_far)
     for row in range(depth.shape[0]):

@@ -6,9 +6,9 @@ Every function changes its image in place. Coordinates are continuous pixels: th
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit.compiling import compiled
 from toolkit.scene import F32, U8
 
 _NO_ZBUFFER: F32 = np.zeros((0, 0), np.float32)
@@ -98,14 +98,14 @@ def _each(values: ArrayLike, n: int) -> F32:
     return np.ascontiguousarray(np.broadcast_to(np.asarray(values, np.float32), (n,)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _blend(image, row, column, rgb, alpha):  # pragma: no cover - compiled
     for c in range(3):
         old = np.float32(image[row, column, c])
         image[row, column, c] = np.uint8(old + (np.float32(rgb[c]) - old) * alpha + np.float32(0.5))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _segment(image, zbuffer, ax, ay, az, bx, by, bz, rgb, alpha, width, behind):  # pragma: no cover - compiled
     # Without caps: pixels belong to a line from a up to, not including, b, so that chains of lines do not blend twice.
     # A line thinner than a pixel gets fainter instead.
@@ -141,7 +141,7 @@ def _segment(image, zbuffer, ax, ay, az, bx, by, bz, rgb, alpha, width, behind):
             _blend(image, row, column, rgb, np.float32(strength))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _disc(image, zbuffer, x, y, z, rgb, alpha, radius, hole, behind):  # pragma: no cover - compiled
     h, w = image.shape[0], image.shape[1]
     reach = radius + 0.5
@@ -161,7 +161,7 @@ def _disc(image, zbuffer, x, y, z, rgb, alpha, radius, hole, behind):  # pragma:
             _blend(image, row, column, rgb, np.float32(strength))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _trails(image, zbuffer, paths, depths, seen, rgb, alpha, width, behind):  # pragma: no cover - compiled
     count, samples = paths.shape[0], paths.shape[1]
     for i in range(count):
@@ -177,14 +177,14 @@ def _trails(image, zbuffer, paths, depths, seen, rgb, alpha, width, behind):  # 
             _segment(image, zbuffer, ax, ay, depths[i, k], bx, by, depths[i, k + 1], rgb[i], strength, thick, behind)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _discs(image, zbuffer, xy, depths, rgb, alpha, radius, hole, behind):  # pragma: no cover - compiled
     for i in range(len(xy)):
         if np.isfinite(xy[i, 0]) and alpha[i] > 0:
             _disc(image, zbuffer, xy[i, 0], xy[i, 1], depths[i], rgb[i], alpha[i], radius[i], hole[i], behind)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(error_model="numpy")
 def _splat(image, zbuffer, xyz_e, rgb, focal_px, size_w, gain, lead):  # pragma: no cover - compiled
     h, w = zbuffer.shape
     half_w, half_h, one = np.float32(0.5 * w), np.float32(0.5 * h), np.float32(1)
