@@ -49,8 +49,8 @@ class FlowBank:
     Attributes:
         size: (width, height) of the frames that displacements are in pixels of; fields may be stored smaller.
         frames: Number of frames, T.
-        later: Per stride s, (T - s, h, w, 2) int16: from frame t to t + s, in 1/64 px.
-        earlier: Per stride s, (T - s, h, w, 2) int16: from frame t + s back to t, in 1/64 px.
+        later: Per stride s, (max(T - s, 0), h, w, 2) int16: from frame t to t + s, in 1/64 px.
+        earlier: Per stride s, (max(T - s, 0), h, w, 2) int16: from frame t + s back to t, in 1/64 px.
     """
 
     size: tuple[int, int]
@@ -109,16 +109,17 @@ def compute_flows(gray: U8, settings: FlowSettings, *, report: Report = silent) 
         The fields, no larger than `settings.memory_mb` together.
     """
     count, height, width = gray.shape
-    strides = tuple(s for s in settings.strides if s < count)
-    stored = _stored_size((width, height), sum(count - s for s in strides), settings.memory_mb)
-    later, earlier = ({s: np.empty((count - s, stored[1], stored[0], 2), np.int16) for s in strides} for _ in range(2))
+    # All strides are there in short clips too, without fields: the compiled loops then always see the same types.
+    pairs = {s: max(count - s, 0) for s in settings.strides}
+    stored = _stored_size((width, height), sum(pairs.values()), settings.memory_mb)
+    later, earlier = ({s: np.empty((n, stored[1], stored[0], 2), np.int16) for s, n in pairs.items()} for _ in range(2))
     bank = FlowBank((width, height), count, later, earlier)
     local = threading.local()
 
     def fill(t: int) -> None:
         if not hasattr(local, "flow"):
             local.flow = _matcher()
-        for s in strides:
+        for s in pairs:
             if t >= s:
                 effort = s in settings.quick_strides, s in settings.refined_strides
                 bank.later[s][t - s] = _stored(local.flow(gray[t - s], gray[t], *effort), stored)
