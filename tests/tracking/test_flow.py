@@ -8,7 +8,8 @@ from toolkit.tracking.flow import UNITS_PER_PX, FlowSettings, compute_flows, wor
 
 def _shifting(frames, shift=2):
     noise = np.random.default_rng(0).uniform(0, 255, (64, 64 + shift * frames)).astype(np.float32)
-    wide = cv2.normalize(cv2.GaussianBlur(noise, (0, 0), 2), None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)
+    blurred = cv2.GaussianBlur(noise, (0, 0), 2)
+    wide = ((blurred - blurred.min()) / np.ptp(blurred) * 255).astype(np.uint8)
     return np.stack([wide[:, shift * (frames - t) : shift * (frames - t) + 64] for t in range(frames)])
 
 
