@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.scene import F32, F64, U8, B
 from toolkit.tracking.flow import UNITS_PER_PX
 from toolkit.tracking.patches import CORE_PX, PATCH_PIXELS, RADIUS_PX, cut, likeness_of_cores, likeness_to_query
@@ -41,7 +41,11 @@ class MergeSettings:
         return_gain: A long hop that looks more like the query than every short one by this much overrules them: the track had
             been carried off by what passed in front of the point, and is back. The frames in between are hidden.
         return_likeness: It must look at least this much like the query itself.
-        broken_link: Only where some short hop since then joined ends less alike than this: what is carried off slips at an edge.
+        broken_link: But only where some short hop since then joined ends less alike than this, as where a track slips onto an
+            occluder ...
+        agreement_px: ... or where, before, long hops had agreed with the short ones this closely ...
+        agreement_frames: ... in nearly all of this many frames. Otherwise a thin thing that moves over a still background would be
+            taken for its background, which its patch holds too.
         loss_variance_px2: Variance gained in a frame without any proposal.
         visible_sigma_px: A track whose standard deviation is larger no longer counts as seen: about 16 clean hops.
         visible_window: Frames over which the majority decides whether a point is seen; single frames are noise.
@@ -135,7 +139,7 @@ class TrackState:
         return (self.found[:, t] > 0) & (self.variance[:, t] < settings.visible_sigma_px**2)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@compiled(inline="always")
 def _displacement(field, x, y, x_scale, y_scale):
     """Bilinear value of a stored field at a continuous pixel of the working frame, in px."""
     height, width = field.shape[0], field.shape[1]
@@ -149,7 +153,7 @@ def _displacement(field, x, y, x_scale, y_scale):
     return dx / UNITS_PER_PX, dy / UNITS_PER_PX
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, direction, strides, there, back, images, numbers):
     """Finds rows `rows[0]:rows[1]` of a TrackState in frame `t`, from frames already visited.
 
@@ -268,7 +272,7 @@ def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, dire
             _hide_between(xy[n], variance[n], found[n], alike[n], t - direction * strides[chosen], t, direction, return_gain)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _hide_between(xy, variance, found, alike, source, t, direction, gain):
     """Marks the frames of one track between the ends of a long hop that look unlike as hidden, on a straight way across."""
     for m in range(source + direction, t, direction):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.scene import F32
 
 RADIUS_PX = 5  # 11 x 11: large enough to tell rivals apart, small enough to stay on one surface
@@ -20,7 +20,7 @@ _QUERY_NOISE = 1e-3  # grey levels squared
 _HOP_NOISE = 1.0  # grey levels squared; two flat cores are alike
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def cut(image, x, y, radius, patch):
     """Fills the inner part of `patch` (PATCH_PIXELS,) up to `radius` with the (H, W) uint8 image around a continuous point.
 
@@ -41,7 +41,7 @@ def cut(image, x, y, radius, patch):
             k += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def normalise(patch):
     """Takes out the weighted mean and scales to weighted unit length, in place."""
     mean = 0.0
@@ -56,7 +56,7 @@ def normalise(patch):
         patch[k] *= scale
 
 
-@njit(cache=True, nogil=True, fastmath=True)
+@compiled(fastmath=True)
 def likeness_to_query(patch, query_patch):
     """Normalised cross-correlation, -1..1, of a cut patch with a normalised query patch."""
     mean, power, product = np.float32(0.0), np.float32(0.0), np.float32(0.0)
@@ -68,7 +68,7 @@ def likeness_to_query(patch, query_patch):
     return product / math.sqrt(max(power - mean * mean, 0.0) + _QUERY_NOISE)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def likeness_of_cores(one, other):
     """Normalised cross-correlation of the cores of two cut patches; 1 where both are flat."""
     total, mean1, mean2, power1, power2, product = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -87,7 +87,7 @@ def likeness_of_cores(one, other):
     return (product / total - mean1 * mean2 + _HOP_NOISE) / math.sqrt((variance1 + _HOP_NOISE) * (variance2 + _HOP_NOISE))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def cut_queries(image, xy, patches):
     """Fills `patches` (N, PATCH_PIXELS) with the normalised surroundings of points (N, 2)."""
     for n in range(len(xy)):

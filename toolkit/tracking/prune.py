@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.scene import F32, B, Tracks2D
 
@@ -52,7 +52,7 @@ def covered_queries(points: F32, others: F32, *, radius_px: float) -> B:
     return _covered(np.ascontiguousarray(points, np.float32), np.ascontiguousarray(others, np.float32), float(radius_px))
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _covered(points, others, radius):
     """Which points (P, 2) have one of the others (Q, 2) within the radius; cells of one radius, linked lists per cell."""
     covered = np.zeros(len(points), np.bool_)

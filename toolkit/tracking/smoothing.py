@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from toolkit.compiling import compiled
 
 SIGMA_FRAMES = 1.0  # more than this blurs real motion
 _REACH = 4
@@ -11,7 +12,7 @@ _kernel = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / SIGMA_FRAMES) ** 2)
 _KERNEL = (_kernel / _kernel.sum()).astype(np.float32)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def smooth_tracks(xy, start):
     """A Gaussian over time, in place, on both sides of each query; the query itself stays where it was asked for.
 
@@ -47,7 +48,7 @@ def smooth_tracks(xy, start):
                     xy[n, t, c] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def majority_over_time(seen, start, window):
     """What most frames within `window` around each frame say, in place; ties keep what was said, the query frame is seen.
 
