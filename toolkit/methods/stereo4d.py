@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
@@ -23,6 +23,7 @@ from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
 from toolkit.tracking import track_points
 from toolkit.tracking.queries import checked_queries, grid_queries
 
+LEAST_DISPARITY_PX = 1.4  # 20 m in Stereo4D's view; a fifth of a pixel is a seventh of the depth there
 SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
 
 
@@ -49,7 +50,8 @@ class Stereo4DSettings:
         grid: Points across and down, started wherever no track is, every `every` frames.
         every: Frames between two starts of the grid; 10 as published.
         max_frames: Frames that are used where none are asked for; 200 as in the published data.
-        max_depth_m: Depths beyond it are unknown; 20 as published.
+        max_depth_m: Depths beyond it are unknown; None for where the disparity falls to 1.4 px, which is 20 m in the published view.
+        min_confidence: Depth is unknown where a pixel's chance of being matched within 2 px is lower.
         labels: (T, H, W) integer ADE20K labels for the published drift rules; None for the rules that need none.
     """
 
@@ -68,7 +70,8 @@ class Stereo4DSettings:
     grid: tuple[int, int] = (128, 128)
     every: int = 10
     max_frames: int = 200
-    max_depth_m: float = 20.0
+    max_depth_m: float | None = None
+    min_confidence: float = 0.7
     labels: Any = None
 
     @staticmethod
@@ -89,20 +92,9 @@ def run(request: Request, listener: Listener) -> Scene:
     """
     settings: Stereo4DSettings = request.settings
     intake = take_in(request, reporter(listener, "rectify", "Reading and rectifying"))
-    stereo = intake.stereo
-    focal_px = float(stereo.K[0, 0])
-
-    disparity = estimate_disparity(stereo, matcher=settings.matcher, report=reporter(listener, "depth", "Matching the eyes"))
-    depth = depth_from_disparity(disparity, focal_px=focal_px, baseline_m=stereo.baseline_m, max_depth_m=settings.max_depth_m)
-    del disparity
-    del stereo
+    far_m = settings.max_depth_m or focal_times_baseline(intake) / LEAST_DISPARITY_PX
+    depth = _depth(request, intake, far_m, reporter(listener, "depth", "Matching the eyes"))
     video = intake.drop_right()
-    _leave_out(depth, request.masks)
-    if not np.isfinite(depth.depth).any():
-        raise UserError(
-            f"No pixel has a depth within {settings.max_depth_m:g} m; "
-            "check that the clip is stereo, that the eyes are not swapped, and the baseline."
-        )
 
     tracks, support = _tracks(request, video, reporter(listener, "tracks", "Tracking points"))
     cameras, odometry = _cameras(request, intake, support, depth, reporter(listener, "cameras", "Finding the cameras"))
@@ -110,7 +102,7 @@ def run(request: Request, listener: Listener) -> Scene:
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
     lift: dict[str, Any] = {
-        "max_depth_m": settings.max_depth_m,
+        "max_depth_m": far_m,
         "video": video,
         "options": LiftOptions(baseline_m=intake.baseline_m),
     }
@@ -132,13 +124,32 @@ def run(request: Request, listener: Listener) -> Scene:
     return replace(scene, report=describe(request, intake, scene, odometry, drift, int(put_back.sum())))
 
 
-def _leave_out(depth: DepthVideo, masks: NDArray | None) -> None:
-    """Depth of pixels that are to be left out becomes unknown, in place."""
-    if masks is None:
-        return
-    if masks.shape != depth.depth.shape:
-        raise UserError(f"The masks have shape {masks.shape}, but {depth.depth.shape} is needed: one a frame of the rectified left eye.")
-    depth.depth[masks] = np.nan
+def focal_times_baseline(intake: Intake) -> float:
+    """Depth in metres where the disparity is one pixel."""
+    return float(intake.K[0, 0]) * intake.baseline_m
+
+
+def _depth(request: Request, intake: Intake, far_m: float, report: Report) -> DepthVideo:
+    """Metric depth of the left eye; unknown where the match is unsure, too far, outside the lens, or masked."""
+    settings: Stereo4DSettings = request.settings
+    shape = intake.stereo.left.frames.shape[:3]
+    if request.masks is not None and request.masks.shape != shape:
+        raise UserError(f"The masks have shape {request.masks.shape}, but {shape} is needed: one a frame of the rectified left eye.")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", UserWarning)
+        disparity = estimate_disparity(intake.stereo, matcher=settings.matcher, report=report)
+    intake.warnings += [str(warning.message) for warning in told if issubclass(warning.category, UserWarning)]
+    depth = depth_from_disparity(disparity, focal_px=float(intake.K[0, 0]), baseline_m=intake.baseline_m, max_depth_m=far_m)
+    for t in range(len(depth)):
+        unknown = (depth.confidence[t] < settings.min_confidence) | ~intake.seen_by_lens
+        if request.masks is not None:
+            unknown |= request.masks[t]
+        depth.depth[t][unknown] = np.nan
+    if not np.isfinite(depth.depth).any():
+        raise UserError(
+            f"No pixel has a depth within {far_m:.3g} m; check that the clip is stereo, that the eyes are not swapped, and the baseline."
+        )
+    return depth
 
 
 def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, Tracks2D]:

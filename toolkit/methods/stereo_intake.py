@@ -17,7 +17,7 @@ from toolkit.media.opening import open_stereo
 from toolkit.media.stereo_input import FrameStream, StereoInput
 from toolkit.methods.request import Frames, Request
 from toolkit.progress import Report
-from toolkit.scene import F64, U8, Cameras, Source, StereoVideo, Video
+from toolkit.scene import F64, U8, B, Cameras, Source, StereoVideo, Video
 from toolkit.stereo import PairCheck, Rectifier, rectify, vertical_disparity
 from toolkit.stereo.calibration import calibrate_fisheye_pair
 from toolkit.stereo.refine import refine_rig
@@ -39,6 +39,7 @@ class Intake:
         pair_check: How well its rows agree, in the middle of the clip.
         cameras: Cameras that came with the recording; None where none did.
         orientations: (T, 3, 3) world-from-camera rotations of the device's motion track; None where there is none.
+        seen: (H, W) which pixels of the rectified left eye the lens saw; None for all (`seen_by_lens` is never None).
         calibrated: Whether the lenses were told by the recording, rather than taken for granted or guessed.
         warnings: Sentences for a person.
         facts: What was used: layout, projection, field of view ...; JSON-like.
@@ -48,6 +49,7 @@ class Intake:
     pair_check: PairCheck
     cameras: Cameras | None = None
     orientations: F64 | None = None
+    seen: B | None = None
     calibrated: bool = True
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
@@ -55,6 +57,7 @@ class Intake:
     def __post_init__(self) -> None:
         """Keeps what outlives the pictures."""
         self.K, self.baseline_m = self.stereo.K, self.stereo.baseline_m
+        self.seen_by_lens: B = np.ones(self.stereo.left.frames.shape[1:3], bool) if self.seen is None else self.seen
 
     def drop_right(self) -> Video:
         """The left video; the pair is dropped, its memory is needed."""
@@ -100,6 +103,7 @@ def take_in(request: Request, report: Report) -> Intake:
             _middle_check(stereo),
             cameras=_cameras_of_view(opened.cameras, stereo, settings),
             orientations=opened.orientations,
+            seen=Rectifier(rig, **view).valid[0],
             calibrated=opened.calibrated,
             warnings=warnings + guessed,
             facts={
