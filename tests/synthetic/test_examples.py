@@ -1,11 +1,15 @@
 """Examples can be made by name and stored with their truth."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import toolkit
 from toolkit.errors import UserError
 from toolkit.geometry.poses import transform
 from toolkit.geometry.sampling import sample_bilinear
+from toolkit.media.inspection import inspect
 from toolkit.synthetic import example, true_visibility, write_example
 
 
@@ -39,6 +43,26 @@ def test_the_library_writes_the_video_itself(tmp_path):
     pytest.importorskip("av")
     paths = write_example(tmp_path, "room", frames=2, size=(64, 64), grid=(2, 2))
     assert paths["video"].stat().st_size > 1000
+
+
+@pytest.mark.parametrize("name", ["street", "room"])
+@pytest.mark.parametrize("layout", ["side-by-side", "top-bottom"])
+def test_a_stored_pair_says_what_it_is(tmp_path, name, layout):
+    source = inspect(write_example(tmp_path, name, frames=2, size=(64, 64), eye_size=(64, 64), grid=(2, 2), layout=layout)["video"])
+    assert (source.layout, source.details["layout_from"]) == (layout, "metadata")
+    if name == "street":
+        assert (source.kind, source.details["fov_bounds_deg"]) == ("vr180", [-90, 90, -90, 90])
+        assert not any("does not say" in warning for warning in source.warnings)
+        # Metadata tells the edges of the picture, and the truth the same.
+        with np.load(tmp_path / "street.truth.npz") as truth:
+            assert truth["fov_bounds_deg"].tolist() == [-90, 90, -90, 90] and truth["bounds_on"] == "edges"
+
+
+def test_the_example_of_the_page_is_clean_and_small():
+    path = Path(toolkit.__file__).parent / "examples" / "street_vr180.mp4"
+    source = inspect(path)
+    assert (source.kind, source.frames, source.size, source.warnings) == ("vr180", 36, (3200, 1600), ())
+    assert path.stat().st_size < 2_500_000
 
 
 def test_four_cameras_see_the_same_stage():

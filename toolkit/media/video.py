@@ -19,6 +19,8 @@ from numpy.typing import ArrayLike
 from toolkit.errors import UserError
 from toolkit.media.decoding import Clip
 from toolkit.media.frame_choice import FrameChoice, Frames
+from toolkit.media.labelling import LABELLED, check_label, label_video
+from toolkit.media.spherical import Spherical
 from toolkit.media.writing import replacing
 from toolkit.scene import U8, Video
 
@@ -31,7 +33,7 @@ class Encoding:
     """How `write_video` compresses.
 
     Attributes:
-        crf: x264's quality, 0 (lossless) .. 51; 18 is hard to tell from the original.
+        crf: x264's quality, 0 (lossless) .. 51; 18 is hard to tell from the original, 11 keeps what stereo matching sees.
         preset: x264's speed; "veryfast" needs half the time of "medium" for a file a tenth larger.
         frame_rate_limit: Largest denominator of the frame rate that MP4 writers agree on.
     """
@@ -104,7 +106,14 @@ def frames_at(path: str | os.PathLike[str], timestamps_us: ArrayLike, *, max_sid
         yield from clip.at(wanted.astype(np.float64) / 1e6)
 
 
-def write_video(path: str | os.PathLike[str], frames: Iterable[U8] | U8, fps: float) -> Path:
+def write_video(
+    path: str | os.PathLike[str],
+    frames: Iterable[U8] | U8,
+    fps: float,
+    *,
+    stereo: Spherical | None = None,
+    encoding: Encoding | None = None,
+) -> Path:
     """Writes H.264 (yuv420p, BT.709, index first) that every browser plays.
 
     H.264 in this form needs even sides: an odd width or height gets its last column or row repeated once.
@@ -114,18 +123,26 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[U8] | U8, fps: fl
         path: Where to; .mp4, .mov or .mkv.
         frames: (H, W, 3) uint8 RGB images of one size, as an array or one after another.
         fps: Frames per second.
+        stereo: How the picture is to be seen, such as `Spherical("side-by-side", "equirect", (-90, 90, -90, 90))` for VR180; players
+            and this library then know. MP4 and MOV only.
+        encoding: Quality and speed.
 
     Returns:
         The path written.
 
     Raises:
-        UserError: no frame, frames of different sizes or types, an unknown suffix, or a place that can't be written.
+        UserError: no frame, frames of different sizes or types, an unknown suffix, a label that can't be written, or a place that
+            can't be written.
     """
-    target, settings = Path(path), Encoding()
+    target, settings = Path(path), encoding or Encoding()
     if target.suffix.lower() not in WRITABLE:
         raise UserError(f"{target.name} ends with {target.suffix or 'nothing'}, but videos are written as {', '.join(WRITABLE)}.")
     if not (np.isfinite(fps) and fps > 0):
         raise UserError(f"fps is {fps}, but a positive number of frames per second is needed.")
+    if stereo is not None:
+        check_label(stereo)
+        if target.suffix.lower() not in LABELLED:
+            raise UserError(f"{target.name} can't say how its picture is to be seen; files that can end with {', '.join(LABELLED)}.")
     images = iter(frames)
     first = next(images, None)
     if first is None:
@@ -146,10 +163,12 @@ def write_video(path: str | os.PathLike[str], frames: Iterable[U8] | U8, fps: fl
                 picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
                 output.mux(stream.encode(picture))
             output.mux(stream.encode())
+        if stereo is not None:
+            label_video(partial, stereo)
     return target
 
 
-def video_bytes(video: Video, *, lossless: bool) -> bytes:
+def video_bytes(video: Video, *, lossless: bool) -> memoryview:
     """A video as the bytes of an H.264 file: exact RGB, or at the quality of `write_video`; odd sides padded as there.
 
     Frames are numbered, not timed: store `times_s` beside them.
@@ -171,7 +190,7 @@ def video_bytes(video: Video, *, lossless: bool) -> bytes:
                 picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
             output.mux(stream.encode(picture))
         output.mux(stream.encode())
-    return memory.getvalue()
+    return memory.getbuffer()
 
 
 def read_bytes(data: bytes, name: str) -> U8:

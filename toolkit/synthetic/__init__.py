@@ -15,7 +15,7 @@ from toolkit.synthetic.clips import (
     right_of,
 )
 from toolkit.synthetic.examples import SyntheticClip, example
-from toolkit.synthetic.storing import truth_arrays, write_example
+from toolkit.synthetic.storing import truth_arrays, write_example, write_page_example
 from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks, true_visibility
 from toolkit.synthetic.world import Body, Hit, Shape, World
 
@@ -45,4 +45,5 @@ __all__ = [
     "true_visibility",
     "truth_arrays",
     "write_example",
+    "write_page_example",
 ]
