@@ -1,6 +1,7 @@
 """The quality report: lights from limits, worst first, nothing invented."""
 
 import math
+import re
 
 import pytest
 
@@ -38,9 +39,17 @@ def test_the_worst_comes_first_and_green_needs_no_advice():
         return {"value": value, "unit": "cm", "green": 1, "amber": 2, "higher_is_better": False, "advice": "Do it."}
 
     scene = Scene(method="x", report={"quality": {"a": entry(0.123456), "b": entry(9), "c": entry(1.5)}})
-    assert quality_text(scene) == "[red] b: 9 cm. Do it.\n[amber] c: 1.5 cm. Do it.\n[green] a: 0.123 cm."
+    assert quality_text(scene) == "[poor] b: 9 cm. Do it.\n[fair] c: 1.5 cm. Do it.\n[good] a: 0.123 cm."
     rows = quality_markdown(scene).splitlines()
     assert len(rows) == 5 and rows[2].endswith("| b | 9 cm | Do it. |") and rows[4].endswith("| a | 0.123 cm |  |")
+
+
+def test_the_page_shows_a_verdict_that_needs_neither_colour_nor_a_symbol_font():
+    entry = {"value": 3, "unit": "px", "green": 1, "amber": 2, "higher_is_better": False, "advice": ""}
+    table = quality_markdown(Scene(method="x", report={"quality": {"it": entry, "count": 4}}))
+    assert table.isascii()
+    cells = [re.sub("<[^>]*>", "", row.split("|")[1]).strip() for row in table.splitlines()[2:]]
+    assert cells == ["poor", "unknown"] and "background-color:#d1383d" in table
 
 
 def test_a_scene_without_measurements_says_so():

@@ -8,7 +8,7 @@ import numpy as np
 
 
 def measure(value: float, unit: str, *, green: float, amber: float, higher_is_better: bool, advice: str) -> dict[str, Any]:
-    """One line of the report.
+    """One entry of `report["quality"]`: this is its format, with `value` None where it could not be measured.
 
     Args:
         value: The figure.

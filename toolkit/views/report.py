@@ -11,7 +11,10 @@ import numpy as np
 from toolkit.scene import Scene
 
 Light = Literal["green", "amber", "red", "unknown"]
-_MARK: dict[Light, str] = {"green": "🟢", "amber": "🟡", "red": "🔴", "unknown": "⚪"}
+_WORD: dict[Light, str] = {"green": "good", "amber": "fair", "red": "poor", "unknown": "unknown"}
+_HEX: dict[Light, str] = {"green": "#2e9e4f", "amber": "#d99a00", "red": "#d1383d", "unknown": "#9aa0a8"}
+# A coloured box: emoji and symbols need fonts that servers and some browsers lack. The word says the same without colour.
+_DOT = '<span style="display:inline-block;width:0.7em;height:0.7em;border-radius:50%;background-color:{}"></span>'
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,23 @@ class QualityLine:
     light: Light
     advice: str
 
+    @property
+    def verdict(self) -> str:
+        """The light in a word: good, fair, poor, unknown."""
+        return _WORD[self.light]
+
     def __str__(self) -> str:
-        """For a person: "[amber] static scatter: 0.012 m. Try the preset fine."."""
+        """For a person: "[fair] static scatter: 0.012 m. Try the preset fine."."""
         number = "not measured" if not np.isfinite(self.value) else f"{self.value:.3g}" + (f" {self.unit}" if self.unit else "")
         advice = f" {self.advice}" if self.advice and self.light != "green" else ""
-        return f"[{self.light}] {self.name}: {number}.{advice}"
+        return f"[{self.verdict}] {self.name}: {number}.{advice}"
 
 
 def quality_lines(scene: Scene) -> list[QualityLine]:
     """The lines of a scene's quality report, worst first.
 
     Args:
-        scene: Its `report["quality"]` maps a name to `{"value", "unit", "green", "amber", "higher_is_better", "advice"}`; a value as
-            good as "green" gets a green light, as good as "amber" an amber one, else red.
+        scene: Its `report["quality"]` maps a name to an entry as `toolkit.methods.quality.measure` makes it, or to a bare number.
 
     Returns:
         One line per number; empty where the scene tells none.
@@ -65,10 +72,11 @@ def quality_markdown(scene: Scene) -> str:
     lines = quality_lines(scene)
     if not lines:
         return "Nothing was measured for this scene."
-    rows = ["| | what | measured | what to try |", "|---|---|---|---|"]
+    rows = ["| verdict | what | measured | what to try |", "|---|---|---|---|"]
     for line in lines:
         number = "–" if not np.isfinite(line.value) else f"{line.value:.3g} {line.unit}".strip()
-        rows.append(f"| {_MARK[line.light]} | {line.name} | {number} | {'' if line.light == 'green' else line.advice} |")
+        verdict = f"{_DOT.format(_HEX[line.light])} {line.verdict}"
+        rows.append(f"| {verdict} | {line.name} | {number} | {'' if line.light == 'green' else line.advice} |")
     return "\n".join(rows)
 
 
