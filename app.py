@@ -16,6 +16,7 @@ for _name, _value in {
 import logging
 import shutil
 import tempfile
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,9 @@ import gradio as gr
 
 import toolkit as tk
 from toolkit.errors import UserError
+from toolkit.methods.request import Preset
 from toolkit.views.report import quality_markdown
+from toolkit.warm_up import warm_up
 
 EXAMPLE = Path(__file__).parent / "toolkit" / "examples" / "street_vr180.mp4"
 FORMATS = ["scene.npz", "tracks.mp4", "depth.mp4", "points.ply", "stereo4d.npz", "cameras.tum"]
@@ -65,7 +68,7 @@ def describe(clip: str | None) -> str:
     return "\n\n".join([f"### {source}", " · ".join(cost), *(f"⚠ {warning}" for warning in source.warnings)])
 
 
-def run_clip(clip: str | None, preset: str, fov_deg: float, scratch: str | None) -> Iterator[tuple[Any, ...]]:
+def run_clip(clip: str | None, preset: Preset, fov_deg: float | None, scratch: str | None) -> Iterator[tuple[Any, ...]]:
     """Runs the clip; yields (status, tracks video, depth video, quality, files, scratch folder)."""
     if not clip:
         raise gr.Error("Bring a clip first, or take the example.", title="No clip yet", print_exception=False)
@@ -75,7 +78,7 @@ def run_clip(clip: str | None, preset: str, fov_deg: float, scratch: str | None)
     before = dict(zip(STAGES, [sum(list(STAGES.values())[:i]) for i in range(len(STAGES))], strict=True))
     try:
         scene = None
-        for event in tk.steps(clip, preset=preset, fov_deg=fov_deg):
+        for event in tk.steps(clip, preset=preset, fov_deg=fov_deg or None):
             share = before.get(event.stage, 1.0) + STAGES.get(event.stage, 0.0) * event.fraction
             yield bar(event.message, share), same, same, same, same, scratch
             scene = event.result
@@ -116,14 +119,16 @@ def build() -> gr.Blocks:
         scratch = gr.State(None, time_to_live=3600, delete_callback=drop_scratch)
         with gr.Row():
             with gr.Column(scale=2, min_width=320):
-                clip = gr.Video(label="Clip (VR180 or side-by-side stereo)", sources=["upload"], height=280)
+                clip = gr.Video(str(EXAMPLE), label="Clip (VR180 or side-by-side stereo)", sources=["upload"], height=280)
                 example = gr.Button("Take the example: a street in VR180", size="sm")
-                found = gr.Markdown(describe(None))
+                found = gr.Markdown(describe(str(EXAMPLE)))
                 preset = gr.Radio(
                     ["draft", "normal", "fine"], value="normal", label="Preset", info="Draft for a quick look, fine for the best depth."
                 )
                 with gr.Accordion("Advanced", open=False):
-                    fov_deg = gr.Slider(30, 120, value=60, step=5, label="Field of view of the result, degrees")
+                    fov_deg = gr.Number(
+                        None, label="Field of view of the result, degrees", info="Empty: 60 for VR180, all of a flat picture."
+                    )
                 with gr.Row():
                     start = gr.Button("Run", variant="primary")
                     cancel = gr.Button("Cancel")
@@ -153,6 +158,8 @@ def build() -> gr.Blocks:
 
 
 if __name__ == "__main__":
+    # The first visitor should not wait for compiling; a fresh Space has nothing compiled.
+    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     build().queue(max_size=20).launch(
         css=CSS, show_error=False, ssr_mode=False, share=False, enable_monitoring=False, max_file_size="300mb", run_history=False

@@ -96,6 +96,15 @@ def benchmark(
         print(f"wrote {out}")
 
 
+@shell.command("warm-up")
+def warm_up() -> None:
+    """Compiles everything now, so that the first run need not: about half a minute, once."""
+    from toolkit.warm_up import warm_up as compile_all
+
+    compile_all()
+    print("compiled")
+
+
 @shell.command()
 def app(
     port: Annotated[int, typer.Option(help="Port of the page.", min=1, max=65535)] = 7860,

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import UserError
+from toolkit.parallel import workers
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8
 
@@ -126,7 +127,7 @@ def compute_flows(gray: U8, settings: FlowSettings, *, report: Report = silent) 
                 bank.earlier[s][t - s] = _stored(local.flow(gray[t], gray[t - s], *effort), stored)
 
     # OpenCV lets go of the interpreter while it computes, and frames are independent of each other.
-    pool = ThreadPoolExecutor(max_workers=max(1, cv2.getNumThreads()))
+    pool = ThreadPoolExecutor(max_workers=workers())
     try:
         for t, _ in enumerate(pool.map(fill, range(count))):
             report(t + 1, count)

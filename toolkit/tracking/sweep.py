@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from toolkit.parallel import workers
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8
 from toolkit.tracking.flow import FlowBank
@@ -118,14 +119,14 @@ def _sweep(gray: U8, flows: FlowBank, seeding: Seeding, settings: MergeSettings,
 
 
 class _Carrier:
-    """Runs the compiled loop over the rows of a state, in as many threads as OpenCV uses."""
+    """Runs the compiled loop over the rows of a state, in a few threads."""
 
     def __init__(self, gray: U8, flows: FlowBank, settings: MergeSettings) -> None:
         self._flows = flows
         self.images = np.stack([cv2.GaussianBlur(frame, (0, 0), _BLUR_SIGMA_PX) for frame in gray])
         self._numbers = settings.packed()
         self._strides = np.array(flows.strides, np.int64)
-        self._workers = max(1, cv2.getNumThreads())
+        self._workers = workers()
         self.pool = ThreadPoolExecutor(max_workers=self._workers)
 
     def carry(self, block: TrackState, t: int, direction: int, first: int, last: int) -> None:
