@@ -5,9 +5,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from toolkit.errors import UserError
+from toolkit.geometry.image_circle import detect_image_circle
 from toolkit.geometry.projections import Fisheye
 from toolkit.stereo.calibration import FisheyePrior, calibrate_fisheye_pair, epipolar_angle, parallax_angle
-from toolkit.stereo.image_circle import detect_image_circle
 from toolkit.stereo.pair_check import vertical_disparity
 from toolkit.stereo.rectify import Rectifier
 

@@ -34,8 +34,6 @@ class Evidence:
         dark: Grey level of the black around a lens's image.
         dark_corners: Share of the four corners' pixels that must be dark for a round picture.
         pole_stretch: Horizontal detail of the top and bottom bands over that of the middle, below which rows shrink towards poles.
-        circle_residual: How far the rim of a lit picture may stray from a circle, over its radius (fisheye 0.002, half spheres 0.1).
-        circle_arc: Share of the rim that must lie inside the picture for a circle to be known.
     """
 
     work_px: int = 240
@@ -52,8 +50,6 @@ class Evidence:
     dark: int = 24
     dark_corners: float = 0.7
     pole_stretch: float = 0.5
-    circle_residual: float = 0.02
-    circle_arc: float = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,32 +150,6 @@ def looks_equirect(eyes: Sequence[U8], evidence: Evidence | None = None) -> tupl
     if ratio < e.pole_stretch:
         return True, "rows near the top and bottom are stretched as near the poles of a sphere"
     return False, "rows near the top and bottom are as detailed as the others"
-
-
-def fisheye_circle(eye: U8, evidence: Evidence | None = None) -> tuple[float, float, float] | None:
-    """The image circle of a fisheye lens in an (H, W, 3) picture: centre x, y and radius in its pixels; None where there is none."""
-    e = evidence or Evidence()
-    scale = min(1.0, e.work_px / max(eye.shape[:2]))
-    small = cv2.resize(eye, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).max(2)
-    h, w = small.shape
-    points = cv2.findNonZero((cv2.medianBlur(small, 5) > e.dark).astype(np.uint8))
-    if points is None or len(points) < 100:
-        return None
-    hull = cv2.convexHull(points)[:, 0].astype(np.float64) + 0.5
-    ends = np.roll(hull, -1, axis=0)
-    steps = np.maximum(np.linalg.norm(ends - hull, axis=1).astype(int), 1)
-    rim = np.concatenate([a + (b - a) * np.arange(n)[:, None] / n for a, b, n in zip(hull, ends, steps, strict=True)])
-    inside = (rim > 3).all(1) & (rim < [w - 3, h - 3]).all(1)  # elsewhere the picture is cut off by its frame
-    if inside.sum() < max(20, e.circle_arc * len(rim)):
-        return None
-    arc = rim[inside]
-    # Algebraic circle fit (Kasa): x^2 + y^2 = 2 cx x + 2 cy y + c.
-    (a, b, c), *_ = np.linalg.lstsq(np.column_stack([arc, np.ones(len(arc))]), (arc**2).sum(1), rcond=None)
-    x, y = a / 2, b / 2
-    radius = np.sqrt(max(c + x * x + y * y, 0.0))
-    if radius < 0.25 * min(h, w) or np.percentile(np.abs(np.hypot(arc[:, 0] - x, arc[:, 1] - y) - radius), 90) > e.circle_residual * radius:
-        return None
-    return float(x / scale), float(y / scale), float(radius / scale)
 
 
 def _features(picture: U8, e: Evidence) -> tuple[F32, F32]:

@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.errors import UserError
+from toolkit.geometry.image_circle import detect_image_circle
 from toolkit.media.container import read_container
 from toolkit.media.decoding import Clip
-from toolkit.media.layout import agreement, eyes_swapped, fisheye_circle, looks_equirect, split, stereo_layout
+from toolkit.media.layout import agreement, eyes_swapped, looks_equirect, split, stereo_layout
 from toolkit.media.side_data import told_by_frame
 from toolkit.media.spherical import MeshData, Spherical
 from toolkit.scene import U8, Kind, Source
@@ -91,7 +93,7 @@ def inspect_frames(frames: Sequence[U8], pairs: Sequence[tuple[U8, U8]] | None =
     look = Look(layout, "pinhole", details={"layout_from": "content", "projection_from": "content"})
     if matches and max(m.share for m in matches) == 0:
         look.warnings.append("Nothing in the left pictures was found again in the right ones; do they belong together?")
-    circles = [c for c in map(fisheye_circle, eyes) if c is not None]
+    circles = [c for c in map(_fisheye_circle, eyes) if c is not None]
     if len(circles) > len(eyes) / 2:
         look.projection = "fisheye"
         look.details["fisheye_circle"] = [round(float(v), 2) for v in np.median(circles, axis=0)]
@@ -153,6 +155,15 @@ def _seen_as(frames: Sequence[U8], layout: str) -> Look:
     look = inspect_frames(frames, pairs)
     look.layout = layout
     return look
+
+
+def _fisheye_circle(eye: U8) -> tuple[float, float, float] | None:
+    """Centre x, y and radius of the image circle of a fisheye lens, in pixels of the eye; None where there is none."""
+    try:
+        circle = detect_image_circle(eye)
+    except UserError:  # which says why there is none
+        return None
+    return (*circle.centre, circle.radius_px)
 
 
 def _timing(clip: Clip) -> tuple[int, float, float, bool]:

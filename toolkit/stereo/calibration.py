@@ -12,11 +12,11 @@ from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from toolkit.errors import UserError
+from toolkit.geometry.image_circle import ImageCircle, detect_image_circle
 from toolkit.geometry.poses import from_rotation, rotation_angle_deg
 from toolkit.geometry.projections import Fisheye
 from toolkit.geometry.rig import Layout, StereoRig, rig_from_extrinsics
 from toolkit.scene import F64, U8
-from toolkit.stereo.image_circle import ImageCircle, detect_image_circle
 from toolkit.stereo.pair_check import match_pair
 
 
