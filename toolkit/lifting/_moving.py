@@ -70,14 +70,14 @@ def _start(seen, known, centres, R_cw, first, last, half, X):
 
 
 @njit(cache=True, nogil=True)
-def _first_guess(X, known, centres, R_cw, pixel_sigma, first, last):
+def _first_guess(X, known, centres, R_cw, pixel_sigma, pixel_scale, first, last):
     """Variance of the acceleration across the view, from second differences over a few frames; and of the velocity."""
     accelerations, n_a, speeds, n_v = 0.0, 0, 0.0, 0
     s = _STRIDE
     for t in range(first, last + 1):
         if not known[t]:
             continue
-        noise = (_depth(X[t], R_cw[t], centres[t]) * pixel_sigma[t]) ** 2
+        noise = (_depth(X[t], R_cw[t], centres[t]) * pixel_sigma[t] * pixel_scale) ** 2
         if t - s >= first and t + s <= last and known[t - s] and known[t + s]:
             along, total = 0.0, 0.0
             for a in range(3):
@@ -99,16 +99,19 @@ def _first_guess(X, known, centres, R_cw, pixel_sigma, first, last):
 
 
 @njit(cache=True, nogil=True)
-def smooth_paths(seen, known, sigma, R_cw, centres, pixel_sigma, depth_scale, depth_slow, half, iterations, usual, X, variance):
+def smooth_paths(
+    seen, known, sigma, pixel_sigma, R_cw, centres, pixel_scale, depth_scale, depth_slow, half, iterations, usual, X, variance
+):
     """The likeliest path of each track.
 
     Args:
         seen: (N, T, 3) x/z, y/z, 1/z.
         known: (N, T) which samples count.
         sigma: (N, T) standard deviation of 1/z, to be multiplied by `depth_scale`.
+        pixel_sigma: (N, T) standard deviation of x/z and y/z, to be multiplied by `pixel_scale`.
         R_cw: (T, 3, 3) camera-from-world rotations.
         centres: (T, 3) camera centres.
-        pixel_sigma: (T,) standard deviation of x/z and y/z.
+        pixel_scale: What the told image errors are multiplied by.
         depth_scale: What the told depth errors are multiplied by.
         depth_slow: Further factor, since errors of neighbouring frames are alike and average less.
         half: Half the window of the running median that starts the path, in frames.
@@ -142,7 +145,7 @@ def smooth_paths(seen, known, sigma, R_cw, centres, pixel_sigma, depth_scale, de
         for a in range(3):
             distance += (P[first, a] - centres[first, a]) ** 2
         distance = np.sqrt(distance)
-        guess, speed, n_a, n_v = _first_guess(P, known[n], centres, R_cw, pixel_sigma, first, last)
+        guess, speed, n_a, n_v = _first_guess(P, known[n], centres, R_cw, pixel_sigma[n], pixel_scale, first, last)
         least = (_LEAST * distance) ** 2
         if n_a < 3:
             guess = (guess * n_a + (usual * distance) ** 2 * (3 - n_a)) / 3
@@ -160,7 +163,7 @@ def smooth_paths(seen, known, sigma, R_cw, centres, pixel_sigma, depth_scale, de
                 if not (start_depth[t] < _TRUST * depth and depth < _TRUST * start_depth[t]):
                     P[t] = S[t]  # 1/z is far from linear so far away: look at it from the start again
                 linearise(R_cw[t], centres[t], P[t], seen[n, t], r, J)
-                s_depth, s_pixel = sigma[n, t] * depth_scale, pixel_sigma[t]
+                s_depth, s_pixel = sigma[n, t] * depth_scale, pixel_sigma[n, t] * pixel_scale
                 w_depth = 1 / (1 + (r[2] / (ROBUST_DEPTH * s_depth)) ** 2) / (s_depth * depth_slow) ** 2
                 w_pixel = 1 / (1 + (r[0] ** 2 + r[1] ** 2) / (2 * ROBUST_PIXEL * s_pixel) ** 2) / s_pixel**2
                 for a in range(3):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from toolkit.lifting.motion import known_samples
 from toolkit.scene import F64, B, Cameras, Tracks3D
@@ -19,6 +20,7 @@ class Observations:
         seen: (N, T, 3) x/z, y/z and 1/z in the camera; NaN where unknown.
         known: (N, T) which samples are known.
         sigma: (N, T) standard deviation of 1/z; NaN where unknown.
+        pixel_sigma: (N, T) standard deviation of x/z and of y/z, as far as told.
         xyz: (N, T, 3) the same samples in the world; NaN where unknown.
         R_cw: (T, 3, 3) camera-from-world rotations, identity where a frame has no pose.
         centres: (T, 3) camera centres, zero where a frame has no pose.
@@ -28,18 +30,29 @@ class Observations:
     seen: F64
     known: B
     sigma: F64
+    pixel_sigma: F64
     xyz: F64
     R_cw: F64
     centres: F64
     focal_px: F64
 
 
-def observe(tracks_3d: Tracks3D, cameras: Cameras, *, inverse_depth_sigma: float, relative_sigma: float) -> Observations:
+def observe(
+    tracks_3d: Tracks3D,
+    cameras: Cameras,
+    sigma_px: NDArray | None,
+    *,
+    pixel_sigma: float,
+    inverse_depth_sigma: float,
+    relative_sigma: float,
+) -> Observations:
     """The samples of tracks in their cameras.
 
     Args:
         tracks_3d: N tracks of T frames.
         cameras: T cameras.
+        sigma_px: (N, T) standard deviations of the image positions in pixels, as the tracker tells them; None if it does not.
+        pixel_sigma: That of x/z and y/z where it does not.
         inverse_depth_sigma: Error of 1/z where the tracks do not tell theirs.
         relative_sigma: Least error of a depth, as a share of itself.
     """
@@ -58,7 +71,12 @@ def observe(tracks_3d: Tracks3D, cameras: Cameras, *, inverse_depth_sigma: float
             told = tracks_3d.sigma.astype(np.float64) * inverse**2
             sigma = np.where(np.isfinite(told) & (told > 0), told, sigma)
         sigma = np.maximum(sigma, relative_sigma * inverse)
-    return Observations(seen, known, sigma, xyz, R_cw, centres, cameras.K[:, 0, 0].copy())
+    focal_px = cameras.K[:, 0, 0].copy()
+    pixel = np.full(known.shape, pixel_sigma)
+    if sigma_px is not None:
+        told_px = sigma_px.astype(np.float64)
+        pixel = np.where(np.isfinite(told_px) & (told_px > 0), told_px / focal_px, pixel)
+    return Observations(seen, known, sigma, pixel, xyz, R_cw, centres, focal_px)
 
 
 @njit(cache=True, nogil=True)

@@ -14,17 +14,18 @@ _CONVERGED = 1e-6  # of the point's depth
 
 
 @njit(cache=True, nogil=True)
-def fit_still(seen, known, sigma, xyz, R_cw, centres, pixel_sigma, depth_scale, X, residual, variance):
+def fit_still(seen, known, sigma, pixel_sigma, xyz, R_cw, centres, pixel_scale, depth_scale, X, residual, variance):
     """One point per track, by robust Gauss-Newton on image position and inverse depth.
 
     Args:
         seen: (N, T, 3) x/z, y/z, 1/z.
         known: (N, T) which samples count.
         sigma: (N, T) standard deviation of 1/z, to be multiplied by `depth_scale`.
+        pixel_sigma: (N, T) standard deviation of x/z and y/z, to be multiplied by `pixel_scale`.
         xyz: (N, T, 3) samples in the world, for the start.
         R_cw: (T, 3, 3) camera-from-world rotations.
         centres: (T, 3) camera centres.
-        pixel_sigma: (T,) standard deviation of x/z and y/z.
+        pixel_scale: What the told image errors are multiplied by.
         depth_scale: What the told depth errors are multiplied by.
         X: (N, 3) filled with the points, NaN for a track without samples.
         residual: (N, T, 3) filled with residuals in standard deviations, NaN where unknown.
@@ -48,7 +49,7 @@ def fit_still(seen, known, sigma, xyz, R_cw, centres, pixel_sigma, depth_scale, 
             for t in range(T):
                 if not known[n, t] or not linearise(R_cw[t], centres[t], X[n], seen[n, t], r, J):
                     continue
-                s_depth, s_pixel = sigma[n, t] * depth_scale, pixel_sigma[t]
+                s_depth, s_pixel = sigma[n, t] * depth_scale, pixel_sigma[n, t] * pixel_scale
                 w_depth = 1 / (1 + (r[2] / (ROBUST_DEPTH * s_depth)) ** 2) / s_depth**2
                 w_pixel = 1 / (1 + (r[0] ** 2 + r[1] ** 2) / (ROBUST_PIXEL * s_pixel) ** 2) / s_pixel**2
                 for a in range(3):
@@ -73,6 +74,6 @@ def fit_still(seen, known, sigma, xyz, R_cw, centres, pixel_sigma, depth_scale, 
             variance[n] += column[a] if solve3(H, b, column) else np.nan
         for t in range(T):
             if known[n, t] and linearise(R_cw[t], centres[t], X[n], seen[n, t], r, J):
-                residual[n, t, 0] = r[0] / pixel_sigma[t]
-                residual[n, t, 1] = r[1] / pixel_sigma[t]
+                residual[n, t, 0] = r[0] / (pixel_sigma[n, t] * pixel_scale)
+                residual[n, t, 1] = r[1] / (pixel_sigma[n, t] * pixel_scale)
                 residual[n, t, 2] = r[2] / (sigma[n, t] * depth_scale)

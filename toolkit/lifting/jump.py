@@ -29,7 +29,7 @@ def largest_jump(tracks_3d: Tracks3D, cameras: Cameras, *, least_sigmas: float =
     share = np.zeros(len(tracks_3d), np.float32)
     for start in range(0, len(share), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(share)))
-        seen = see(tracks_3d.select(rows), cameras, NoiseOptions())
+        seen = see(tracks_3d, cameras, None, NoiseOptions(), rows)
         _largest_jump(seen.seen[..., 2], seen.sigma, seen.known, least_sigmas, share[start : start + len(rows)])
     return share
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from toolkit.lifting._observe import Observations, observe
 from toolkit.lifting._still import fit_still
 from toolkit.lifting.motion import check_frames
-from toolkit.scene import F32, F64, Cameras, Tracks3D
+from toolkit.scene import F32, F64, Cameras, Tracks2D, Tracks3D
 
 _CHUNK = 2048
 
@@ -21,13 +21,15 @@ class NoiseOptions:
 
     Attributes:
         pixel_sigma: Standard deviation of a track's image position per axis, camera error included, in pixels at a focal length of
-            `focal_px`; scaled with the focal length.
-        pixel_sigma_range: Least and largest value the clip may set it to: a track that stands still no better than that moves.
+            `focal_px`, where the tracker tells none; scaled with the focal length.
+        pixel_scale_range: Least and largest factor the clip may put on it, or on what the tracker tells: a track that stands still
+            no better than that moves.
         focal_px: Focal length those pixels belong to (60 degrees over 512 pixels).
         depth_scale_range: Least and largest factor the clip may put on the told depth errors.
         inverse_depth_sigma: Error of 1/z where the tracks do not tell theirs: 0.2 px of disparity at 443 px and 63 mm.
         relative_sigma: Least error of a depth as a share of itself; keeps exact input solvable.
         sample: Tracks that are looked at to find the scales.
+        least_offset: Tracks closer to their standing point than this many standard deviations were put there, and tell nothing.
         fewest: Below this number of long tracks the assumptions stand.
         fewest_share: Below this share of still ones nothing in view may stand still; then only what changes from frame to frame is
             asked, which no motion does to depth.
@@ -36,12 +38,13 @@ class NoiseOptions:
     """
 
     pixel_sigma: float = 0.5
-    pixel_sigma_range: tuple[float, float] = (0.15, 1.5)
+    pixel_scale_range: tuple[float, float] = (0.3, 3.0)
     focal_px: float = 443.4
     depth_scale_range: tuple[float, float] = (0.1, 5.0)
     inverse_depth_sigma: float = 0.2 / (443.4 * 0.063)
     relative_sigma: float = 1e-4
     sample: int = 2000
+    least_offset: float = 0.03
     fewest: int = 20
     fewest_share: float = 0.05
     depth_slow: float = 1.3
@@ -57,6 +60,8 @@ class LabelOptions:
         moving_centre: Typical residual of a moving track, as the logarithm of its ratio to the clip's error.
         moving_spread: How widely that varies.
         depth_allowance: Depth residuals count divided by this: on weak texture they wander further than told.
+        least_pixel_scale: Errors that a tracker tells for each position are not scaled below this when motion is judged. Most tracks
+            are surer than told, but on bare surfaces and beside outlines, which is what it warns of, they are not.
         cap: Largest squared residual of one sample, so that single wrong samples make no motion.
     """
 
@@ -64,6 +69,7 @@ class LabelOptions:
     moving_centre: float = 2.0
     moving_spread: float = 1.0
     depth_allowance: float = 1.5
+    least_pixel_scale: float = 1.0
     cap: float = 25.0
 
 
@@ -72,24 +78,34 @@ class Noise:
     """Errors of a clip, as its still tracks show them.
 
     Attributes:
-        pixel_sigma: Standard deviation of x/z and y/z (radians near the centre).
+        pixel_scale: Factor on the told errors of image positions.
         pixel_slow: Factor on it for what remains of the error after averaging over neighbouring frames, times their root number.
         depth_scale: Factor on the told depth errors.
         depth_slow: The same factor as `pixel_slow`, for depth.
+        told: Whether the tracker told errors of its own for each position.
     """
 
-    pixel_sigma: float
+    pixel_scale: float = 1.0
     pixel_slow: float = 1.0
     depth_scale: float = 1.0
     depth_slow: float = 1.0
+    told: bool = False
 
 
-def motion_label(tracks_3d: Tracks3D, cameras: Cameras, *, options: LabelOptions | None = None, noise: NoiseOptions | None = None) -> F32:
+def motion_label(
+    tracks_3d: Tracks3D,
+    cameras: Cameras,
+    tracks_2d: Tracks2D | None = None,
+    *,
+    options: LabelOptions | None = None,
+    noise: NoiseOptions | None = None,
+) -> F32:
     """How likely each point moves through the world, given what its measurement errors can explain.
 
     Args:
         tracks_3d: N tracks of T frames; their `sigma` is used where there is one.
         cameras: T cameras.
+        tracks_2d: The same tracks in the image: their `sigma_px` says how far each can be off; without, all are taken to be alike.
         options: How surely a track must disagree with standing still.
         noise: What is assumed of the errors.
 
@@ -101,35 +117,62 @@ def motion_label(tracks_3d: Tracks3D, cameras: Cameras, *, options: LabelOptions
     """
     check_frames(tracks_3d, cameras)
     noise = noise or NoiseOptions()
-    found = estimate_noise(tracks_3d, cameras, noise)
+    options = options or LabelOptions()
+    sigma_px = sigma_of(tracks_2d)
+    found = estimate_noise(tracks_3d, cameras, sigma_px, noise)
     label = np.zeros(len(tracks_3d), np.float32)
     for start in range(0, len(tracks_3d), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(tracks_3d)))
-        observations = see(tracks_3d.select(rows), cameras, noise)
-        label[rows] = moving_probability(still_points(observations, found)[1], options or LabelOptions())
+        observations = see(tracks_3d, cameras, sigma_px, noise, rows)
+        label[rows] = moving_probability(still_points(observations, found)[1], found, options)
     return label
 
 
-def see(tracks_3d: Tracks3D, cameras: Cameras, noise: NoiseOptions) -> Observations:
-    """`observe` with the assumed errors."""
-    return observe(tracks_3d, cameras, inverse_depth_sigma=noise.inverse_depth_sigma, relative_sigma=noise.relative_sigma)
+def sigma_of(tracks_2d: Tracks2D | None) -> F32 | None:
+    """(N, T) errors of image positions in pixels, where the tracker tells them."""
+    return None if tracks_2d is None else tracks_2d.sigma_px
+
+
+def see(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | None, noise: NoiseOptions, rows: NDArray) -> Observations:
+    """`observe` for some of the tracks, with the assumed errors where none are told."""
+    return observe(
+        tracks_3d.select(rows),
+        cameras,
+        None if sigma_px is None else sigma_px[rows],
+        pixel_sigma=noise.pixel_sigma / noise.focal_px,
+        inverse_depth_sigma=noise.inverse_depth_sigma,
+        relative_sigma=noise.relative_sigma,
+    )
 
 
 def still_points(seen: Observations, noise: Noise) -> tuple[F64, F64, F64]:
     """The best standing point of each track (N, 3), its residuals (N, T, 3) in standard deviations, its variance (N,)."""
     N, T = seen.known.shape
     X, residual, variance = np.empty((N, 3)), np.empty((N, T, 3)), np.empty(N)
-    pixel = np.full(T, noise.pixel_sigma)
-    fit_still(seen.seen, seen.known, seen.sigma, seen.xyz, seen.R_cw, seen.centres, pixel, noise.depth_scale, X, residual, variance)
+    fit_still(
+        seen.seen,
+        seen.known,
+        seen.sigma,
+        seen.pixel_sigma,
+        seen.xyz,
+        seen.R_cw,
+        seen.centres,
+        noise.pixel_scale,
+        noise.depth_scale,
+        X,
+        residual,
+        variance,
+    )
     return X, residual, variance
 
 
-def moving_probability(residual: F64, options: LabelOptions) -> F64:
+def moving_probability(residual: F64, noise: Noise, options: LabelOptions) -> F64:
     """(N,) posterior of moving, from (N, T, 3) residuals of the standing point in standard deviations."""
     known = np.isfinite(residual[..., 0])
     count = np.maximum(known.sum(1), 1)
     squared = np.where(known[..., None], residual, 0.0) ** 2
-    image = np.minimum(squared[..., :2].sum(-1) / 2, options.cap).sum(1) / count
+    trust = min(noise.pixel_scale / options.least_pixel_scale, 1.0) if noise.told else 1.0
+    image = np.minimum(trust**2 * squared[..., :2].sum(-1) / 2, options.cap).sum(1) / count
     depth = np.minimum(squared[..., 2], options.cap).sum(1) / count / options.depth_allowance**2
     ratio = 0.5 * np.log(np.maximum(np.maximum(image, depth), 1.0))
     spread = np.sqrt(options.still_spread**2 + 0.25 / count)
@@ -139,33 +182,33 @@ def moving_probability(residual: F64, options: LabelOptions) -> F64:
     return np.where(known.any(1), 1 / (1 + np.exp(np.clip(still - moving, -50, 50))), 0.0)
 
 
-def estimate_noise(tracks_3d: Tracks3D, cameras: Cameras, options: NoiseOptions) -> Noise:
+def estimate_noise(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | None, options: NoiseOptions) -> Noise:
     """The errors of a clip, from those of its long tracks that stand still best.
 
     The image positions decide which tracks those are: they are a hundred times finer than depth.
     """
-    focal = float(np.median(cameras.K[:, 0, 0])) if len(cameras) else options.focal_px
-    assumed = Noise(options.pixel_sigma / options.focal_px)
+    assumed = Noise(told=sigma_px is not None)
     count = tracks_3d.visible.sum(1)
     rows = np.flatnonzero(count >= 2 * options.block)
-    if len(rows) < options.fewest or not focal > 0:
+    if len(rows) < options.fewest:
         return assumed
     rows = rows[np.linspace(0, len(rows) - 1, min(options.sample, len(rows))).astype(np.intp)]
-    residual = still_points(see(tracks_3d.select(rows), cameras, options), assumed)[1]
+    residual = still_points(see(tracks_3d, cameras, sigma_px, options, rows), assumed)[1]
     residual = residual[np.isfinite(residual[..., 0]).sum(1) >= options.block]
     if len(residual) < options.fewest:
         return assumed
-    offset = np.nanmedian(np.abs(residual[..., :2]).max(-1), axis=1) * options.pixel_sigma
-    still = residual[(offset <= np.median(offset)) & (offset < options.pixel_sigma_range[1])]
+    offset = np.nanmedian(np.abs(residual[..., :2]).max(-1), axis=1)
+    measured = offset > options.least_offset
+    residual, offset = (residual[measured], offset[measured]) if measured.sum() >= options.fewest else (residual, offset)
+    still = residual[(offset <= np.median(offset)) & (offset < options.pixel_scale_range[1])]
     if len(still) < max(options.fewest, options.fewest_share * len(residual)):
         depth = float(np.clip(_jitter(residual[..., 2]), *options.depth_scale_range))
-        return Noise(assumed.pixel_sigma, depth_scale=depth, depth_slow=options.depth_slow)
-    low, high = (value / options.pixel_sigma for value in options.pixel_sigma_range)
-    pixel = float(np.clip(_spread(still[..., :2]), low, high))
+        return replace(assumed, depth_scale=depth, depth_slow=options.depth_slow)
+    pixel = float(np.clip(_spread(still[..., :2]), *options.pixel_scale_range))
     depth = float(np.clip(_spread(still[..., 2]), *options.depth_scale_range))
     pixel_slow = np.clip(_block_spread(still[..., :2] / pixel, options.block), 1.0, np.sqrt(options.block))
     depth_slow = np.clip(_block_spread(still[..., 2:] / depth, options.block), 1.0, np.sqrt(options.block))
-    return Noise(assumed.pixel_sigma * pixel, float(pixel_slow), depth, float(depth_slow))
+    return Noise(pixel, float(pixel_slow), depth, float(depth_slow), assumed.told)
 
 
 def _spread(values: NDArray) -> float:

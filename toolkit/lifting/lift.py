@@ -106,7 +106,7 @@ def lift_tracks(
     xyz[~visible] = np.nan
     sigma[~visible] = np.nan
     lifted = Tracks3D(xyz, visible, rgb, motion, sigma)
-    return Tracks3D(xyz, visible, rgb, motion_label(lifted, cameras), sigma)
+    return Tracks3D(xyz, visible, rgb, motion_label(lifted, cameras, tracks), sigma)
 
 
 def _unproject(xy: F64, z: F64, K: F64, T_wc: F64) -> F64:

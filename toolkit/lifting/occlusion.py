@@ -67,7 +67,7 @@ def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArra
     start_frames = np.asarray(query_frames).astype(np.int64)
     for start in range(0, len(accepted), _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, len(accepted)))
-        seen = see(tracks_3d.select(rows), cameras, NoiseOptions())
+        seen = see(tracks_3d, cameras, None, NoiseOptions(), rows)
         _follow(
             seen.seen[..., 2],
             seen.sigma,

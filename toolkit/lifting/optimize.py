@@ -6,15 +6,16 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.lifting._banded import minimise
 from toolkit.lifting._moving import smooth_paths
 from toolkit.lifting._published import adam
-from toolkit.lifting.label import LabelOptions, Noise, NoiseOptions, estimate_noise, moving_probability, see, still_points
+from toolkit.lifting.label import LabelOptions, Noise, NoiseOptions, estimate_noise, moving_probability, see, sigma_of, still_points
 from toolkit.lifting.motion import check_frames, known_samples, published_motion_weight, scene_motion
 from toolkit.progress import Report, silent
-from toolkit.scene import B, Cameras, Tracks3D
+from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
 
 Mode = Literal["default", "corrected_objective", "published_objective", "reference"]
 _CHUNK = 1024  # tracks at a time: about 40 MB of float64 intermediates at 177 frames
@@ -55,6 +56,7 @@ class OptimizeOptions:
 def optimize_tracks(
     tracks_3d: Tracks3D,
     cameras: Cameras,
+    tracks_2d: Tracks2D | None = None,
     *,
     mode: Mode = "default",
     options: OptimizeOptions | None = None,
@@ -74,6 +76,8 @@ def optimize_tracks(
     Args:
         tracks_3d: N tracks of T frames.
         cameras: T cameras. Samples of frames without a pose come back unknown.
+        tracks_2d: The same tracks in the image: the default mode weighs each position by its `sigma_px`; without, all are taken to
+            be alike.
         mode: What is minimised and how.
         options: Settings.
         report: Told after each chunk of tracks.
@@ -89,7 +93,7 @@ def optimize_tracks(
     check_frames(tracks_3d, cameras)
     options = options or OptimizeOptions()
     if mode == "default":
-        return _most_likely(tracks_3d, cameras, options, report)
+        return _most_likely(tracks_3d, cameras, sigma_of(tracks_2d), options, report)
     if mode not in ("corrected_objective", "published_objective", "reference"):
         raise UserError(f'The mode is "{mode}", but "default", "corrected_objective", "published_objective" or "reference" is needed.')
     return _minimise_objective(tracks_3d, cameras, mode, options, report)
@@ -104,19 +108,19 @@ def erode_in_time(visible: B, frames: int) -> B:
     return kept
 
 
-def _most_likely(tracks_3d: Tracks3D, cameras: Cameras, options: OptimizeOptions, report: Report) -> Tracks3D:
+def _most_likely(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | None, options: OptimizeOptions, report: Report) -> Tracks3D:
     """The default mode."""
     N, T = tracks_3d.visible.shape
-    noise = estimate_noise(tracks_3d, cameras, options.noise)
+    noise = estimate_noise(tracks_3d, cameras, sigma_px, options.noise)
     xyz = np.full((N, T, 3), np.nan, np.float32)
     sigma = np.full((N, T), np.nan, np.float32)
     visible = np.zeros((N, T), bool)
     motion = np.zeros(N, np.float32)
     for start in range(0, N, _CHUNK):
         rows = np.arange(start, min(start + _CHUNK, N))
-        seen = see(tracks_3d.select(rows), cameras, options.noise)
+        seen = see(tracks_3d, cameras, sigma_px, options.noise, rows)
         point, residual, variance = still_points(seen, noise)
-        motion[rows] = moving_probability(residual, options.label)
+        motion[rows] = moving_probability(residual, noise, options.label)
         xyz[rows] = point[:, None]
         sigma[rows] = np.sqrt(variance)[:, None] * max(noise.depth_slow, noise.pixel_slow)
         moving = np.flatnonzero(motion[rows] > 0.5)
@@ -125,9 +129,10 @@ def _most_likely(tracks_3d: Tracks3D, cameras: Cameras, options: OptimizeOptions
             seen.seen[moving],
             seen.known[moving],
             seen.sigma[moving],
+            seen.pixel_sigma[moving],
             seen.R_cw,
             seen.centres,
-            np.full(T, noise.pixel_sigma),
+            noise.pixel_scale,
             noise.depth_scale,
             noise.depth_slow,
             options.start_half_window,
@@ -176,7 +181,7 @@ def _minimise_objective(tracks_3d: Tracks3D, cameras: Cameras, mode: Mode, optio
     return replace(tracks_3d, xyz=xyz, visible=valid, motion=weight.astype(np.float32), sigma=None)
 
 
-def noise_of(tracks_3d: Tracks3D, cameras: Cameras, *, options: NoiseOptions | None = None) -> Noise:
+def noise_of(tracks_3d: Tracks3D, cameras: Cameras, tracks_2d: Tracks2D | None = None, *, options: NoiseOptions | None = None) -> Noise:
     """The errors of a clip as its still tracks show them: for quality reports."""
     check_frames(tracks_3d, cameras)
-    return estimate_noise(tracks_3d, cameras, options or NoiseOptions())
+    return estimate_noise(tracks_3d, cameras, sigma_of(tracks_2d), options or NoiseOptions())
