@@ -97,7 +97,7 @@ def run(request: Request, listener: Listener) -> Scene:
     video = intake.drop_right()
 
     tracks, support = _tracks(request, video, reporter(listener, "tracks", "Tracking points"))
-    cameras, odometry = _cameras(request, intake, support, depth, reporter(listener, "cameras", "Finding the cameras"))
+    cameras, odometry = _cameras(request, intake, support, depth, video, reporter(listener, "cameras", "Finding the cameras"))
 
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
@@ -115,7 +115,7 @@ def run(request: Request, listener: Listener) -> Scene:
     if request.queries is None:  # a point that was asked for stays, however it fares
         tracks, raw = tracks.select(drift.keep), raw.select(drift.keep)
     report(2, 4)
-    world = optimize_tracks(raw, cameras)
+    world = optimize_tracks(raw, cameras, tracks)
     report(3, 4)
     depth = refine_depth(depth, world, cameras)
     scene = Scene(cameras=cameras, tracks_2d=tracks, tracks_3d=world, depth=depth, unit="metre", method="stereo4d", video=video)
@@ -166,7 +166,7 @@ def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, T
 
 
 def _cameras(
-    request: Request, intake: Intake, tracks: Tracks2D, depth: DepthVideo, report: Report
+    request: Request, intake: Intake, tracks: Tracks2D, depth: DepthVideo, video: Video, report: Report
 ) -> tuple[Cameras, OdometryResult | None]:
     """Cameras that are given, else those that came with the recording, else a visual odometry."""
     known = request.cameras if request.cameras is not None else intake.cameras
@@ -184,6 +184,7 @@ def _cameras(
         depth,
         intake.K,
         baseline_m=intake.baseline_m,
+        video=video,
         rotation_prior=intake.orientations,
         seed=request.seed,
         report=report,
