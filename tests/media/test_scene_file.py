@@ -4,6 +4,7 @@
 # pyright: reportCallIssue=false, reportAttributeAccessIssue=false
 
 import io
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -77,6 +78,32 @@ def test_a_compact_scene_is_smaller_and_close(tmp_path):
     assert np.array_equal(after.tracks_3d.xyz, before.tracks_3d.xyz, equal_nan=True)
     assert after.video.size == before.video.size
     assert (tmp_path / "small.npz").stat().st_size < 0.6 * save(before, tmp_path / "full.npz").stat().st_size
+
+
+def test_a_damaged_compact_scene_is_told(tmp_path):
+    path = save(scene(96, 128), tmp_path / "small.npz", compact=True)
+    with zipfile.ZipFile(path) as archive:
+        place = archive.getinfo("depth.confidence.npy").header_offset
+    data = bytearray(path.read_bytes())
+    data[place + 20_000] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(UserError, match=r"depth\.confidence' in small\.npz is damaged"):
+        load(path)
+
+
+def test_saving_and_loading_need_little_more_memory_than_the_scene(tmp_path):
+    depth = np.random.default_rng(0).uniform(1, 9, (40, 128, 128)).astype(np.float32)
+    before = Scene(depth=DepthVideo(depth, np.ones_like(depth)))
+    tracemalloc.start()
+    try:
+        save(before, tmp_path / "a.npz", compact=True)
+        assert tracemalloc.get_traced_memory()[1] < 0.5 * depth.nbytes
+        tracemalloc.reset_peak()
+        after = load(tmp_path / "a.npz")
+        assert tracemalloc.get_traced_memory()[1] < 2.6 * depth.nbytes
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_allclose(after.depth.depth, depth, rtol=6e-4)
 
 
 def test_scenes_with_few_parts_come_back(tmp_path):

@@ -8,6 +8,7 @@ import os
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -99,6 +100,42 @@ class NpzReader:
             raise UserError(f"{name!r} in {self.name} is cut off: {shape} {dtype} does not fit into {len(data) - offset} bytes.")
         flat = np.frombuffer(data, dtype, count, offset)
         return flat.reshape(shape[::-1]).T if fortran else flat.reshape(shape)
+
+    def parts(self, name: str) -> Iterator[NDArray]:
+        """One array in pieces along its first axis, read-only; a packed one is never in memory as a whole.
+
+        Raises:
+            UserError: as `array`, but damage may show only after the last piece.
+        """
+        if name not in self._members or self._members[name].compress_type == zipfile.ZIP_STORED:
+            yield from self.array(name)
+            return
+        shape, fortran, dtype, offset = self._headers[name]
+        if fortran or not shape:
+            yield from self.array(name)
+            return
+        size = int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
+        try:
+            with zipfile.ZipFile(_Window(self._buffer)) as archive, archive.open(self._members[name]) as member:
+                member.read(offset)
+                for _ in range(shape[0]):
+                    data = member.read(size)
+                    if len(data) < size:
+                        raise UserError(f"{name!r} in {self.name} is cut off.")
+                    yield np.frombuffer(data, dtype).reshape(shape[1:])
+                member.read(1)  # the checksum is compared where the member ends
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise UserError(f"{name!r} in {self.name} is damaged.") from error
+
+    def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and type of an array, without reading it.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        if name not in self._members:
+            raise UserError(f"{self.name} has no {name!r}; it has {', '.join(self.names)}.")
+        return self._headers[name][0], self._headers[name][2]
 
     def text(self, name: str) -> str:
         """One member that holds a string."""

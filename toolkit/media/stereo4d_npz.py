@@ -142,7 +142,7 @@ def save_dataset_npz(scene: Scene, path: str | os.PathLike[str], *, compress: bo
         "timestamps": stamps,
         "camera2world": cameras.T_wc[:, :3],
         "track_lengths": visible.sum(1),
-        "track_indices": np.nonzero(visible)[1],
+        "track_indices": np.flatnonzero(visible) % visible.shape[1],
         "track_coordinates": tracks.xyz[visible],
         "rectified2rig": np.asarray(report.get("rectified2rig", np.tile(np.eye(3), (2, 1, 1))), np.float64),
         "fov_bounds": np.asarray(report.get("fov_bounds_deg") or (-90.0, 90.0, -90.0, 90.0), np.float64),

@@ -193,11 +193,19 @@ def video_bytes(video: Video, *, lossless: bool) -> memoryview:
     return memory.getbuffer()
 
 
-def read_bytes(data: bytes, name: str) -> U8:
+def read_bytes(data: bytes | memoryview, name: str) -> U8:
     """(T, H, W, 3) uint8 RGB frames of what `video_bytes` made; `name` is for the error message."""
     try:
         with av.open(io.BytesIO(data), "r", format="mp4") as source:
-            return _stacked([np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in source.decode(video=0)])
+            stream = source.streams.video[0]
+            frames = np.empty((stream.frames, stream.height, stream.width, 3), np.uint8)
+            count = 0
+            for frame in source.decode(stream):
+                frames[count] = frame.to_ndarray(format="rgb24")
+                count += 1
+            if count < len(frames):
+                raise ValueError("frames are missing")
+            return frames
     except (av.error.FFmpegError, ValueError, IndexError) as error:
         raise UserError(f"The video inside {name} is damaged.") from error
 
