@@ -88,10 +88,13 @@ def with_2d(scene: Scene) -> Scene:
         return scene
     if scene.tracks_3d is None or scene.cameras is None:
         raise UserError("The scene holds no tracks that could be drawn: 2D tracks are needed, or 3D tracks and cameras.")
-    xy, _ = project(scene.tracks_3d.xyz, scene.cameras.K, scene.cameras.T_wc)
+    xyz = scene.tracks_3d.xyz
+    xy = np.empty((*xyz.shape[:2], 2), np.float32)
+    for part in range(0, len(xyz), 1024):  # all at once would take ten times the memory of the tracks
+        xy[part : part + 1024] = project(xyz[part : part + 1024], scene.cameras.K, scene.cameras.T_wc)[0]
     visible = scene.tracks_3d.visible & np.isfinite(xy).all(-1)
     queries = np.zeros((len(xy), 3), np.float32)
-    return replace(scene, tracks_2d=Tracks2D(xy.astype(np.float32), visible, visible.astype(np.float32), queries))
+    return replace(scene, tracks_2d=Tracks2D(xy, visible, visible.astype(np.float32), queries))
 
 
 def choose_tracks(scene: Scene, max_tracks: int, *, seed: int = 0) -> Scene:
