@@ -52,6 +52,16 @@ def test_unconfident_pixels_give_no_point(larger):
     assert len(static_cloud(replace(larger, depth=depth))) == 0
 
 
+def test_depth_that_a_frame_or_two_see_in_an_empty_sky_gives_no_point(rooms, larger):
+    depth = larger.depth.depth.copy()
+    sky = np.s_[:, :20, :50]
+    depth[sky] = np.nan
+    before = static_cloud(replace(larger, depth=replace(larger.depth, depth=depth)))
+    depth[(slice(3, 5), *sky[1:])] = 0.3
+    after = static_cloud(replace(larger, depth=replace(larger.depth, depth=depth)))
+    assert len(after) > 0.95 * len(before) and (off_wall(rooms, after.xyz) < 0.02).mean() > 0.995
+
+
 def test_frames_without_a_pose_are_left_out(rooms, larger):
     T_wc = larger.cameras.T_wc.copy()
     T_wc[3:9] = np.nan

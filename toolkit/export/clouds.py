@@ -12,10 +12,11 @@ from scipy.spatial import KDTree
 from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import unproject
+from toolkit.geometry.depth_edges import off_edges
 from toolkit.geometry.poses import invert
 from toolkit.geometry.sampling import pixel_centres
 from toolkit.progress import Report, silent
-from toolkit.scene import F32, F64, I64, U8, B, Cameras, DepthVideo, PointCloud, Scene, Video
+from toolkit.scene import F64, I64, U8, B, Cameras, DepthVideo, PointCloud, Scene, Video
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class CloudSettings:
         agreement: Two depths agree when they differ by less than this share; stereo at 10 m is about that good.
         edge: A pixel whose neighbourhood spans more than this share of its depth may float between two surfaces.
         most_through: A point may be seen through in so many frames per frame that agrees with it; more, and it has moved.
+        most_unknown: Nor may so many frames per frame that agrees have no depth at its place: matches in an empty sky come and go.
         moving_radius: Around a moving track nothing is taken, as a share of the picture's width.
         isolation: A point whose third neighbour is further than so many pixel footprints is an outlier.
     """
@@ -39,6 +41,7 @@ class CloudSettings:
     agreement: float = 0.05
     edge: float = 0.1
     most_through: float = 0.25
+    most_unknown: float = 4.0
     moving_radius: float = 0.015
     isolation: float = 6.0
 
@@ -98,7 +101,7 @@ def cloud_from_depth(
     places, colours, footprints, sources = [], [], [], []
     for i, t in enumerate(keys):
         report(i, len(keys))
-        good = _trusted(depth.depth[t], depth.confidence[t], settings)
+        good = off_edges(depth.depth[t], span=settings.edge) & (depth.confidence[t] >= settings.min_confidence)
         if moving_xy is not None:
             good &= ~_near_moving(moving_xy[:, t], (w, h), settings.moving_radius)
         row, column = np.nonzero(good[i % stride :: stride, i % stride :: stride])
@@ -110,23 +113,12 @@ def cloud_from_depth(
         sources.append(np.full(len(z), i))
     xyz, rgb, footprint = np.concatenate(places), np.concatenate(colours), np.concatenate(footprints)
     others = np.ascontiguousarray(depth.depth[keys]), cameras.K[keys], invert(cameras.T_wc[keys])
-    agree, through, looked = _ask_other_frames(xyz, np.concatenate(sources), *others, settings.agreement)
-    still = (through <= settings.most_through * agree) & ((agree > 0) | (looked == 0))
+    agree, through, unknown, looked = _ask_other_frames(xyz, np.concatenate(sources), *others, settings.agreement)
+    still = (through <= settings.most_through * agree) & (unknown <= settings.most_unknown * agree) & ((agree > 0) | (looked == 0))
     xyz, rgb, footprint = _thinned(xyz[still], rgb[still], footprint[still], max_points)
     kept = _not_isolated(xyz, footprint, settings.isolation)
     report(len(keys), len(keys))
     return PointCloud(xyz[kept].astype(np.float32), rgb[kept])
-
-
-def _trusted(depth: F32, confidence: F32, settings: CloudSettings) -> B:
-    """Pixels with a confident depth that is not on a depth edge."""
-    known = np.isfinite(depth) & (depth > 0)
-    box = np.ones((3, 3), np.uint8)
-    farthest = cv2.dilate(np.where(known, depth, 0), box)
-    nearest = cv2.erode(np.where(known, depth, np.inf).astype(np.float32), box)
-    with np.errstate(invalid="ignore"):
-        smooth = farthest - nearest <= settings.edge * depth
-    return np.asarray(known & smooth & (confidence >= settings.min_confidence))
 
 
 def _near_moving(xy: NDArray, size: tuple[int, int], radius: float) -> B:
@@ -141,9 +133,10 @@ def _near_moving(xy: NDArray, size: tuple[int, int], radius: float) -> B:
 
 @compiled()
 def _ask_other_frames(xyz, source, depth, K, T_cw, agreement):  # pragma: no cover - compiled
-    """How many other frames agree with each point, look through it, and look at its place at all."""
+    """How many other frames agree with each point, look through it, know no depth at its place, and know one."""
     h, w = depth.shape[1], depth.shape[2]
-    agree, through, looked = np.zeros(len(xyz), np.int32), np.zeros(len(xyz), np.int32), np.zeros(len(xyz), np.int32)
+    agree, through = np.zeros(len(xyz), np.int32), np.zeros(len(xyz), np.int32)
+    unknown, looked = np.zeros(len(xyz), np.int32), np.zeros(len(xyz), np.int32)
     for i in range(len(xyz)):
         for f in range(len(depth)):
             if f == source[i]:
@@ -159,13 +152,14 @@ def _ask_other_frames(xyz, source, depth, K, T_cw, agreement):  # pragma: no cov
                 continue
             seen = depth[f, int(v), int(u)]
             if not seen > 0:
+                unknown[i] += 1
                 continue
             looked[i] += 1
             if abs(seen - z) <= agreement * z:
                 agree[i] += 1
             elif seen > z * (1 + 2 * agreement):
                 through[i] += 1
-    return agree, through, looked
+    return agree, through, unknown, looked
 
 
 def _thinned(xyz: F64, rgb: U8, footprint: F64, max_points: int) -> tuple[F64, U8, F64]:

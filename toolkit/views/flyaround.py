@@ -11,6 +11,7 @@ from scipy.spatial import KDTree
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov, unproject
+from toolkit.geometry.depth_edges import off_edges
 from toolkit.geometry.poses import from_rotation, invert, nearest_rotation, view_rotation
 from toolkit.scene import F32, F64, U8, Cameras, PointCloud, Scene
 from toolkit.views import colours, legend
@@ -32,6 +33,8 @@ class Flight:
         cloud_gain: Brightness of the static cloud, more for dark scenes; what the current frame sees is brighter.
         live_gain: Brightness of the current frame's own depth pixels.
         live_stride: Every so many of these are drawn, in x and y.
+        live_confidence: Less certain depth is not drawn: what was filled in floats in the air when seen from the side.
+        live_edge: Nor are pixels whose neighbourhood spans more than this share of their depth.
         trail_px: Width of trails at 512 px.
         frustum: Length of the drawn frustum, as a share of the distance to the centre.
     """
@@ -43,6 +46,8 @@ class Flight:
     cloud_gain: float = 0.55
     live_gain: float = 0.95
     live_stride: int = 2
+    live_confidence: float = 0.3
+    live_edge: float = 0.1
     trail_px: float = 1.5
     frustum: float = 0.12
 
@@ -182,7 +187,8 @@ def _splat_live(image: U8, zbuffer: F32, scene: Scene, t: int, T_cw: F64, focal_
     if rgb.shape[:2] != depth.shape:
         return
     step, K = flight.live_stride, scene.cameras.K[t]
-    z = depth[::step, ::step].astype(np.float32)
+    good = off_edges(depth, span=flight.live_edge) & (scene.depth.confidence[t] >= flight.live_confidence)
+    z = np.where(good, depth, np.nan)[::step, ::step].astype(np.float32)
     x = ((np.arange(0, depth.shape[1], step) + 0.5 - K[0, 2]) / K[0, 0]).astype(np.float32) * z
     y = ((np.arange(0, depth.shape[0], step) + 0.5 - K[1, 2]) / K[1, 1]).astype(np.float32)[:, None] * z
     xyz_c, T_ec = np.stack([x, y, z], axis=-1).reshape(-1, 3), T_cw @ scene.cameras.T_wc[t]

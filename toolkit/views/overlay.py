@@ -24,8 +24,8 @@ Colour = Literal["motion", "height", "depth"]
 class Look:
     """Sizes for a picture of 512 x 512; they grow with its diagonal."""
 
-    luminance: float = 70.0  # mean grey level that the clip is dimmed to, one factor for all frames
-    dimmest: float = 0.5  # smallest factor; a dark clip stays as it is
+    luminance: float = 84.0  # mean grey level that the clip is dimmed to, one factor for all frames
+    dimmest: float = 0.55  # smallest factor; a dark clip stays as it is
     saturation: float = 0.7  # of the clip, so that warm things in it do not look like moving points
     moving_radius_px: float = 2.3
     still_radius_px: float = 1.15
