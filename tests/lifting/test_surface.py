@@ -1,5 +1,7 @@
 """Depth maps from optimised tracks."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from points_in_motion import camera_path
@@ -41,7 +43,7 @@ def test_points_behind_outside_and_unseen_leave_no_mark():
 
 
 def wall_and_ball(frames=6, seed=0):
-    """A slanted wall and a ball in front; its depth is measured with smooth errors of disparity, its tracks are exact."""
+    """A slanted wall and a ball in front, carried along by the camera; depth with smooth errors of disparity, exact tracks."""
     rng = np.random.default_rng(seed)
     cameras = camera_path(frames)
     K = cameras.K[0]
@@ -61,7 +63,8 @@ def wall_and_ball(frames=6, seed=0):
         tracks.append(unproject(xy, at, K, cameras.T_wc[t]))
         seen.append(np.ones(len(xy), bool))
     depth = DepthVideo(np.stack(measured).astype(np.float32), np.ones((frames, 512, 512), np.float32))
-    return np.stack(truth), depth, tracks_3d(np.stack(tracks, 1), np.stack(seen, 1)), cameras
+    moving = replace(tracks_3d(np.stack(tracks, 1), np.stack(seen, 1)), motion=np.ones(len(xy), np.float32))
+    return np.stack(truth), depth, moving, cameras
 
 
 def test_dense_depth_comes_closer_to_the_truth_and_holes_stay_holes():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
@@ -11,6 +11,7 @@ from scipy.ndimage import correlate1d
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
+from toolkit.lifting.fusion import FusionOptions, fuse_still
 from toolkit.lifting.motion import check_frames, known_samples
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Tracks3D
@@ -27,13 +28,17 @@ class RefineOptions:
         cell_spacings: Distance over which corrections are averaged, in spacings of the tracks of a frame.
         cell_px: Least and largest such distance: a tracker's own error, and where neighbours stop being alike.
         cell_depth: Difference of the logarithm of depth over which they are averaged; surfaces further apart stay independent.
+        still_share: Where so large a share of the tracks stands still, depth is averaged over frames, and checked by them.
+        fusion: How.
         largest: Corrections by more than this share are lookups beside edges and are left out.
         prior_tracks: Number of tracks that "no correction" is worth: where few tracks are, little changes.
     """
 
-    cell_spacings: float = 1.5
+    cell_spacings: float = 1.0
     cell_px: tuple[float, float] = (4.0, 32.0)
     cell_depth: float = 0.05
+    still_share: float = 0.4
+    fusion: FusionOptions = field(default_factory=FusionOptions)
     largest: float = 0.5
     prior_tracks: float = 0.5
 
@@ -72,10 +77,11 @@ def depth_from_tracks(
 def refine_depth(
     depth: DepthVideo, tracks_3d: Tracks3D, cameras: Cameras, *, options: RefineOptions | None = None, report: Report = silent
 ) -> DepthVideo:
-    """Dense depth with the corrections that optimised tracks found, spread over each surface.
+    """Dense depth with the corrections that optimised tracks found, spread over each surface; then what stands still over time.
 
     A wrong disparity is an offset of inverse depth that neighbours on the same surface share. The offsets at the tracks are averaged
-    over image position and depth (a bilateral grid) and added to every pixel's inverse depth.
+    over image position and depth (a bilateral grid) and added to every pixel's inverse depth. What stands still by the same tracks
+    is then averaged over frames (`fuse_still`).
 
     Args:
         depth: T depth maps, as the tracks were lifted from.
@@ -85,7 +91,7 @@ def refine_depth(
         report: Told after each frame.
 
     Returns:
-        Maps of the same shape, unknown where they were unknown; the confidence is unchanged.
+        Maps of the same shape, unknown where they were unknown and where other frames see through them; the confidence is unchanged.
 
     Raises:
         UserError: depth, tracks and cameras differ in their number of frames.
@@ -96,12 +102,19 @@ def refine_depth(
     options = options or RefineOptions()
     known = known_samples(tracks_3d, cameras)
     refined = depth.depth.copy()
+    still: list[NDArray] = []  # packed bits: an eighth of a byte per pixel
     for t in range(len(depth)):
         rows = known[:, t]
         xy, z = project(tracks_3d.xyz[rows, t].astype(np.float64), cameras.K[t], cameras.T_wc[t])
         sigma = None if tracks_3d.sigma is None else tracks_3d.sigma[rows, t].astype(np.float64)
-        _refine_frame(refined[t], xy, z, sigma, options)
-        report(t + 1, len(depth))
+        still.append(np.packbits(_refine_frame(refined[t], xy, z, sigma, tracks_3d.motion[rows], options)))
+        report(t + 1, 3 * len(depth))
+
+    def stands_still(t: int) -> B:
+        return np.unpackbits(still[t], count=refined[t].size).astype(bool).reshape(refined[t].shape)
+
+    done = len(depth)
+    fuse_still(refined, cameras, stands_still, options=options.fusion, report=lambda t, _: report(done + t, 3 * done))
     return DepthVideo(refined, depth.confidence, depth.unit)
 
 
@@ -110,16 +123,17 @@ def _size(cameras: Cameras) -> tuple[int, int]:
     return (int(cameras.size[0, 0]), int(cameras.size[0, 1])) if len(cameras) else (1, 1)
 
 
-def _refine_frame(depth: F32, xy: F64, z: F64, sigma: F64 | None, options: RefineOptions) -> None:
-    """Corrects one (H, W) map in place."""
+def _refine_frame(depth: F32, xy: F64, z: F64, sigma: F64 | None, motion: F32, options: RefineOptions) -> B:
+    """Corrects one (H, W) map in place; gives what is known to stand still in it."""
     h, w = depth.shape
+    still = np.zeros((h, w), bool)
     seen: B = (xy >= 0).all(1) & (xy < (w, h)).all(1) & (z > 0)
-    xy, z = xy[seen], z[seen]
+    xy, z, motion = xy[seen], z[seen], motion[seen]
     measured = depth[xy[:, 1].astype(np.intp), xy[:, 0].astype(np.intp)].astype(np.float64)
     share = measured / np.where(z > 0, z, 1) - 1  # what inverse depth must grow by, as a share
     usable = np.isfinite(share) & (measured > 0) & (np.abs(share) < options.largest)
     if not usable.any():
-        return
+        return still
     # A track surer than the depth counts fully; one that is not counts by how sure it is.
     weight = np.ones(len(z)) if sigma is None else 1 / (1 + (np.nan_to_num(sigma[seen], nan=np.inf) / (0.05 * z)) ** 2)
     near, far = np.log(np.nanmin(depth[depth > 0])), np.log(np.nanmax(depth))
@@ -133,7 +147,9 @@ def _refine_frame(depth: F32, xy: F64, z: F64, sigma: F64 | None, options: Refin
     against = np.abs(share - correction[tuple(cell.T)])
     weight = weight / (1 + (against / (_CONTRADICTION * np.median(against) + 1e-6)) ** 2) ** 2
     correction = _spread_out(cell, weight, share, shape, options.prior_tracks)
-    _add_correction(depth, correction, cell_px, options.cell_depth, near)
+    stillness = _spread_out(cell, weight, (motion[usable] <= 0.5).astype(np.float64), shape, options.prior_tracks)
+    _add_correction(depth, correction, stillness, options.still_share, cell_px, options.cell_depth, near, still)
+    return still
 
 
 def _spread_out(cell: NDArray, weight: F64, share: F64, shape: tuple[int, int, int], prior: float) -> F32:
@@ -168,8 +184,8 @@ def _splat(xy: NDArray, z: NDArray, radius_px: float, depth: NDArray) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _add_correction(depth, correction, cell_px, cell_depth, near):
-    """Divides each known depth by 1 + the correction, read between the cells of the (rows, columns, depths) grid."""
+def _add_correction(depth, correction, stillness, still_share, cell_px, cell_depth, near, still):
+    """Divides each known depth by 1 + the correction, read between the cells of the (rows, columns, depths) grid; fills `still`."""
     h, w = depth.shape
     rows, columns, depths = correction.shape
     for i in range(h):
@@ -186,9 +202,11 @@ def _add_correction(depth, correction, cell_px, cell_depth, near):
             d = (np.log(value) - near) / cell_depth
             d0 = min(max(int(d), 0), depths - 2)
             ad = d - d0
-            total = 0.0
+            total, stands = 0.0, 0.0
             for a in range(2):
                 for b in range(2):
                     share = (ay if a else 1 - ay) * (ax if b else 1 - ax)
+                    stands += share * ((1 - ad) * stillness[y0 + a, x0 + b, d0] + ad * stillness[y0 + a, x0 + b, d0 + 1])
                     total += share * ((1 - ad) * correction[y0 + a, x0 + b, d0] + ad * correction[y0 + a, x0 + b, d0 + 1])
             depth[i, j] = value / (1 + total)
+            still[i, j] = stands > still_share
