@@ -9,7 +9,8 @@ from published_files import cameras_of, depth_of, tracks_2d_of, tracks_3d
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
-from toolkit.lifting import filter_drift, lift_tracks, motion_label
+from toolkit.lifting import DriftOptions, filter_drift, lift_tracks, motion_label
+from toolkit.lifting.company import CompanyOptions
 from toolkit.scene import Cameras, Tracks2D, Tracks3D
 
 
@@ -100,6 +101,25 @@ def test_tracks_without_depth_short_ones_and_unsure_ones_are_dropped():
     reason = filter_drift(unsure, lifted(xyz, seen3d, cameras), cameras).reason
     np.testing.assert_array_equal(reason[:4], ["no depth", "short", "unsure", "unsure"])
     assert (reason[4:] == "").all()
+
+
+def test_depth_by_chance_in_a_few_frames_is_no_depth():
+    tracks, xyz, seen, cameras, _ = surface()
+    seen3d = seen.copy()
+    seen3d[:50] &= np.arange(40) % 8 == 0
+    found = filter_drift(tracks, lifted(xyz, seen3d, cameras), cameras)
+    assert (found.reason[:50][seen3d[:50].sum(1) >= 3] == "no depth").all()
+    assert found.keep[50:].all()
+
+
+def test_moving_tracks_of_made_up_depths_are_dropped_in_a_crowd():
+    rng = np.random.default_rng(0)
+    tracks, xyz, seen, cameras, _ = surface()
+    wandering = xyz + np.cumsum(rng.normal(0, 0.02, xyz.shape), axis=1)  # each on its own, at any depth
+    wandering = cameras.centres + (wandering - cameras.centres) * rng.uniform(0.5, 4, (400, 1, 1))
+    crowd = CompanyOptions(radius_px=64.0, crowd=20)  # as many as this grid has
+    found = filter_drift(tracks, lifted(wandering, seen, cameras), cameras, options=DriftOptions(company=crowd))
+    assert (found.reason == "drift").mean() > 0.6
 
 
 def test_few_scattered_tracks_are_not_judged_by_their_neighbours():

@@ -18,6 +18,7 @@ class CompanyOptions:
     Attributes:
         neighbours: How many nearest tracks at the same depth are asked.
         fewest: Where fewer are found, a track is not judged: tracks are too sparse there.
+        crowd: It is where so many tracks of any depth are near: then it is not on a surface at all, as on a sky with a made-up depth.
         radius_px: How near they must be.
         same_depth: Largest difference of inverse depth, as a share, between tracks on one surface.
         shared: A neighbour moves along if its offset across the view varies by less than this share of the track's own travel;
@@ -28,6 +29,7 @@ class CompanyOptions:
 
     neighbours: int = 8
     fewest: int = 6
+    crowd: int = 32
     radius_px: float = 32.0
     same_depth: float = 0.1
     shared: float = 0.5
@@ -60,18 +62,19 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
         here, there = candidates[middle == t], np.flatnonzero(known[:, t])
         inverse = 1 / (tracks_3d.xyz[there, t] @ T_cw[t, 2, :3] + T_cw[t, 2, 3])
         own = inverse[np.searchsorted(there, here)]
-        reach = min(4 * options.neighbours + 1, len(there))
+        reach = min(max(4 * options.neighbours, options.crowd) + 1, len(there))
         tree = KDTree(tracks_2d.xy[there, t])
         distance, index = tree.query(tracks_2d.xy[here, t], k=reach, distance_upper_bound=options.radius_px)
         distance, index = distance.reshape(len(here), reach), index.reshape(len(here), reach)  # one neighbour comes without its axis
         found = np.isfinite(distance)
         index = np.where(found, index, 0)
         found &= there[index] != here[:, None]
+        crowded = found.sum(1) >= options.crowd
         found &= np.abs(inverse[index] - own[:, None]) < options.same_depth * own[:, None]
         found &= np.cumsum(found, axis=1) <= options.neighbours
         partners = np.where(found, there[index], -1)
         along = _moving_along(tracks_3d.xyz, known, centres, here, partners, options.shared, options.common)
-        alone[here] = (found.sum(1) >= options.fewest) & (along < options.needed)
+        alone[here] = ((found.sum(1) >= options.fewest) | crowded) & (along < options.needed)
     return alone
 
 

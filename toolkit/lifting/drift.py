@@ -29,6 +29,8 @@ class DriftOptions:
         static_classes: Labels of things that cannot move.
         sky_classes: Labels without a depth.
         drift_px: Displacement over which a point on such a thing drifts (Stereo4D step 5: over 5 px).
+        least_depth_share: Where depth is known in a smaller share of the frames that show a track, it is made up there: a match by chance
+            on a sky or a bare wall.
         fewest_samples: Tracks with fewer known positions are too short to be checked or smoothed.
         largest_sigma_px: Median image error over which a track is unsure; beyond, it is a guess on bare surface.
         least_confidence: Median confidence under which it is.
@@ -40,6 +42,7 @@ class DriftOptions:
     static_classes: tuple[int, ...] = STATIC_CLASSES
     sky_classes: tuple[int, ...] = SKY_CLASSES
     drift_px: float = 5.0
+    least_depth_share: float = 0.25
     fewest_samples: int = 3
     largest_sigma_px: float = 3.0
     least_confidence: float = 0.2
@@ -140,14 +143,14 @@ def _measured(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, option
     """The rules that need no labels."""
     known = known_samples(tracks_3d, cameras)
     count = known.sum(1)
+    short = (count > 0) & (count < options.fewest_samples)
+    no_depth = ~short & ((count == 0) | (count < options.least_depth_share * tracks_2d.visible.sum(1)))
     unsure = _median(tracks_2d.confidence, tracks_2d.visible, 1.0) < options.least_confidence
     if tracks_2d.sigma_px is not None:
         unsure |= _median(tracks_2d.sigma_px, tracks_2d.visible, 0.0) > options.largest_sigma_px
     jump = largest_jump(tracks_3d, cameras, least_sigmas=options.jump_sigmas) > options.jump_ratio
-    drift = moves_alone(tracks_2d, tracks_3d, cameras, known & ~(jump | unsure)[:, None], options.company)
-    return _with_reasons(
-        len(known), {"no depth": count == 0, "short": count < options.fewest_samples, "unsure": unsure, "jump": jump, "drift": drift}
-    )
+    drift = moves_alone(tracks_2d, tracks_3d, cameras, known & ~(no_depth | jump | unsure)[:, None], options.company)
+    return _with_reasons(len(known), {"no depth": no_depth, "short": short, "unsure": unsure, "jump": jump, "drift": drift})
 
 
 def _median(values: NDArray, seen: B, unknown: float) -> NDArray:
