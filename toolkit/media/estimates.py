@@ -12,29 +12,38 @@ Preset = Literal["draft", "normal", "fine"]
 
 @dataclass(frozen=True)
 class Costs:
-    """Measured on two cores of a small server; wall seconds.
+    """CPU-seconds and memory of a run with all its result files.
+
+    Those of two eyes were fitted to runs of three clips (VR180 of 36 and 60 frames, a rectified pair of 20) in every preset, within
+    4 %. Those of one camera are guesses.
 
     Attributes:
-        start_s: Whatever the clip: imports, first calls.
-        decode_s_per_mpx: Reading and resampling a raw frame, per million pixels.
-        frame_s: Everything else per frame of the result, by preset, for kinds with two eyes.
+        start_s: Whatever the clip: imports, compiled code, a look at the file.
+        decode_s_per_mpx: Reading and resampling raw frames, per million pixels.
+        frame_s: Everything else per frame of 512 x 512 of the result, by preset, for kinds with two eyes.
         frame_s_mono: The same for one camera.
+        cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
         frames_at_most: Frames that are used where nothing else is asked for.
+        result_px_at_most: Perspective pictures are reduced to so many pixels.
         start_mb: Memory whatever the clip.
-        frame_mb: Memory per frame of the result: both eyes, disparity, depth, flow, tracks at 512 px.
+        decode_mb_per_mpx: The decoder's frames, per million pixels of a raw frame.
+        frame_mb: Per frame of 512 x 512 of the result: both eyes, disparity, depth, flow, tracks.
     """
 
-    start_s: float = 3.0
-    decode_s_per_mpx: float = 0.012
-    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.2, "normal": 0.4, "fine": 1.0})
-    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.15, "normal": 0.3, "fine": 0.8})
+    start_s: float = 1.0
+    decode_s_per_mpx: float = 0.018
+    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.37, "normal": 0.63, "fine": 0.72})
+    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
+    cores_used: float = 1.6
     frames_at_most: int = 200
-    start_mb: float = 450.0
-    frame_mb: float = 7.0
+    result_px_at_most: int = 500_000
+    start_mb: float = 430.0
+    decode_mb_per_mpx: float = 60.0
+    frame_mb: float = 7.5
 
 
 def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None) -> dict[str, Estimate]:
-    """Seconds and memory by preset.
+    """Wall seconds on two idle cores (CPU-seconds over 1.6) and memory, by preset.
 
     Args:
         kind: What the recording is.
@@ -45,7 +54,14 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
     """
     c = costs or Costs()
     used = min(frames or c.frames_at_most, c.frames_at_most)
-    decode_s = used * views * c.decode_s_per_mpx * size[0] * size[1] / 1e6
+    raw_mpx = size[0] * size[1] / 1e6
+    squares = 1.0
+    if kind == "stereo":
+        # Two eyes share a frame where there is one video.
+        squares = min(size[0] * size[1] / (1 if views > 1 else 2), c.result_px_at_most) / 512**2
     per_frame = c.frame_s if kind in ("vr180", "stereo") else c.frame_s_mono
-    memory_mb = c.start_mb + c.frame_mb * used * max(1, views if kind == "multiview" else 1)
-    return {preset: Estimate(round(c.start_s + decode_s + used * views**0.5 * s, 1), round(memory_mb)) for preset, s in per_frame.items()}
+    work = used * squares * (views**0.5 if kind == "multiview" else 1)
+    shared_s = c.start_s + used * views * raw_mpx * c.decode_s_per_mpx
+    held = used * squares * (views if kind == "multiview" else 1)
+    memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + c.frame_mb * held
+    return {preset: Estimate(round((shared_s + work * s) / c.cores_used, 1), round(memory_mb)) for preset, s in per_frame.items()}

@@ -61,7 +61,7 @@ def inspect_recording(recording: Recording) -> Source:
         source = _scene(recording.files[0])
     else:
         source = _annotation(recording.files[0], bundle=recording.form == "bundle")
-    views = int(source.details.get("views", 1))
+    views = int(source.details.get("views", 2 if source.layout == "separate" else 1))
     return replace(source, estimate=estimate(source.kind, source.frames, source.size, views))
 
 

@@ -1,0 +1,24 @@
+"""What a run will cost is told in wall seconds and megabytes."""
+
+import pytest
+
+from toolkit.media.estimates import Costs, estimate
+
+
+def test_two_eyes_cost_the_same_in_one_video_and_in_two():
+    one, two = estimate("stereo", 50, (2000, 500)), estimate("stereo", 50, (1000, 500), views=2)
+    for preset, cost in one.items():
+        assert cost.seconds == pytest.approx(two[preset].seconds, rel=0.01)
+
+
+def test_a_pair_of_large_pictures_is_reduced_and_a_sphere_is_cut():
+    small, large = (estimate("stereo", 50, (2 * s, s))["normal"].seconds for s in (700, 1400))
+    assert small < large < 1.25 * small
+    half, full = (estimate("vr180", 50, (2 * s, s))["normal"] for s in (1600, 3200))
+    costs = Costs()
+    decoding_s = 50 * costs.decode_s_per_mpx * 2 * (3.2**2 - 1.6**2) / costs.cores_used
+    assert full.seconds - half.seconds == pytest.approx(decoding_s, abs=0.2) and full.memory_mb > half.memory_mb
+
+
+def test_no_more_frames_count_than_are_used():
+    assert estimate("vr180", 10_000, (3200, 1600)) == estimate("vr180", 200, (3200, 1600)) == estimate("vr180", 0, (3200, 1600))
