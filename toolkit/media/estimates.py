@@ -15,7 +15,7 @@ class Costs:
     """CPU-seconds and memory of a run with all its result files.
 
     Those of two eyes were fitted to runs of three clips (VR180 of 36 and 60 frames, a rectified pair of 20) in every preset, within
-    4 %. Those of one camera are guesses.
+    6 %. Those of one camera are guesses.
 
     Attributes:
         start_s: Whatever the clip: imports, compiled code, a look at the file.
@@ -30,9 +30,9 @@ class Costs:
         frame_mb: Per frame of 512 x 512 of the result: both eyes, disparity, depth, flow, tracks.
     """
 
-    start_s: float = 1.0
+    start_s: float = 0.6
     decode_s_per_mpx: float = 0.018
-    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.37, "normal": 0.63, "fine": 0.72})
+    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.36, "normal": 0.62, "fine": 0.72})
     frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
     cores_used: float = 1.6
     frames_at_most: int = 200
