@@ -261,6 +261,19 @@ class Tracks3D:
         i = np.asarray(which)
         return Tracks3D(self.xyz[i], self.visible[i], self.rgb[i], self.motion[i], None if self.sigma is None else self.sigma[i])
 
+    def replaced(self, which: ArrayLike, others: Tracks3D) -> Tracks3D:
+        """These tracks with those of a boolean mask (N,) or of indices replaced by `others`, in order."""
+        i = np.asarray(which)
+
+        def mixed(mine: Any, theirs: Any) -> Any:
+            out = mine.copy()
+            out[i] = theirs
+            return out
+
+        sigma = None if self.sigma is None or others.sigma is None else mixed(self.sigma, others.sigma)
+        xyz, visible = mixed(self.xyz, others.xyz), mixed(self.visible, others.visible)
+        return Tracks3D(xyz, visible, mixed(self.rgb, others.rgb), mixed(self.motion, others.motion), sigma)
+
     def __str__(self) -> str:
         """For a person: "4096 tracks x 57 frames, 12 % moving"."""
         return f"{len(self)} tracks x {self.xyz.shape[1]} frames, {100 * (self.motion > 0.5).mean() if len(self) else 0:.0f} % moving"

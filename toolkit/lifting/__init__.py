@@ -1,6 +1,6 @@
 """From 2D tracks, depth and cameras to motion in the world."""
 
-from toolkit.lifting.drift import DriftFilter, DriftOptions, filter_drift
+from toolkit.lifting.drift import DriftFilter, DriftOptions, filter_drift, poor_tracks
 from toolkit.lifting.label import LabelOptions, Noise, NoiseOptions, motion_label
 from toolkit.lifting.lift import LiftOptions, lift_tracks
 from toolkit.lifting.motion import published_motion_weight, scene_motion
@@ -23,6 +23,7 @@ __all__ = [
     "motion_label",
     "noise_of",
     "optimize_tracks",
+    "poor_tracks",
     "published_motion_weight",
     "refine_depth",
     "scene_motion",

@@ -110,6 +110,22 @@ def filter_drift(
     return _labelled(tracks_2d, tracks_3d, cameras, labels, lookup, options)
 
 
+def poor_tracks(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, *, options: DriftOptions | None = None) -> NDArray[np.str_]:
+    """Tracks with too little to them for any rule about motion: worth leaving out before anything costly.
+
+    Args:
+        tracks_2d: N tracks of T frames in pixels.
+        tracks_3d: The same tracks in the world, from `lift_tracks`.
+        cameras: T cameras.
+        options: When a track is too poor.
+
+    Returns:
+        (N,) text: "short", "no depth", "unsure", or "" for the others.
+    """
+    rules = _poor(tracks_2d, known_samples(tracks_3d, cameras), options or DriftOptions())
+    return _with_reasons(len(tracks_2d), rules).reason
+
+
 def _labelled(
     tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, labels: NDArray, lookup: str, options: DriftOptions
 ) -> DriftFilter:
@@ -142,15 +158,22 @@ def _rounded_lookup(labels: NDArray, xy: NDArray) -> NDArray:
 def _measured(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, options: DriftOptions) -> DriftFilter:
     """The rules that need no labels."""
     known = known_samples(tracks_3d, cameras)
+    poor = _poor(tracks_2d, known, options)
+    jump = largest_jump(tracks_3d, cameras, least_sigmas=options.jump_sigmas) > options.jump_ratio
+    useless = poor["no depth"] | jump | poor["unsure"]
+    drift = moves_alone(tracks_2d, tracks_3d, cameras, known & ~useless[:, None], options.company)
+    return _with_reasons(len(known), {**poor, "jump": jump, "drift": drift})
+
+
+def _poor(tracks_2d: Tracks2D, known: B, options: DriftOptions) -> dict[str, B]:
+    """(N,) by reason, from what single tracks tell."""
     count = known.sum(1)
     short = (count > 0) & (count < options.fewest_samples)
     no_depth = ~short & ((count == 0) | (count < options.least_depth_share * tracks_2d.visible.sum(1)))
     unsure = _median(tracks_2d.confidence, tracks_2d.visible, 1.0) < options.least_confidence
     if tracks_2d.sigma_px is not None:
         unsure |= _median(tracks_2d.sigma_px, tracks_2d.visible, 0.0) > options.largest_sigma_px
-    jump = largest_jump(tracks_3d, cameras, least_sigmas=options.jump_sigmas) > options.jump_ratio
-    drift = moves_alone(tracks_2d, tracks_3d, cameras, known & ~(no_depth | jump | unsure)[:, None], options.company)
-    return _with_reasons(len(known), {"no depth": no_depth, "short": short, "unsure": unsure, "jump": jump, "drift": drift})
+    return {"no depth": no_depth, "short": short, "unsure": np.asarray(unsure)}
 
 
 def _median(values: NDArray, seen: B, unknown: float) -> NDArray:

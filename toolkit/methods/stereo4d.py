@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
-from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, optimize_tracks, refine_depth
+from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, optimize_tracks, poor_tracks, refine_depth
 from toolkit.lifting.occlusion import drop_other_surfaces
 from toolkit.lifting.still_test import put_back_still
 from toolkit.methods.request import Preset, Request
@@ -98,6 +98,7 @@ def run(request: Request, listener: Listener) -> Scene:
 
     tracks, support = _tracks(request, video, reporter(listener, "tracks", "Tracking points"))
     cameras, odometry = _cameras(request, intake, support, depth, video, reporter(listener, "cameras", "Finding the cameras"))
+    del support
 
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
@@ -106,14 +107,22 @@ def run(request: Request, listener: Listener) -> Scene:
         "video": video,
         "options": LiftOptions(baseline_m=intake.baseline_m),
     }
-    raw = lift_tracks(tracks, depth, cameras, **lift)
+    raw = lift_tracks(tracks, depth, cameras, label=False, **lift)
     tracks, put_back = put_back_still(tracks, raw, video, depth, cameras)
     raw = lift_tracks(tracks, depth, cameras, **lift)
+    every = request.queries is not None  # a point that was asked for stays, however it fares
+    reasons = poor_tracks(tracks, raw, cameras)
+    if not every:
+        tracks, raw = tracks.select(reasons == ""), raw.select(reasons == "")
+    tracks, put_back = put_back_still(tracks, raw, video, depth, cameras)
+    if put_back.any():
+        raw = raw.replaced(put_back, lift_tracks(tracks.select(put_back), depth, cameras, **lift))
     tracks, raw = drop_other_surfaces(tracks, raw, cameras)
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)
-    if request.queries is None:  # a point that was asked for stays, however it fares
+    if not every:
         tracks, raw = tracks.select(drift.keep), raw.select(drift.keep)
+    dropped = np.concatenate([reasons[reasons != ""], drift.reason[~drift.keep]])
     report(2, 4)
     world = optimize_tracks(raw, cameras, tracks)
     report(3, 4)
@@ -121,7 +130,7 @@ def run(request: Request, listener: Listener) -> Scene:
     scene = Scene(cameras=cameras, tracks_2d=tracks, tracks_3d=world, depth=depth, unit="metre", method="stereo4d", video=video)
     scene = replace(scene, points=static_cloud(scene))
     report(4, 4)
-    return replace(scene, report=describe(request, intake, scene, odometry, drift, int(put_back.sum())))
+    return replace(scene, report=describe(request, intake, scene, odometry, dropped, int(put_back.sum())))
 
 
 def focal_times_baseline(intake: Intake) -> float:

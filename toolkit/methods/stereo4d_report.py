@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from toolkit.lifting import DriftFilter
 from toolkit.methods.quality import measure
 from toolkit.methods.request import Request
 from toolkit.methods.stereo_intake import Intake
@@ -16,7 +16,7 @@ from toolkit.sfm.odometry import OdometryResult
 
 
 def describe(
-    request: Request, intake: Intake, scene: Scene, odometry: OdometryResult | None, drift: DriftFilter, put_back: int
+    request: Request, intake: Intake, scene: Scene, odometry: OdometryResult | None, dropped: NDArray[np.str_], put_back: int
 ) -> dict[str, Any]:
     """The report of a scene; everything in it is JSON-like and the same for the same input.
 
@@ -25,7 +25,7 @@ def describe(
         intake: The pair and how it was taken in.
         scene: The finished scene.
         odometry: How the cameras were found; None where they were known.
-        drift: Which tracks were dropped, and why.
+        dropped: The reason for each track that was dropped.
         put_back: How many tracks turned out to stand still after all.
     """
     assert scene.tracks_3d is not None and scene.cameras is not None and scene.depth is not None
@@ -37,7 +37,7 @@ def describe(
     else:
         warnings += [] if scene.cameras.registered.all() else [f"{int((~scene.cameras.registered).sum())} frames have no camera."]
     quality["spread of still points"] = _spread(scene)
-    reasons, counts = np.unique(drift.reason[~drift.keep], return_counts=True)
+    reasons, counts = np.unique(dropped, return_counts=True)
     settings = {name: value for name, value in asdict(request.settings).items() if name != "labels"}
     return {
         "source": intake.facts,
