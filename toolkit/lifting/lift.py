@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -49,6 +49,7 @@ def lift_tracks(
     max_depth_m: float = 20.0,
     video: Video | None = None,
     mode: Literal["default", "reference"] = "default",
+    label: bool = True,
     options: LiftOptions | None = None,
     report: Report = silent,
 ) -> Tracks3D:
@@ -65,6 +66,7 @@ def lift_tracks(
         video: Gives each track the colour at its query; grey without.
         mode: "reference" reads depth as published: at the rounded coordinate (half to even, so half a pixel off), colours at the
             truncated one, and unseen samples hold a number, the camera centre where depth is unknown.
+        label: Whether `motion` is found, which takes most of the time; 0 otherwise.
         options: How depth is read and how its error is told.
         report: Told after each frame.
 
@@ -106,7 +108,7 @@ def lift_tracks(
     xyz[~visible] = np.nan
     sigma[~visible] = np.nan
     lifted = Tracks3D(xyz, visible, rgb, motion, sigma)
-    return Tracks3D(xyz, visible, rgb, motion_label(lifted, cameras, tracks), sigma)
+    return replace(lifted, motion=motion_label(lifted, cameras, tracks)) if label else lifted
 
 
 def _unproject(xy: F64, z: F64, K: F64, T_wc: F64) -> F64:
