@@ -14,14 +14,15 @@ Preset = Literal["draft", "normal", "fine"]
 class Costs:
     """CPU-seconds and memory of a run with all its result files.
 
-    Those of two eyes were fitted to runs of three clips (VR180 of 36 and 60 frames, a rectified pair of 20) in every preset, within
-    6 %. Those of one camera are guesses.
+    Those of two eyes were fitted to runs of four clips (VR180 of 36, 60 and 199 frames, a rectified pair of 20), within 20 %. Those of
+    one camera are guesses.
 
     Attributes:
         start_s: Whatever the clip: imports, compiled code, a look at the file.
         decode_s_per_mpx: Reading and resampling raw frames, per million pixels.
         frame_s: Everything else per frame of 512 x 512 of the result, by preset, for kinds with two eyes.
         frame_s_mono: The same for one camera.
+        doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
         frames_at_most: Frames that are used where nothing else is asked for.
         result_px_at_most: Perspective pictures are reduced to so many pixels.
@@ -32,14 +33,15 @@ class Costs:
 
     start_s: float = 0.6
     decode_s_per_mpx: float = 0.018
-    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.36, "normal": 0.62, "fine": 0.72})
+    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.29, "normal": 0.48, "fine": 0.57})
     frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
+    doubling_frames: float = 190.0
     cores_used: float = 1.6
     frames_at_most: int = 200
     result_px_at_most: int = 500_000
-    start_mb: float = 430.0
+    start_mb: float = 350.0
     decode_mb_per_mpx: float = 60.0
-    frame_mb: float = 7.5
+    frame_mb: float = 7.4
 
 
 def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None) -> dict[str, Estimate]:
@@ -55,13 +57,14 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
     c = costs or Costs()
     used = min(frames or c.frames_at_most, c.frames_at_most)
     raw_mpx = size[0] * size[1] / 1e6
+    growth = 1 + used / c.doubling_frames
     squares = 1.0
     if kind == "stereo":
         # Two eyes share a frame where there is one video.
         squares = min(size[0] * size[1] / (1 if views > 1 else 2), c.result_px_at_most) / 512**2
     per_frame = c.frame_s if kind in ("vr180", "stereo") else c.frame_s_mono
-    work = used * squares * (views**0.5 if kind == "multiview" else 1)
+    work = used * squares * growth * (views**0.5 if kind == "multiview" else 1)
     shared_s = c.start_s + used * views * raw_mpx * c.decode_s_per_mpx
-    held = used * squares * (views if kind == "multiview" else 1)
+    held = used * squares * growth * (views if kind == "multiview" else 1)
     memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + c.frame_mb * held
     return {preset: Estimate(round((shared_s + work * s) / c.cores_used, 1), round(memory_mb)) for preset, s in per_frame.items()}
