@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from toolkit.compiling import compiled
 from toolkit.lifting.label import NoiseOptions, see
 from toolkit.lifting.motion import check_frames
 from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
@@ -22,13 +22,14 @@ class SurfaceOptions:
     Attributes:
         sigmas: Changes of inverse depth within so many standard deviations belong to the same surface.
         share: So do changes within this share of the inverse depth: people are no thicker, seen from a few metres.
-        share_per_frame: How much more a frame without a sample allows: a point may come nearer meanwhile.
+        share_per_frame: How much more each frame allows that the samples in memory are older than usual: a point may come nearer
+            meanwhile, at 3 m/s from 3.3 m away.
         memory: Accepted samples whose median stands for the surface.
     """
 
     sigmas: float = 4.0
     share: float = 0.07
-    share_per_frame: float = 0.01
+    share_per_frame: float = 0.03
     memory: int = 5
 
 
@@ -82,11 +83,12 @@ def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArra
     return accepted
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _follow(inverse, sigma, known, query, sigmas, share, share_per_frame, memory, accepted):  # pragma: no cover - compiled
     """Fills (N, T) `accepted`."""
     N, T = known.shape
-    recent = np.empty(memory)
+    recent, when = np.empty(memory), np.empty(memory)
+    usual = (memory + 1) / 2
     for n in range(N):
         # The surface of the query: the median of the samples nearest to it in time, should the first one be wrong.
         count, reach = 0, 0
@@ -103,18 +105,16 @@ def _follow(inverse, sigma, known, query, sigmas, share, share_per_frame, memory
             continue
         first = np.median(recent[:count])
         for step in (1, -1):
-            last = query[n]
-            recent[:] = first
+            recent[:], when[:] = first, query[n]
             place = 0
             t = query[n]
             while 0 <= t < T:
                 if known[n, t]:
                     surface = np.median(recent)
-                    gap = abs(t - last)
-                    allowed = max(sigmas * sigma[n, t], (share + share_per_frame * max(0, gap - 1)) * surface)
+                    late = max(0.0, abs(t - when.mean()) - usual)
+                    allowed = max(sigmas * sigma[n, t], (share + share_per_frame * late) * surface)
                     if abs(inverse[n, t] - surface) <= allowed:
                         accepted[n, t] = True
-                        recent[place % memory] = inverse[n, t]
+                        recent[place % memory], when[place % memory] = inverse[n, t], t
                         place += 1
-                        last = t
                 t += step
