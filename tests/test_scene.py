@@ -1,5 +1,8 @@
 """The nouns check their shapes and say what they are."""
 
+# pyright: reportArgumentType=false
+# The nouns take whatever numpy can turn into their arrays, and that is tested here.
+
 import numpy as np
 import pytest
 

@@ -1,5 +1,8 @@
 """The method on a generated room, judged by its ground truth."""
 
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+# This method fills every part of a scene, and that is tested first.
+
 import numpy as np
 import pytest
 
