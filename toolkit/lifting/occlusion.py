@@ -23,13 +23,15 @@ class SurfaceOptions:
         sigmas: Changes of inverse depth within so many standard deviations belong to the same surface.
         share: So do changes within this share of the inverse depth: people are no thicker, seen from a few metres.
         share_per_frame: How much more each frame allows that the samples in memory are older than usual: a point may come nearer
-            meanwhile, at 3 m/s from 3.3 m away.
+            meanwhile, at 2 m/s from 2.7 m away.
+        most_share: But never more than this: after a long time another surface would do.
         memory: Accepted samples whose median stands for the surface.
     """
 
     sigmas: float = 4.0
     share: float = 0.07
-    share_per_frame: float = 0.03
+    share_per_frame: float = 0.025
+    most_share: float = 0.25
     memory: int = 5
 
 
@@ -77,6 +79,7 @@ def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArra
             o.sigmas,
             o.share,
             o.share_per_frame,
+            o.most_share,
             o.memory,
             accepted[rows[0] : rows[-1] + 1],
         )
@@ -84,7 +87,7 @@ def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArra
 
 
 @compiled()
-def _follow(inverse, sigma, known, query, sigmas, share, share_per_frame, memory, accepted):  # pragma: no cover - compiled
+def _follow(inverse, sigma, known, query, sigmas, share, share_per_frame, most_share, memory, accepted):  # pragma: no cover - compiled
     """Fills (N, T) `accepted`."""
     N, T = known.shape
     recent, when = np.empty(memory), np.empty(memory)
@@ -111,8 +114,8 @@ def _follow(inverse, sigma, known, query, sigmas, share, share_per_frame, memory
             while 0 <= t < T:
                 if known[n, t]:
                     surface = np.median(recent)
-                    late = max(0.0, abs(t - when.mean()) - usual)
-                    allowed = max(sigmas * sigma[n, t], (share + share_per_frame * late) * surface)
+                    late = max(0.0, abs(t - np.median(when)) - usual)
+                    allowed = max(sigmas * sigma[n, t], min(share + share_per_frame * late, most_share) * surface)
                     if abs(inverse[n, t] - surface) <= allowed:
                         accepted[n, t] = True
                         recent[place % memory], when[place % memory] = inverse[n, t], t
