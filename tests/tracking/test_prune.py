@@ -1,6 +1,5 @@
 """Pruning: the published rule."""
 
-
 import numpy as np
 import pytest
 from scipy.spatial import KDTree

@@ -22,6 +22,7 @@ from toolkit.export.tables import write_tracks_csv
 from toolkit.media.scene_file import save
 from toolkit.media.stereo4d_npz import save_dataset_npz
 from toolkit.media.video import write_video
+from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import U8, Scene
 from toolkit.views.depth import draw_depth
@@ -85,10 +86,15 @@ def export(
         report(0, total)
         if scene.points is None and _has(scene, "video", "depth", "cameras"):
             scene = replace(scene, points=static_cloud(scene, report=lambda *_: report(0, total)))
-        for done, name in enumerate(todo):
-            told = FORMATS[name].write(scene, partial / name, lambda done=done: report(done, total), seed)
+        written = 0
+
+        def write(name: str) -> Mapping[str, Any] | None:
+            return FORMATS[name].write(scene, partial / name, lambda: report(written, total), seed)
+
+        for name, told in zip(todo, in_order(write, todo), strict=True):
             notes[name] = {"opens_with": FORMATS[name].opens_with, **(told or {})}
-            report(done + 1, total)
+            written += 1
+            report(written, total)
         write_manifest(scene, partial, notes, {name: f"needs {reason}" for name, reason in skipped.items()}, seed)
     report(total, total)
     return {name: Path(folder) / name for name in (*todo, "manifest.json")}
