@@ -122,6 +122,16 @@ def test_moving_tracks_of_made_up_depths_are_dropped_in_a_crowd():
     assert (found.reason == "drift").mean() > 0.6
 
 
+def test_a_still_track_that_slid_off_something_moving_is_dropped():
+    tracks, xyz, seen, cameras, _ = surface()
+    xyz[200, :4, 0] -= 0.1  # a dozen pixels, in the first tenth of the clip
+    world = lifted(xyz, seen, cameras)
+    world = replace(world, motion=np.where(np.arange(400) == 200, 0.3, world.motion).astype(np.float32))
+    found = filter_drift(tracks, world, cameras)
+    assert found.reason[200] == "drift"
+    assert np.delete(found.keep, 200).mean() > 0.98
+
+
 def test_few_scattered_tracks_are_not_judged_by_their_neighbours():
     tracks, xyz, seen, cameras, _ = surface(moving_rows=1)
     some = np.arange(0, 400, 57)

@@ -16,6 +16,7 @@ class CompanyOptions:
     """What counts as company.
 
     Attributes:
+        suspect: Tracks with a `motion` over this are judged: a track that slid off a moving thing onto its background mostly stands still.
         neighbours: How many nearest tracks at the same depth are asked.
         fewest: Where fewer are found, a track is not judged: tracks are too sparse there.
         crowd: It is where so many tracks of any depth are near: then it is not on a surface at all, as on a sky with a made-up depth.
@@ -27,6 +28,7 @@ class CompanyOptions:
         common: Frames in which both must be known.
     """
 
+    suspect: float = 0.1
     neighbours: int = 8
     fewest: int = 6
     crowd: int = 32
@@ -42,7 +44,7 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
 
     Args:
         tracks_2d: N tracks of T frames.
-        tracks_3d: The same in the world; tracks with `motion` over one half are judged.
+        tracks_3d: The same in the world; tracks with a `motion` over `suspect` are judged.
         cameras: T cameras.
         known: (N, T) samples to use, all of frames with a camera.
         options: What counts as company.
@@ -52,7 +54,7 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
     """
     alone = np.zeros(len(known), bool)
     known = known & np.isfinite(tracks_2d.xy).all(-1)
-    candidates = np.flatnonzero((tracks_3d.motion > 0.5) & known.any(1))
+    candidates = np.flatnonzero((tracks_3d.motion > options.suspect) & known.any(1))
     if not len(candidates):
         return alone
     order = np.cumsum(known[candidates], axis=1)
