@@ -28,7 +28,7 @@ class CompanyOptions:
         common: Frames in which both must be known.
     """
 
-    suspect: float = 0.1
+    suspect: float = 0.2
     neighbours: int = 8
     fewest: int = 6
     crowd: int = 32
