@@ -52,7 +52,7 @@ def board_before_wall(*, textured=True):
 def tracks_of(xyz, cameras):
     """Tracks that follow world points (N, T, 3), all seen."""
     xy = project(xyz, cameras.K, cameras.T_wc)[0].astype(np.float32)
-    seen = np.asarray((xy > 2).all(-1) & (xy < SIZE[0] - 2).all(-1))
+    seen = np.asarray(((xy > 2) & (xy < SIZE[0] - 2)).all(axis=-1))
     queries = np.concatenate([np.zeros((len(xy), 1), np.float32), xy[:, 0]], axis=1)
     ones = np.ones(seen.shape, np.float32)
     return Tracks2D(xy, seen, ones, queries, 0.3 * ones)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.lifting._published import DYNAMIC_WEIGHT, REGULAR_WEIGHT, STATIC_WEIGHT, STRIDES, value_and_gradient
 
 BAND = 10  # a stencil of stride 5 couples samples ten frames apart
@@ -14,7 +14,7 @@ _NEARER = 0.05  # a step may not bring a point nearer to the camera than this sh
 _K_FLOOR = 1e-5
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def factor(A, band):
     """The LDL' factors, in place, of a symmetric positive matrix kept as A[i, j] = element (i, i - j), j up to `band`."""
     for i in range(len(A)):
@@ -28,7 +28,7 @@ def factor(A, band):
             A[i, 0] -= A[i, i - m] ** 2 * A[m, 0]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def solve(A, band, x):
     """Solves, in place, for the (T, C) right-hand sides `x`, after `factor`."""
     T, columns = x.shape
@@ -46,7 +46,7 @@ def solve(A, band, x):
                 x[i, c] -= share * x[m, c]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _curvature(d, p, r, rho, valid, w, corrected, A, U, G):
     """Fills the band A, the columns U (T, 5) and the middle G (5, 5) of the Gauss-Newton matrix A + U G U'; returns the bandwidth."""
     T = len(d)
@@ -111,7 +111,7 @@ def _curvature(d, p, r, rho, valid, w, corrected, A, U, G):
     return BAND
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def minimise(p, r, rho, valid, w, corrected, iterations, tolerance, d):
     """Fills (N, T) `d` with offsets along the rays that minimise the objective, from 0; no accepted step raises it."""
     N, T = valid.shape

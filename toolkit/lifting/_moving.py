@@ -8,8 +8,8 @@ it, the path is a smoothing spline in the world, solved as a banded least-square
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.lifting._banded import factor, solve
 from toolkit.lifting._observe import linearise
 from toolkit.lifting._still import ROBUST_DEPTH, ROBUST_PIXEL
@@ -22,7 +22,7 @@ _TRUST = 3.0  # ratio of depths within which a linearised inverse depth is belie
 _LEAST = 2e-5  # least acceleration per frame^2, as a share of the distance: keeps the matrix regular
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _inverse_band(L, band, Z):
     """Fills Z[i, j] = element (i, i - j) of the inverse of a matrix given by its LDL' factors, within the band (Takahashi)."""
     T = len(L)
@@ -39,13 +39,13 @@ def _inverse_band(L, band, Z):
         Z[i, 0] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _depth(X, R_cw, centre):
     """Z-depth of a world point."""
     return R_cw[2, 0] * (X[0] - centre[0]) + R_cw[2, 1] * (X[1] - centre[1]) + R_cw[2, 2] * (X[2] - centre[2])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _start(seen, known, centres, R_cw, first, last, half, X):
     """Fills X from the running median of inverse depth on each sample's ray; linear in time across gaps."""
     previous = -1
@@ -69,7 +69,7 @@ def _start(seen, known, centres, R_cw, first, last, half, X):
         previous = t
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _first_guess(X, known, centres, R_cw, pixel_sigma, pixel_scale, first, last):
     """Variance of the acceleration across the view, from second differences over a few frames; and of the velocity."""
     accelerations, n_a, speeds, n_v = 0.0, 0, 0.0, 0
@@ -98,7 +98,7 @@ def _first_guess(X, known, centres, R_cw, pixel_sigma, pixel_scale, first, last)
     return accelerations / max(n_a, 1) / (s * (2 * s * s + 1) / 3), speeds / max(n_v, 1), n_a, n_v
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def smooth_paths(
     seen, known, sigma, pixel_sigma, R_cw, centres, pixel_scale, depth_scale, depth_slow, half, iterations, usual, X, variance
 ):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from toolkit.compiling import compiled
 from toolkit.lifting.motion import known_samples
 from toolkit.scene import F64, B, Cameras, Tracks3D
 
@@ -79,7 +79,7 @@ def observe(
     return Observations(seen, known, sigma, pixel, xyz, R_cw, centres, focal_px)
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def linearise(R, c, X, seen, residual, J):
     """Fills residuals (3,) = seen - predicted and the Jacobian (3, 3) of the prediction; False for a point behind the camera."""
     x = R[0, 0] * (X[0] - c[0]) + R[0, 1] * (X[1] - c[1]) + R[0, 2] * (X[2] - c[2])
@@ -96,7 +96,7 @@ def linearise(R, c, X, seen, residual, J):
     return True
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def solve3(A, b, x):
     """Solves the symmetric positive 3x3 system A x = b; False where it is singular."""
     a, d, e, f, g, h = A[0, 0], A[0, 1], A[0, 2], A[1, 1], A[1, 2], A[2, 2]

@@ -12,7 +12,8 @@ The published code sums the static term over all pairs; the sum about the mean i
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from toolkit.compiling import compiled
 
 STRIDES = (1, 3, 5)
 STATIC_WEIGHT = 100.0
@@ -22,7 +23,7 @@ _EPS = 1e-8
 _K_FLOOR = 1e-5
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def value_and_gradient(d, p, r, rho, valid, w, corrected, gradient, terms):
     """The objective of one track; fills (T,) `gradient` and (5,) `terms` = static, dynamic at strides 1, 3, 5, regular."""
     T = len(d)
@@ -91,7 +92,7 @@ def value_and_gradient(d, p, r, rho, valid, w, corrected, gradient, terms):
     return (1 - w) * terms[0] + w * (terms[1] + terms[2] + terms[3]) + terms[4]
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def adam(p, r, rho, valid, w, steps, learning_rate, d):
     """Fills (N, T) `d` with the offsets after `steps` Adam steps from 0, as published: no schedule, no stop test."""
     N, T = valid.shape

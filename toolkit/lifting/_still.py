@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.lifting._observe import linearise, solve3
 
 ROBUST_DEPTH = 2.5  # residual, in standard deviations, at which a depth counts half (Cauchy)
@@ -13,7 +13,7 @@ _ITERATIONS = 12
 _CONVERGED = 1e-6  # of the point's depth
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def fit_still(seen, known, sigma, pixel_sigma, xyz, R_cw, centres, pixel_scale, depth_scale, X, residual, variance):
     """One point per track, by robust Gauss-Newton on image position and inverse depth.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from scipy.spatial import KDTree
 
+from toolkit.compiling import compiled
 from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
 
 
@@ -80,7 +80,7 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
     return alone
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _moving_along(xyz, known, centres, tracks, partners, shared, common):
     """How many of its partners (M, K), -1 for none, move along with each of M tracks."""
     T = known.shape[1]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from toolkit.compiling import compiled
+from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, B, Cameras
 
@@ -55,16 +56,23 @@ def _one_round(depth: F32, cameras: Cameras, still: Callable[[int], B], offsets:
     """Asks the frames at these offsets."""
     registered, T_wc, T_cw = cameras.registered, cameras.T_wc, cameras.T_cw
     waiting: deque[tuple[int, F32]] = deque()  # the maps of other frames must not change before they have been asked
-    for t in range(len(depth)):
+
+    def fuse_frame(t: int) -> F32 | None:
         others = np.array([t + k for k in offsets if 0 <= t + k < len(depth) and registered[t + k]], np.int64)
-        if registered[t] and len(others):
-            fused = depth[t].copy()
-            relative = np.ascontiguousarray(T_cw[others] @ T_wc[t])
-            _fuse(depth, t, others, relative, cameras.K, still(t), o.share, o.contradictions, fused)
+        if not (registered[t] and len(others)):
+            return None
+        fused = depth[t].copy()
+        relative = np.ascontiguousarray(T_cw[others] @ T_wc[t])
+        _fuse(depth, t, others, relative, cameras.K, still(t), o.share, o.contradictions, fused)
+        return fused
+
+    # Frames are fused a few ahead of the one that arrives here; none of them asks a frame that is replaced here.
+    for t, fused in enumerate(in_order(fuse_frame, range(len(depth)))):
+        if fused is not None:
             waiting.append((t, fused))
         while waiting and waiting[0][0] <= t - max(map(abs, offsets)):
-            done, fused = waiting.popleft()
-            depth[done] = fused
+            done, ready = waiting.popleft()
+            depth[done] = ready
         report(t + 1, len(depth))
     for done, fused in waiting:
         depth[done] = fused

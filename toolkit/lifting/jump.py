@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.lifting.label import NoiseOptions, see
 from toolkit.lifting.motion import check_frames
 from toolkit.scene import F32, Cameras, Tracks3D
@@ -34,7 +34,7 @@ def largest_jump(tracks_3d: Tracks3D, cameras: Cameras, *, least_sigmas: float =
     return share
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _largest_jump(inverse, sigma, known, least_sigmas, share):
     """Fills (N,) `share` from (N, T) inverse depths and their errors."""
     N, T = known.shape

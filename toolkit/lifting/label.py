@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from toolkit.lifting._observe import Observations, observe
 from toolkit.lifting._still import fit_still
 from toolkit.lifting.motion import check_frames
+from toolkit.parallel import in_order
 from toolkit.scene import F32, F64, Cameras, Tracks2D, Tracks3D
 
 _CHUNK = 2048
@@ -121,10 +123,13 @@ def motion_label(
     sigma_px = sigma_of(tracks_2d)
     found = estimate_noise(tracks_3d, cameras, sigma_px, noise)
     label = np.zeros(len(tracks_3d), np.float32)
-    for start in range(0, len(tracks_3d), _CHUNK):
+
+    def label_some(start: int) -> None:
         rows = np.arange(start, min(start + _CHUNK, len(tracks_3d)))
         observations = see(tracks_3d, cameras, sigma_px, noise, rows)
         label[rows] = moving_probability(still_points(observations, found)[1], found, options)
+
+    deque(in_order(label_some, range(0, len(tracks_3d), _CHUNK)), maxlen=0)
     return label
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numba import njit
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.geometry import sampling
 from toolkit.lifting.label import motion_label
+from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, U8, Cameras, DepthVideo, Tracks2D, Tracks3D, Video
 
@@ -89,7 +90,8 @@ def lift_tracks(
     xyz = np.full((len(tracks), frames, 3), np.nan, np.float32)
     sigma = np.full((len(tracks), frames), np.nan, np.float32)
     visible = np.zeros((len(tracks), frames), bool)
-    for t in range(frames):
+
+    def lift_frame(t: int) -> None:
         xy = tracks.xy[:, t].astype(np.float64)
         seen = tracks.visible[:, t] & np.isfinite(xy).all(1) & (xy >= 0).all(1) & (xy < (width, height)).all(1)
         if mode == "reference":
@@ -100,7 +102,9 @@ def lift_tracks(
             z, sigma[:, t] = _depth_on_surface(depth, t, xy, sigma_px, cameras.K[t], options)
         visible[:, t] = seen & (z > 0) & (z < max_depth_m) & cameras.registered[t]
         xyz[:, t] = _unproject(xy, z, cameras.K[t], cameras.T_wc[t])
-        report(t + 1, frames)
+
+    for done, _ in enumerate(in_order(lift_frame, range(frames)), 1):
+        report(done, frames)
     rgb = _colours(tracks, video, truncate=mode == "reference")
     motion = np.zeros(len(tracks), np.float32)
     if mode == "reference":
@@ -146,7 +150,7 @@ def _depth_on_surface(depth: DepthVideo, t: int, xy: F64, sigma_px: F64, K: F64,
     return z, sigma
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _read_depth(depth, confidence, xy, sigma_px, focal, sigma_inverse, outlier_inverse, relative, edge_ratio, edge_factor, z, sigma):
     """Fills (N,) `z` and `sigma` from one (H, W) depth map."""
     h, w = depth.shape

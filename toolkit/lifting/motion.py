@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, Tracks3D
@@ -78,7 +78,7 @@ def check_frames(tracks: Tracks3D, cameras: Cameras) -> None:
         )
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _largest_displacement(xyz, known, K_wc, size, window, displacement_px):
     """Fills (N, T) `displacement_px` from (N, T, 3) positions and (T, 3, 4) projections."""
     for n in range(known.shape[0]):

@@ -14,6 +14,7 @@ from toolkit.lifting._moving import smooth_paths
 from toolkit.lifting._published import adam
 from toolkit.lifting.label import LabelOptions, Noise, NoiseOptions, estimate_noise, moving_probability, see, sigma_of, still_points
 from toolkit.lifting.motion import check_frames, known_samples, published_motion_weight, scene_motion
+from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
 
@@ -116,7 +117,8 @@ def _most_likely(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | None
     sigma = np.full((N, T), np.nan, np.float32)
     visible = np.zeros((N, T), bool)
     motion = np.zeros(N, np.float32)
-    for start in range(0, N, _CHUNK):
+
+    def optimise_some(start: int) -> int:
         rows = np.arange(start, min(start + _CHUNK, N))
         seen = see(tracks_3d, cameras, sigma_px, options.noise, rows)
         point, residual, variance = still_points(seen, noise)
@@ -147,7 +149,10 @@ def _most_likely(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | None
         given = _between_samples(seen.known) if options.fill_gaps else seen.known
         xyz[rows] = np.where(given[..., None], xyz[rows], np.nan)
         sigma[rows] = np.where(given, sigma[rows], np.nan)
-        report(int(rows[-1]) + 1, N)
+        return int(rows[-1]) + 1
+
+    for done in in_order(optimise_some, range(0, N, _CHUNK)):
+        report(done, N)
     return Tracks3D(xyz, visible, tracks_3d.rgb, motion, sigma)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
+from toolkit.compiling import compiled
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
 from toolkit.lifting.fusion import FusionOptions, fuse_still
 from toolkit.lifting.motion import check_frames, known_samples
+from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Tracks3D
 
@@ -103,12 +104,16 @@ def refine_depth(
     known = known_samples(tracks_3d, cameras)
     refined = depth.depth.copy()
     still: list[NDArray] = []  # packed bits: an eighth of a byte per pixel
-    for t in range(len(depth)):
+
+    def refine_frame(t: int) -> NDArray:
         rows = known[:, t]
         xy, z = project(tracks_3d.xyz[rows, t].astype(np.float64), cameras.K[t], cameras.T_wc[t])
         sigma = None if tracks_3d.sigma is None else tracks_3d.sigma[rows, t].astype(np.float64)
-        still.append(np.packbits(_refine_frame(refined[t], xy, z, sigma, tracks_3d.motion[rows], options)))
-        report(t + 1, 3 * len(depth))
+        return np.packbits(_refine_frame(refined[t], xy, z, sigma, tracks_3d.motion[rows], options))
+
+    for bits in in_order(refine_frame, range(len(depth))):
+        still.append(bits)
+        report(len(still), 3 * len(depth))
 
     def stands_still(t: int) -> B:
         return np.unpackbits(still[t], count=refined[t].size).astype(bool).reshape(refined[t].shape)
@@ -168,7 +173,7 @@ def _blur(grid: F32) -> F32:
     return grid
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _splat(xy: NDArray, z: NDArray, radius_px: float, depth: NDArray) -> None:
     """Fills an (H, W) map of infinities with the nearest of the points that cover each pixel."""
     h, w = depth.shape
@@ -183,7 +188,7 @@ def _splat(xy: NDArray, z: NDArray, radius_px: float, depth: NDArray) -> None:
                     depth[row, column] = min(depth[row, column], z[n])
 
 
-@njit(cache=True, nogil=True)
+@compiled()
 def _add_correction(depth, correction, stillness, still_share, cell_px, cell_depth, near, still):
     """Divides each known depth by 1 + the correction, read between the cells of the (rows, columns, depths) grid; fills `still`."""
     h, w = depth.shape

@@ -10,7 +10,7 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
-from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, optimize_tracks, poor_tracks, refine_depth
+from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, motion_label, optimize_tracks, poor_tracks, refine_depth
 from toolkit.lifting.occlusion import drop_other_surfaces
 from toolkit.lifting.still_test import put_back_still
 from toolkit.methods.request import Preset, Request
@@ -105,12 +105,11 @@ def run(request: Request, listener: Listener) -> Scene:
     lift: dict[str, Any] = {
         "max_depth_m": far_m,
         "video": video,
+        "label": False,  # what moves is decided once everything is in place
         "options": LiftOptions(baseline_m=intake.baseline_m),
     }
-    raw = lift_tracks(tracks, depth, cameras, label=False, **lift)
-    tracks, put_back = put_back_still(tracks, raw, video, depth, cameras)
-    raw = lift_tracks(tracks, depth, cameras, **lift)
     every = request.queries is not None  # a point that was asked for stays, however it fares
+    raw = lift_tracks(tracks, depth, cameras, **lift)
     reasons = poor_tracks(tracks, raw, cameras)
     if not every:
         tracks, raw = tracks.select(reasons == ""), raw.select(reasons == "")
@@ -118,6 +117,7 @@ def run(request: Request, listener: Listener) -> Scene:
     if put_back.any():
         raw = raw.replaced(put_back, lift_tracks(tracks.select(put_back), depth, cameras, **lift))
     tracks, raw = drop_other_surfaces(tracks, raw, cameras)
+    raw = replace(raw, motion=motion_label(raw, cameras, tracks))
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)
     if not every:
