@@ -110,19 +110,22 @@ def filter_drift(
     return _labelled(tracks_2d, tracks_3d, cameras, labels, lookup, options)
 
 
-def poor_tracks(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, *, options: DriftOptions | None = None) -> NDArray[np.str_]:
+def poor_tracks(
+    tracks_2d: Tracks2D, tracks_3d: Tracks3D | None = None, cameras: Cameras | None = None, *, options: DriftOptions | None = None
+) -> NDArray[np.str_]:
     """Tracks with too little to them for any rule about motion: worth leaving out before anything costly.
 
     Args:
         tracks_2d: N tracks of T frames in pixels.
-        tracks_3d: The same tracks in the world, from `lift_tracks`.
-        cameras: T cameras.
+        tracks_3d: The same tracks in the world, from `lift_tracks`; None judges them by the image alone.
+        cameras: T cameras, with `tracks_3d`.
         options: When a track is too poor.
 
     Returns:
         (N,) text: "short", "no depth", "unsure", or "" for the others.
     """
-    rules = _poor(tracks_2d, known_samples(tracks_3d, cameras), options or DriftOptions())
+    known = tracks_2d.visible if tracks_3d is None or cameras is None else known_samples(tracks_3d, cameras)
+    rules = _poor(tracks_2d, known, options or DriftOptions())
     return _with_reasons(len(tracks_2d), rules).reason
 
 

@@ -99,6 +99,10 @@ def run(request: Request, listener: Listener) -> Scene:
     tracks, support = _tracks(request, video, reporter(listener, "tracks", "Tracking points"))
     cameras, odometry = _cameras(request, intake, support, depth, video, reporter(listener, "cameras", "Finding the cameras"))
     del support
+    every = request.queries is not None  # a point that was asked for stays, however it fares
+    too_poor = poor_tracks(tracks)
+    if not every:
+        tracks = tracks.select(too_poor == "")
 
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
@@ -108,7 +112,6 @@ def run(request: Request, listener: Listener) -> Scene:
         "label": False,  # what moves is decided once everything is in place
         "options": LiftOptions(baseline_m=intake.baseline_m),
     }
-    every = request.queries is not None  # a point that was asked for stays, however it fares
     raw = lift_tracks(tracks, depth, cameras, **lift)
     reasons = poor_tracks(tracks, raw, cameras)
     if not every:
@@ -122,7 +125,7 @@ def run(request: Request, listener: Listener) -> Scene:
     drift = filter_drift(tracks, raw, cameras, settings.labels)
     if not every:
         tracks, raw = tracks.select(drift.keep), raw.select(drift.keep)
-    dropped = np.concatenate([reasons[reasons != ""], drift.reason[~drift.keep]])
+    dropped = np.concatenate([too_poor[too_poor != ""], reasons[reasons != ""], drift.reason[~drift.keep]])
     report(2, 4)
     world = optimize_tracks(raw, cameras, tracks)
     report(3, 4)
