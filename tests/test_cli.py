@@ -105,3 +105,18 @@ def test_points_are_read_with_or_without_a_heading(tmp_path):
     (tmp_path / "bad.csv").write_text("0,1,2\n3,4\n")
     with pytest.raises(tk.UserError, match="Line 2"):
         read_queries(tmp_path / "bad.csv")
+
+
+def test_what_has_an_option_of_its_own_is_no_setting():
+    with pytest.raises(tk.UserError, match="frames is no setting"):
+        parse_settings(["frames=2"])
+
+
+def test_warnings_and_quality_are_printed(clip, tmp_path, capsys):
+    assert (
+        main(["run", str(clip), "--out", str(tmp_path / "out"), "--formats", "points.ply", "--preset", "draft", "--set", "grid=[16,16]"])
+        == 0
+    )
+    told = capsys.readouterr().out
+    assert "rows of the two eyes" in told
+    assert "note:" in told  # the field of view had to be guessed

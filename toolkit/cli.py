@@ -12,6 +12,8 @@ import typer
 
 from toolkit.errors import UserError
 from toolkit.methods.request import Preset
+from toolkit.scene import Scene
+from toolkit.views.report import quality_lines
 
 shell = typer.Typer(
     add_completion=False,
@@ -19,6 +21,7 @@ shell = typer.Typer(
     pretty_exceptions_enable=False,
     help="Video in, 4D out: tracks, depth, cameras and world motion from VR180, stereo and other recordings.",
 )
+RESERVED = ("frames", "preset", "method", "queries", "seed", "K", "cameras", "masks", "progress")
 Recording = Annotated[Path, typer.Argument(help="A video, a folder of frames, a zip, or a released Stereo4D .npz.")]
 
 
@@ -125,6 +128,8 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for pair in pairs:
         name, separator, text = pair.partition("=")
+        if name.strip() in RESERVED:
+            raise UserError(f"{name.strip()} is no setting of a method; it has an option of its own: see run --help.")
         if not separator or not name:
             raise UserError(f"--set {pair} is not of the form name=value, such as --set fov_deg=70.")
         try:
@@ -157,8 +162,12 @@ def read_queries(path: Path) -> list[list[float]]:
     return points
 
 
-def _tell(scene: object, written: dict[str, Path]) -> None:
+def _tell(scene: Scene, written: dict[str, Path]) -> None:
     print(scene)
+    for line in quality_lines(scene):
+        print(f"  {line}")
+    for warning in scene.report.get("warnings", []):
+        print(f"  note: {warning}")
     for path in written.values():
         print(f"wrote {path}")
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
 from toolkit.media import inspection
-from toolkit.methods.registry import MethodInfo, choose
+from toolkit.methods.registry import MethodInfo, choose, methods
 from toolkit.methods.request import Frames, Preset, Recording, Request
 from toolkit.methods.stereo4d import Stereo4DSettings
 from toolkit.methods.stereo_intake import ROWS_APART_PX, first_pair
@@ -96,6 +96,9 @@ def inspect(path: str | Path) -> Source:
         UserError: nothing there, not readable, cut off, empty, or of no known kind.
     """
     source = inspection.inspect(path)
+    if not any(source.kind in info.inputs for info in methods().values()):
+        warning = f"No method takes a recording of this kind yet ({source.kind}); if a frame holds two eyes, say layout='side-by-side'."
+        return replace(source, warnings=(*source.warnings, warning), estimate={}) if source.kind != "scene" else source
     if source.kind not in ("vr180", "stereo") or source.projection == "fisheye":  # those are calibrated from their pictures first
         return source
     _, _, check = first_pair(source, Stereo4DSettings())
@@ -123,11 +126,14 @@ def _prepare(
     seed: int,
     options: dict[str, Any],
 ) -> tuple[MethodInfo, Request]:
+    if cameras is not None and not isinstance(cameras, Cameras):
+        raise UserError(f"cameras must be Cameras, but they are {type(cameras).__name__}.")
     recording: Recording = Path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
     source: Source | None = None
     if isinstance(recording, Path):
         source = inspection.inspect(recording)
-        kind: Kind = options.pop("kind", source.kind)
+        # Saying how a frame holds two eyes says that it does.
+        kind: Kind = "stereo" if source.kind == "mono" and options.get("layout") else source.kind
     else:
         kind = "stereo" if isinstance(recording, StereoVideo) else "multiview" if isinstance(recording, MultiViewVideo) else "mono"
     info = choose(method, kind)
@@ -136,13 +142,27 @@ def _prepare(
         source=source,
         settings=_settings(info, preset, options),
         frames=frames,
-        queries=None if queries is None else np.asarray(queries, np.float32),
-        K=None if K is None else np.asarray(K, np.float64),
+        queries=_numbers("queries", queries, np.float32, (None, 3)),
+        K=_numbers("K", K, np.float64, (3, 3)),
         cameras=cameras,
-        masks=None if masks is None else np.asarray(masks, np.bool_),
+        masks=_numbers("masks", masks, np.bool_, (None, None, None)),
         seed=seed,
     )
     return info, request
+
+
+def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int | None, ...]) -> Any:
+    """An argument as an array of that shape, None standing for any length; None where it is not given."""
+    if value is None:
+        return None
+    wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
+    try:
+        array = np.asarray(value, dtype)
+    except (TypeError, ValueError) as problem:
+        raise UserError(f"{name} must be numbers of shape {wanted}, but it is {str(value)[:40]!r}.") from problem
+    if array.ndim != len(shape) or any(n is not None and n != size for n, size in zip(shape, array.shape, strict=False)):
+        raise UserError(f"{name} has shape {array.shape}, but {wanted} is needed.")
+    return array
 
 
 def _settings(info: MethodInfo, preset: str, options: dict[str, Any]) -> Any:

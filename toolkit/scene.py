@@ -484,15 +484,7 @@ class Source:
 
     def __str__(self) -> str:
         """For a person: "VR180, top-bottom, 149 frames, 1072 x 1504, 30.0 fps, lens mesh found"."""
-        names = {
-            "vr180": "VR180",
-            "stereo": "stereo pair",
-            "mono": "one camera",
-            "multiview": "several cameras",
-            "photos": "photos",
-            "scene": "Lift4D scene",
-        }
-        parts = [names[self.kind]]
+        parts = [_KIND_NAMES[self.kind]]
         if self.layout in ("side-by-side", "top-bottom"):
             parts.append(self.layout)
         if self.frames:

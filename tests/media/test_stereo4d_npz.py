@@ -282,7 +282,8 @@ def test_the_roll_of_a_bundle_comes_from_its_tracks(tmp_path):
     np.testing.assert_allclose(scene.cameras.T_wc[shown], T[shown], atol=1e-4)
     assert scene.cameras.registered.all()
     assert np.array_equal(scene.tracks_2d.visible, seen)
-    np.testing.assert_allclose(scene.tracks_2d.xy, xy, atol=1e-3)
+    np.testing.assert_allclose(scene.tracks_2d.xy[seen], xy[seen], atol=1e-3)
+    assert np.isnan(scene.tracks_2d.xy[~seen]).all(), "the file tells no place there"
     assert np.isnan(scene.tracks_3d.xyz[~seen]).all()
 
 

@@ -92,6 +92,19 @@ def test_the_report_is_plain_json_with_lights(scene):
         ({"method": "stereo5d"}, "There is no method 'stereo5d'"),
         ({"preset": "fast"}, "There is no preset 'fast'"),
         ({"colour": 3}, "has no setting 'colour'"),
+        ({"fov_deg": "abc"}, "fov_deg is 'abc', but a number from 1 to 170"),
+        ({"fov_deg": 500}, "fov_deg is 500"),
+        ({"size": 7.5}, "size is 7.5, but a whole number"),
+        ({"size": 0}, "size is 0"),
+        ({"baseline_m": -1}, "baseline_m is -1"),
+        ({"grid": 5}, "grid is 5, but 2 numbers"),
+        ({"grid": (0, 0)}, "grid is 0"),
+        ({"layout": "diagonal"}, "layout is 'diagonal'"),
+        ({"matcher": "foo"}, "foo"),
+        ({"tracker": "foo"}, "foo"),
+        ({"queries": "foo"}, "queries must be numbers"),
+        ({"K": 3}, "K has shape"),
+        ({"cameras": 3}, "cameras must be Cameras"),
         ({"queries": [[99, 5, 5]]}, "99"),
         ({"masks": np.zeros((1, 2, 3), bool)}, "masks have shape"),
     ],
@@ -120,3 +133,9 @@ def test_two_frames_are_enough(room):
     scene = tk.run(tk.StereoVideo(left, right, room.stereo.K, room.stereo.baseline_m), grid=(32, 32), progress=lambda event: None)
     assert scene.frames == 2
     assert scene.cameras.registered.all()
+
+
+def test_blank_pictures_are_refused():
+    blank = tk.Video.from_frames(np.zeros((3, 64, 64, 3), np.uint8))
+    with pytest.raises(tk.UserError, match="blank"):
+        tk.run(tk.StereoVideo(blank, blank, np.diag([60.0, 60.0, 1.0]), 0.063), preset="draft", progress=lambda event: None)

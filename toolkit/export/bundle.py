@@ -111,6 +111,8 @@ def check_export(folder: str | os.PathLike[str], formats: str | Iterable[str] = 
     if place.exists() and not place.is_dir():
         raise UserError(f"{place} is a file, but a folder is needed to export to.")
     nearest = next(parent for parent in (place, *place.resolve().parents) if parent.exists())
+    if not nearest.is_dir():
+        raise UserError(f"{place} can't be written: {nearest} is a file, not a folder.")
     if not os.access(nearest, os.W_OK):
         raise UserError(f"{place} can't be written: {nearest} is read-only.")
 

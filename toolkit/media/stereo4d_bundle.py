@@ -65,6 +65,7 @@ def load_bundle(file: NpzReader, *, hfov_deg: float, size: int | None, video: Vi
     n = len(xyz)
     first = seen.argmax(1)
     queries = np.column_stack([first, xy[np.arange(n), first]]).astype(np.float32)
+    xy[~seen] = np.nan  # the files hold the corner (0, 0) there
     report = {"name": file.name.removesuffix(".npz"), "video_id": file.name[:11], "warnings": []}
     if "object_ids" in file:
         report["object_ids"] = [int(i) for i in file.array("object_ids").reshape(-1)]

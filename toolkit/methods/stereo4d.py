@@ -20,8 +20,10 @@ from toolkit.progress import Listener, Report, reporter
 from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Video
 from toolkit.sfm.odometry import OdometryResult, stereo_odometry
 from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
+from toolkit.stereo.registry import matcher_of
 from toolkit.tracking import track_points
 from toolkit.tracking.queries import checked_queries, grid_queries
+from toolkit.tracking.registry import find_tracker
 
 LEAST_DISPARITY_PX = 1.4  # 20 m in Stereo4D's view; a fifth of a pixel is a seventh of the depth there
 SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
@@ -74,6 +76,37 @@ class Stereo4DSettings:
     min_confidence: float = 0.7
     labels: Any = None
 
+    def __post_init__(self) -> None:
+        """Checks every setting before anything is computed."""
+        _check_number("fov_deg", self.fov_deg, 1, 170, "degrees")
+        _check_number("size", self.size, 32, 4096, "pixels", whole=True)
+        _check_number("yaw_deg", self.yaw_deg, -180, 180, "degrees")
+        _check_number("pitch_deg", self.pitch_deg, -90, 90, "degrees")
+        _check_number("baseline_m", self.baseline_m, 1e-4, 1000, "metres")
+        _check_number("every", self.every, 1, 10_000, "frames", whole=True)
+        _check_number("max_frames", self.max_frames, 1, 100_000, "frames", whole=True)
+        _check_number("max_depth_m", self.max_depth_m, 1e-3, 1e6, "metres")
+        _check_number("min_confidence", self.min_confidence, 0, 1, "as a chance")
+        for name, value, length in (("grid", self.grid, 2), ("fov_bounds_deg", self.fov_bounds_deg, 4)):
+            if value is not None and (not isinstance(value, tuple | list) or len(value) != length):
+                raise UserError(f"The setting {name} is {value!r}, but {length} numbers are needed.")
+        for cells in self.grid:
+            _check_number("grid", cells, 1, 1024, "points", whole=True)
+        for bound in self.fov_bounds_deg or ():
+            _check_number("fov_bounds_deg", bound, -180, 180, "degrees")
+        for name, value, known in (
+            ("layout", self.layout, ("side-by-side", "top-bottom")),
+            ("projection", self.projection, ("pinhole", "equirect", "fisheye")),
+            ("swap_eyes", self.swap_eyes, (True, False)),
+            ("refine_rig", self.refine_rig, (True, False)),
+        ):
+            if value is not None and not any(value is choice or (isinstance(value, str) and value == choice) for choice in known):
+                raise UserError(f"The setting {name} is {value!r}, but one of {', '.join(map(str, known))} is needed.")
+        matcher_of(self.matcher)
+        find_tracker(self.tracker)
+        if self.labels is not None and np.asarray(self.labels).ndim != 3:
+            raise UserError("The setting labels must be an array of whole numbers of shape (T, H, W), one map a frame.")
+
     @staticmethod
     def preset(name: Preset) -> Stereo4DSettings:
         """The settings of "draft", "normal" or "fine"."""
@@ -82,6 +115,16 @@ class Stereo4DSettings:
         if name == "fine":
             return Stereo4DSettings(matcher="fine", tracker="fine")
         return Stereo4DSettings()
+
+
+def _check_number(name: str, value: Any, least: float, most: float, unit: str, *, whole: bool = False) -> None:
+    """Refuses what is no number, or outside its range; None is a setting that is left to the method."""
+    if value is None:
+        return
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value <= most:
+        needed = "a whole number" if whole else "a number"
+        raise UserError(f"The setting {name} is {value!r}, but {needed} from {least:g} to {most:g} ({unit}) is needed.")
 
 
 def run(request: Request, listener: Listener) -> Scene:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from toolkit.methods.stereo4d import Stereo4DSettings
 
 ROWS_APART_PX = 1.5  # of the two eyes, from which depth is poor
+BLANK_SPREAD = 2.0  # grey levels of the whole picture, below which it holds nothing but noise
 VIEW_FOV_DEG, VIEW_SIZE = 60.0, 512  # Stereo4D's own view of a half sphere
 MOST_PIXELS = 500_000  # of a result frame cut from perspective pictures: what two cores track in about a second
 
@@ -207,7 +208,11 @@ def _middle_check(stereo: StereoVideo) -> PairCheck:
 
 
 def _checked(intake: Intake) -> Intake:
-    """Says what the pair check means."""
+    """Says what the pair check means; blank pictures are refused, a matcher would read depth into their noise."""
+    middle = len(intake.stereo) // 2
+    spread = max(float(eye.frames[t].std(axis=(0, 1)).max()) for eye in (intake.stereo.left, intake.stereo.right) for t in (0, middle, -1))
+    if spread < BLANK_SPREAD:
+        raise UserError("The pictures are blank: nothing in them could be matched or tracked.")
     if len(intake.stereo) == 1:
         intake.warnings.append("This is a single pair: it has depth and points, but tracks and motion need a video.")
     check = intake.pair_check
