@@ -226,7 +226,7 @@ def _configure(stream: VideoStream, size: tuple[int, int], settings: Encoding) -
     stream.codec_context.color_range = 1  # limited
     stream.codec_context.color_primaries = 1
     stream.codec_context.color_trc = 1
-    stream.codec_context.thread_count = 1  # the same bytes whatever else the machine does; files are written side by side instead
+    stream.codec_context.thread_count = 1  # files are written side by side instead
     stream.options = {"crf": str(settings.crf), "preset": settings.preset}
 
 
