@@ -1,6 +1,7 @@
 """Evaluation of Lift4D."""
 
+from toolkit.evaluation.cameras import cameras, compare_rotations
 from toolkit.evaluation.depth import depth, disparity, seen_by_both
 from toolkit.evaluation.tracks import keypoint_transfer, tracks_2d, tracks_3d
 
-__all__ = ["depth", "disparity", "keypoint_transfer", "seen_by_both", "tracks_2d", "tracks_3d"]
+__all__ = ["cameras", "compare_rotations", "depth", "disparity", "keypoint_transfer", "seen_by_both", "tracks_2d", "tracks_3d"]
