@@ -5,11 +5,9 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import av
 import av.error
@@ -18,30 +16,12 @@ from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
 from toolkit.media.decoding import Clip
+from toolkit.media.encoding import Encoding, encoder
 from toolkit.media.frame_choice import FrameChoice, Frames
 from toolkit.media.labelling import LABELLED, check_label, label_video
 from toolkit.media.spherical import Spherical
 from toolkit.media.writing import replacing
 from toolkit.scene import U8, Video
-
-if TYPE_CHECKING:
-    from av.video.stream import VideoStream
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """How `write_video` compresses.
-
-    Attributes:
-        crf: x264's quality, 0 (lossless) .. 51; 18 is hard to tell from the original, 11 keeps what stereo matching sees.
-        preset: x264's speed; "veryfast" needs half the time of "medium" for a file a tenth larger.
-        frame_rate_limit: Largest denominator of the frame rate that MP4 writers agree on.
-    """
-
-    crf: int = 18
-    preset: str = "veryfast"
-    frame_rate_limit: int = 65535
-
 
 WRITABLE = (".mp4", ".mov", ".mkv")
 
@@ -134,7 +114,7 @@ def write_video(
         UserError: no frame, frames of different sizes or types, an unknown suffix, a label that can't be written, or a place that
             can't be written.
     """
-    target, settings = Path(path), encoding or Encoding()
+    target = Path(path)
     if target.suffix.lower() not in WRITABLE:
         raise UserError(f"{target.name} ends with {target.suffix or 'nothing'}, but videos are written as {', '.join(WRITABLE)}.")
     if not (np.isfinite(fps) and fps > 0):
@@ -148,21 +128,12 @@ def write_video(
     if first is None:
         raise UserError(f"There are no frames to write to {target.name}.")
     _check_image(first, np.shape(first), 0)
-    h, w = first.shape[0] + first.shape[0] % 2, first.shape[1] + first.shape[1] % 2
+    container = "matroska" if target.suffix.lower() == ".mkv" else target.suffix.lower()[1:]
     with replacing(target) as partial:
-        container_format = "matroska" if target.suffix.lower() == ".mkv" else target.suffix.lower()[1:]
-        options = {} if container_format == "matroska" else {"movflags": "+faststart"}
-        with av.open(str(partial), "w", format=container_format, options=options) as output:
-            stream: Any = output.add_stream("libx264", rate=Fraction(fps).limit_denominator(settings.frame_rate_limit))
-            _configure(stream, (w, h), settings)
+        with encoder(str(partial), (first.shape[1], first.shape[0]), fps, container=container, encoding=encoding or Encoding()) as output:
             for i, image in enumerate(chain([first], images)):
                 _check_image(image, first.shape, i)
-                if image.shape[:2] != (h, w):
-                    image = np.pad(image, ((0, h - image.shape[0]), (0, w - image.shape[1]), (0, 0)), mode="edge")
-                picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-                picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-                output.mux(stream.encode(picture))
-            output.mux(stream.encode())
+                output.add(image)
         if stereo is not None:
             label_video(partial, stereo)
     return target
@@ -173,23 +144,10 @@ def video_bytes(video: Video, *, lossless: bool) -> memoryview:
 
     Frames are numbered, not timed: store `times_s` beside them.
     """
-    memory, settings = io.BytesIO(), Encoding()
-    w, h = video.size[0] + video.size[0] % 2, video.size[1] + video.size[1] % 2
-    with av.open(memory, "w", format="mp4") as output:
-        stream: Any = output.add_stream("libx264rgb" if lossless else "libx264", rate=30)
-        if lossless:
-            stream.width, stream.height, stream.pix_fmt = w, h, "rgb24"
-            stream.options = {"qp": "0", "preset": "ultrafast"}
-        else:
-            _configure(stream, (w, h), settings)
+    memory = io.BytesIO()
+    with encoder(memory, video.size, 30.0, encoding=None if lossless else Encoding()) as output:
         for image in video.frames:
-            if image.shape[:2] != (h, w):
-                image = np.pad(image, ((0, h - image.shape[0]), (0, w - image.shape[1]), (0, 0)), mode="edge")
-            picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-            if not lossless:
-                picture = picture.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-            output.mux(stream.encode(picture))
-        output.mux(stream.encode())
+            output.add(image)
     return memory.getbuffer()
 
 
@@ -217,17 +175,6 @@ def _stacked(images: list[U8]) -> U8:
     for i in range(len(frames)):
         frames[i] = images.pop()
     return frames
-
-
-def _configure(stream: VideoStream, size: tuple[int, int], settings: Encoding) -> None:
-    """Sets size, colours and quality of an output stream."""
-    stream.width, stream.height, stream.pix_fmt = size[0], size[1], "yuv420p"  # type: ignore[misc]
-    stream.codec_context.colorspace = 1  # BT.709, so that players don't guess from the size
-    stream.codec_context.color_range = 1  # limited
-    stream.codec_context.color_primaries = 1
-    stream.codec_context.color_trc = 1
-    stream.codec_context.thread_count = 1  # files are written side by side instead
-    stream.options = {"crf": str(settings.crf), "preset": settings.preset}
 
 
 def _check_image(image: Any, shape: tuple[int, ...], index: int) -> None:
