@@ -28,3 +28,17 @@ def data() -> Path:
 def golden() -> Path:
     """Inputs and outputs of the published implementations, kept beside the tests."""
     return Path(__file__).parent / "golden"
+
+
+@pytest.fixture(scope="session")
+def rooms():
+    """The module that makes scenes: a textured room, a ball that moves through it, a camera that moves and turns."""
+    from tests import room_scene
+
+    return room_scene
+
+
+@pytest.fixture(scope="session")
+def room(rooms):
+    """Ten frames of 96 x 64 with every part filled."""
+    return rooms.room_scene()

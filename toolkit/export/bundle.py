@@ -6,48 +6,21 @@ import errno
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserError
-from toolkit.export.camera_files import write_transforms, write_tum
-from toolkit.export.cloud_files import write_glb, write_ply
 from toolkit.export.clouds import static_cloud
+from toolkit.export.formats import FORMATS
 from toolkit.export.manifest import write_manifest
-from toolkit.export.picture_files import write_depth_pngs, write_images
-from toolkit.export.tables import write_tracks_csv
-from toolkit.media.scene_file import save
-from toolkit.media.stereo4d_npz import save_dataset_npz
-from toolkit.media.video import write_video
 from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
-from toolkit.scene import U8, Scene
-from toolkit.views.depth import draw_depth
-from toolkit.views.flyaround import draw_tracks_3d
-from toolkit.views.overlay import draw_tracks
+from toolkit.scene import Scene
 
-_NOT_OUR_FAULT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST)
-
-Tick = Callable[[], None]
-"""Called often inside a writer: it may raise `Cancelled`."""
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of file in the bundle.
-
-    Attributes:
-        opens_with: One line on what opens it.
-        write: (scene, path, tick, seed) -> notes for the manifest.
-        lacks: What the scene lacks for it, or "".
-    """
-
-    opens_with: str
-    write: Callable[[Scene, Path, Tick, int], Mapping[str, Any] | None]
-    lacks: Callable[[Scene], str]
+_NOT_OUR_FAULT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EIO)
 
 
 def export(
@@ -84,7 +57,7 @@ def export(
     total, notes = len(todo) + 1, {}
     with _moved_into(Path(folder)) as partial:
         report(0, total)
-        if scene.points is None and _has(scene, "video", "depth", "cameras"):
+        if scene.points is None and None not in (scene.video, scene.depth, scene.cameras):
             scene = replace(scene, points=static_cloud(scene, report=lambda *_: report(0, total)))
         written = 0
 
@@ -107,14 +80,8 @@ def check_export(folder: str | os.PathLike[str], formats: str | Iterable[str] = 
         UserError: an unknown format, or a folder that can't be written.
     """
     _wanted(formats)
-    place = Path(folder)
-    if place.exists() and not place.is_dir():
-        raise UserError(f"{place} is a file, but a folder is needed to export to.")
-    nearest = next(parent for parent in (place, *place.resolve().parents) if parent.exists())
-    if not nearest.is_dir():
-        raise UserError(f"{place} can't be written: {nearest} is a file, not a folder.")
-    if not os.access(nearest, os.W_OK):
-        raise UserError(f"{place} can't be written: {nearest} is read-only.")
+    with _partial_for(Path(folder)):
+        pass
 
 
 def _wanted(formats: str | Iterable[str]) -> list[str]:
@@ -128,166 +95,50 @@ def _wanted(formats: str | Iterable[str]) -> list[str]:
 
 @contextmanager
 def _moved_into(folder: Path) -> Iterator[Path]:
-    """An empty folder beside `folder` to write to; its contents are moved there at the end, or removed if anything is raised."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file, but a folder is needed to export to.")
-    partial = folder.parent / f".{folder.name}.{os.getpid()}-{threading.get_ident()}.partial"
-    # A killed process may have left one of the same name.
-    shutil.rmtree(partial, ignore_errors=True)
+    """An empty folder to write to; its contents are moved to `folder` at the end, or removed if anything is raised."""
+    with _partial_for(folder) as partial:
+        try:
+            yield partial
+            if not folder.exists():
+                partial.rename(folder)
+                return
+            for path in sorted(partial.iterdir()):
+                target = folder / path.name
+                if target.is_dir():
+                    shutil.rmtree(target)
+                path.replace(target)
+        except OSError as error:
+            if error.errno not in _NOT_OUR_FAULT:
+                raise
+            raise UserError(f"{folder} can't be written: {error.strerror}.") from error
+
+
+@contextmanager
+def _partial_for(folder: Path) -> Iterator[Path]:
+    """An empty folder on the disk of `folder`: in it where that exists, beside it where not. It is gone at the end, with the parents
+    that were made for it, unless it was renamed to `folder`.
+    """
+    made: list[Path] = []
     try:
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file, but a folder is needed to export to.")
+        place = folder if folder.exists() else folder.parent
+        partial = place / f".{folder.name}.{os.getpid()}-{threading.get_ident()}.partial"
+        made = [parent for parent in (place, *place.parents) if not parent.exists()]
+        # A killed process may have left one of the same name.
+        shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        yield partial
-        if not folder.exists():
-            partial.rename(folder)
-            return
-        for path in sorted(partial.iterdir()):
-            target = folder / path.name
-            if target.is_dir():
-                shutil.rmtree(target)
-            path.replace(target)
     except OSError as error:
-        if error.errno not in _NOT_OUR_FAULT:
-            raise
+        _remove_empty(made)
         raise UserError(f"{folder} can't be written: {error.strerror}.") from error
+    try:
+        yield partial
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+        _remove_empty(made)
 
 
-def _has(scene: Scene, *parts: str) -> bool:
-    return all(getattr(scene, part) is not None for part in parts)
-
-
-def _needs(*parts: str) -> Callable[[Scene], str]:
-    """A `lacks` that names the missing parts."""
-    return lambda scene: " and ".join(
-        part.replace("tracks_2d", "2D tracks").replace("tracks_3d", "3D tracks") for part in parts if not _has(scene, part)
-    )
-
-
-def _poses(scene: Scene) -> str:
-    return "" if scene.cameras is not None and scene.cameras.registered.any() else "camera poses"
-
-
-def _any_tracks(scene: Scene) -> str:
-    return "" if _has(scene, "tracks_2d") or _has(scene, "tracks_3d") else "tracks"
-
-
-def _drawable_tracks(scene: Scene) -> str:
-    if not _has(scene, "video"):
-        return "video"
-    return "" if _has(scene, "tracks_2d") or _has(scene, "tracks_3d", "cameras") else "2D tracks, or 3D tracks and cameras"
-
-
-def _known_3d(scene: Scene) -> str:
-    return "" if scene.tracks_3d is not None and bool((scene.tracks_3d.xyz == scene.tracks_3d.xyz).any()) else "3D tracks"
-
-
-def _cloud(scene: Scene) -> str:
-    return "" if _has(scene, "points") or _has(scene, "video", "depth", "cameras") else "points, or video and depth and cameras"
-
-
-def _cloud_or_3d(scene: Scene) -> str:
-    return "" if not _cloud(scene) or not _known_3d(scene) else "a cloud or 3D tracks"
-
-
-def _dataset(scene: Scene) -> str:
-    """Stereo4D's schema is metric and has a pose for every frame."""
-    if scene.unit != "metre":
-        return "a metric scale"
-    if scene.cameras is None or scene.tracks_3d is None or not scene.cameras.registered.all():
-        return "3D tracks and a pose for every frame"
-    return ""
-
-
-def _fps(scene: Scene) -> float:
-    return scene.video.fps if scene.video is not None else 30.0
-
-
-def _ticking(frames: Iterator[U8], tick: Tick) -> Iterator[U8]:
-    for frame in frames:
-        tick()
-        yield frame
-
-
-def _write_scene(scene: Scene, path: Path) -> dict[str, str]:
-    # To the last bit it would be five times as large: too much for a download.
-    save(scene, path, compact=True)
-    return {"precision": "depth to 1 part in 2,000, video by H.264, all else exact; toolkit.save() keeps every bit"}
-
-
-def _write_dataset(scene: Scene, path: Path) -> None:
-    save_dataset_npz(scene, path)
-
-
-def _write_video(draw: Callable[[Scene, int], Iterator[U8]], scene: Scene, path: Path, tick: Tick, seed: int) -> None:
-    write_video(path, _ticking(draw(scene, seed), tick), _fps(scene))
-
-
-FORMATS: dict[str, Format] = {
-    "scene.npz": Format(
-        "toolkit.load(), numpy.load() (no pickle)",
-        lambda scene, path, tick, seed: _write_scene(scene, path),
-        lambda scene: "",
-    ),
-    "tracks.csv": Format(
-        "any spreadsheet, pandas.read_csv()",
-        lambda scene, path, tick, seed: write_tracks_csv(scene, path, seed=seed),
-        _any_tracks,
-    ),
-    "tracks.mp4": Format(
-        "any browser or player",
-        lambda scene, path, tick, seed: _write_video(lambda s, n: draw_tracks(s, seed=n), scene, path, tick, seed),
-        _drawable_tracks,
-    ),
-    "depth.mp4": Format(
-        "any browser or player",
-        lambda scene, path, tick, seed: _write_video(lambda s, n: draw_depth(s), scene, path, tick, seed),
-        _needs("depth"),
-    ),
-    "tracks_3d.mp4": Format(
-        "any browser or player",
-        lambda scene, path, tick, seed: _write_video(lambda s, n: draw_tracks_3d(s, seed=n), scene, path, tick, seed),
-        _known_3d,
-    ),
-    "depth": Format(
-        "any tool that reads 16-bit PNG (OpenCV: cv2.imread(path, cv2.IMREAD_UNCHANGED)); depth = value * scale",
-        lambda scene, path, tick, seed: write_depth_pngs(_part(scene.depth), path, tick),
-        _needs("depth"),
-    ),
-    "images": Format(
-        "any image viewer; transforms.json names them",
-        lambda scene, path, tick, seed: write_images(_part(scene.video), path, tick),
-        _needs("video"),
-    ),
-    "cameras.tum": Format(
-        "evo, the TUM RGB-D tools",
-        lambda scene, path, tick, seed: write_tum(scene, path),
-        _poses,
-    ),
-    "transforms.json": Format(
-        "nerfstudio, instant-ngp and most splatting tools",
-        lambda scene, path, tick, seed: write_transforms(scene, path),
-        _poses,
-    ),
-    "points.ply": Format(
-        "MeshLab, CloudCompare, Blender",
-        lambda scene, path, tick, seed: write_ply(_part(scene.points), path, unit=scene.unit),
-        _cloud,
-    ),
-    "tracks.glb": Format(
-        "Blender, Windows 3D Viewer, any glTF viewer",
-        lambda scene, path, tick, seed: write_glb(scene, path, fps=_fps(scene), seed=seed),
-        _cloud_or_3d,
-    ),
-    "stereo4d.npz": Format(
-        "whatever reads the Stereo4D data set; toolkit.load_dataset_npz()",
-        lambda scene, path, tick, seed: _write_dataset(scene, path),
-        _dataset,
-    ),
-}
-"""Every format by name. To add one: its writer in a file of this folder, one entry here."""
-
-
-def _part(part: Any) -> Any:
-    assert part is not None
-    return part
+def _remove_empty(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()

@@ -25,7 +25,7 @@ CONVENTIONS = {
     "frames": "counted from 0; times in seconds from the start of the video",
     "colours": "sRGB, 8 bit, unless a file says otherwise",
 }
-_LIBRARIES = ("numpy", "scipy", "opencv-contrib-python-headless", "numba", "av", "torch")
+_LIBRARIES = ("numpy", "scipy", "opencv-contrib-python-headless", "numba", "av", "pycolmap", "torch")
 
 
 def write_manifest(scene: Scene, folder: Path, files: Mapping[str, Mapping[str, Any]], skipped: Mapping[str, str], seed: int) -> Path:
@@ -39,6 +39,8 @@ def write_manifest(scene: Scene, folder: Path, files: Mapping[str, Mapping[str, 
         seed: Of everything random in the export.
     """
     report = {str(k): v for k, v in scene.report.items()}
+    settings = report.pop("settings", {})
+    run_seed = report.pop("seed", settings.get("seed") if isinstance(settings, Mapping) else None)
     manifest = {
         "made_by": "Lift4D",
         "method": scene.method,
@@ -49,8 +51,8 @@ def write_manifest(scene: Scene, folder: Path, files: Mapping[str, Mapping[str, 
         "fps": round(scene.video.fps, 6) if scene.video is not None else None,
         "holds": _holds(scene),
         "conventions": CONVENTIONS,
-        "settings": report.pop("settings", {}),
-        "seeds": {"run": report.pop("seed", None), "export": seed},
+        "settings": settings,
+        "seeds": {"run": run_seed, "export": seed},
         "versions": _versions(),
         "report": report,
         "files": {name: {**notes, **_digest(folder / name)} for name, notes in files.items()},
@@ -75,17 +77,19 @@ def _holds(scene: Scene) -> dict[str, Any]:
 
 
 def _digest(path: Path) -> dict[str, Any]:
-    """Size and sha256 of a file, or of each file of a folder."""
+    """Size and sha256 of a file, or of each file below a folder."""
     if path.is_dir():
-        parts = {p.name: _digest(p) for p in sorted(path.iterdir())}
+        parts = {p.relative_to(path).as_posix(): _digest(p) for p in sorted(path.rglob("*")) if p.is_file()}
         return {"bytes": sum(p["bytes"] for p in parts.values()), "sha256": {name: p["sha256"] for name, p in parts.items()}}
     with path.open("rb") as file:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("lift4d", *_LIBRARIES):
+    from toolkit import __version__
+
+    found = {"lift4d": __version__, "python": platform.python_version()}
+    for name in _LIBRARIES:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
