@@ -25,6 +25,7 @@ from toolkit.scene import (
 from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
 from toolkit.stereo.rectify import rectify
 from toolkit.tracking import prune_tracks, track_points
+from toolkit.views.page_display import view
 
 __version__ = "0.1.0"
 
@@ -64,5 +65,6 @@ __all__ = [
     "scene_motion",
     "steps",
     "track_points",
+    "view",
     "write_video",
 ]

@@ -1,0 +1,116 @@
+// The eye that looks at the scene. On the stage, y is up, the recording looks along -z, and lengths are in typical scene distances.
+
+const rad = Math.PI / 180;
+const dot = (a, b) => a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+const cross = (a, b) => [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]];
+const unit = (a) => { const l = Math.hypot(a[0], a[1], a[2]) || 1; return [a[0] / l, a[1] / l, a[2] / l]; };
+const plus = (a, b, s = 1) => [a[0] + s * b[0], a[1] + s * b[1], a[2] + s * b[2]];
+
+// Matrices are column-major, as WebGL wants them.
+function times(a, b) {
+  const out = new Float32Array(16);
+  for (let c = 0; c < 4; c++) for (let r = 0; r < 4; r++)
+    out[4 * c + r] = a[r] * b[4 * c] + a[4 + r] * b[4 * c + 1] + a[8 + r] * b[4 * c + 2] + a[12 + r] * b[4 * c + 3];
+  return out;
+}
+const moved = (m, p) => [0, 1, 2].map((r) => m[r] * p[0] + m[4 + r] * p[1] + m[8 + r] * p[2] + m[12 + r]);
+
+const stageFromWorld = (() => {
+  const { up, ahead, centre, reach } = meta.view, right = cross(ahead, up);
+  const rows = [right, up, ahead.map((v) => -v)].map((row) => row.map((v) => v / reach));
+  return new Float32Array([0, 1, 2, 3].flatMap((c) => (c < 3 ? [...rows.map((row) => row[c]), 0] : [...rows.map((row) => -dot(row, centre)), 1])));
+})();
+const stageFromSteps = (() => {
+  const s = meta.box.side / 65534, [x, y, z] = meta.box.low;
+  return times(stageFromWorld, new Float32Array([s, 0, 0, 0, 0, s, 0, 0, 0, 0, s, 0, x, y, z, 1]));
+})();
+
+// Of each shown frame: stage-from-camera (x right, y down, z ahead), or null without a pose.
+const poses = meta.cameras.map((camera) => {
+  if (!camera) return null;
+  const T = camera.T_wc;
+  return times(stageFromWorld, new Float32Array([T[0], T[4], T[8], 0, T[1], T[5], T[9], 0, T[2], T[6], T[10], 0, T[3], T[7], T[11], 1]));
+});
+
+class Eye {
+  constructor(sample) {
+    this.sample = sample;
+    this.size = [1, 1];
+    this.fov = 45 * rad;
+    this.through = null;
+    this.touched = false;
+    this.home();
+  }
+  home() {
+    this.target = [0, 0, 0];
+    this.yaw = -16 * rad;
+    this.pitch = Math.min(70, Math.max(8, meta.view.tilt_deg + 13)) * rad;
+    this.distance = 1.5;
+    this.touched = false;
+    this.fit();
+  }
+  resize(width, height) {
+    this.size = [width, height];
+    if (!this.touched) this.fit();
+  }
+  // Steps back until most of what matters is inside the picture.
+  fit() {
+    if (!this.sample.length) return;
+    let best = 1.25;
+    for (let d = 1.25; d < 6; d *= 1.06) {
+      this.distance = best = d;
+      const m = this.matrix();
+      let inside = 0;
+      for (const p of this.sample) {
+        const w = m[3] * p[0] + m[7] * p[1] + m[11] * p[2] + m[15];
+        const x = (m[0] * p[0] + m[4] * p[1] + m[8] * p[2] + m[12]) / w, y = (m[1] * p[0] + m[5] * p[1] + m[9] * p[2] + m[13]) / w;
+        if (w > 0.02 && Math.abs(x) < 0.96 && Math.abs(y) < 0.9) inside++;
+      }
+      if (inside > 0.9 * this.sample.length) break;
+    }
+    this.distance = best;
+  }
+  get back() {
+    return [Math.cos(this.pitch) * Math.sin(this.yaw), Math.sin(this.pitch), Math.cos(this.pitch) * Math.cos(this.yaw)];
+  }
+  get focal() { return 1 / Math.tan(this.fov / 2); }
+  view() {
+    if (this.through) return this.through;
+    const z = this.back, x = unit(cross([0, 1, 0], z)), y = cross(z, x), eye = plus(this.target, z, this.distance);
+    return new Float32Array([x[0], y[0], z[0], 0, x[1], y[1], z[1], 0, x[2], y[2], z[2], 0, -dot(x, eye), -dot(y, eye), -dot(z, eye), 1]);
+  }
+  projection() {
+    const [w, h] = this.size, f = this.lens ? this.lens : this.focal, near = 0.01, far = 300;
+    // In a tall window the angle across its width must not grow too small.
+    const scale = this.lens ? f : f * Math.min(1, w / h / 0.62);
+    return new Float32Array([scale * h / w, 0, 0, 0, 0, scale, 0, 0, 0, 0, (far + near) / (near - far), -1, 0, 0, 2 * far * near / (near - far), 0]);
+  }
+  matrix() { return times(this.projection(), this.view()); }
+  // Looks through the camera of a frame, or freely again for null.
+  lookThrough(frame) {
+    const pose = frame === null ? null : poses[frame];
+    if (!pose) { this.through = this.lens = null; return false; }
+    const k = meta.view.reach, column = (c, s) => [0, 1, 2].map((r) => s * k * pose[4 * c + r]);
+    const x = column(0, 1), y = column(1, -1), z = column(2, -1), eye = [pose[12], pose[13], pose[14]];
+    this.through = new Float32Array([x[0], y[0], z[0], 0, x[1], y[1], z[1], 0, x[2], y[2], z[2], 0, -dot(x, eye), -dot(y, eye), -dot(z, eye), 1]);
+    const [fx, fy] = meta.cameras[frame].lens, [w, h] = this.size;
+    // The whole picture fits, whichever side is tight.
+    this.lens = 1.96 * Math.min(fy, fx * w / h);
+    return true;
+  }
+  turn(dx, dy) {
+    this.free();
+    this.yaw -= dx * 0.006;
+    this.pitch = Math.min(89 * rad, Math.max(-89 * rad, this.pitch + dy * 0.006));
+  }
+  move(dx, dy) {
+    this.free();
+    const v = this.view(), s = 2 * this.distance / this.size[1] / this.projection()[5];
+    this.target = plus(plus(this.target, [v[0], v[4], v[8]], -dx * s), [v[1], v[5], v[9]], dy * s);
+  }
+  zoom(factor) {
+    this.free();
+    this.distance = Math.min(40, Math.max(0.03, this.distance * factor));
+  }
+  free() { this.touched = true; this.through = this.lens = null; }
+}

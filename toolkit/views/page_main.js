@@ -1,0 +1,184 @@
+// The page: layers and legend, time, hands and keys.
+
+const element = (id) => document.getElementById(id);
+const metric = meta.unit === "metre";
+const number = (n) => n.toLocaleString("en-US");
+const rounded = (v) => String(Number(v.toPrecision(3)));
+
+const LAYERS = [
+  ["moving", "Moving points", meta.counts.moving, "#ff9a3c", ""],
+  ["trails", "Trails", meta.counts.trails, "#ff7a2e", "line"],
+  ["still", "Still points", meta.counts.tracks - meta.counts.moving, `rgb(${meta.still})`, ""],
+  ["surface", "Surface now", meta.counts.surface && `~${number(meta.counts.surface)}`, "#8fa3b8", "face"],
+  ["cloud", "Static cloud", meta.counts.cloud, "#6f7d8c", "face"],
+  ["camera", "Camera path", meta.cameras.some(Boolean) && "", "#78dca0", "line"],
+  ["picture", "Picture", meta.cameras.some(Boolean) && meta.pictures.length > 0 && "", "#78dca0", "face"],
+];
+
+const look = { moment: 0, frame: 0, bySpeed: true, layers: {}, frustum: 0.16, grow: 1, cloudGain: 0.6 };
+const state = { playing: false, rate: 1, dirty: true };
+const times_s = meta.times_s, length = times_s.length > 1 ? times_s[times_s.length - 1] + (times_s[times_s.length - 1] - times_s[times_s.length - 2]) : 0;
+
+function legend() {
+  element("what").textContent = "4D scene";
+  for (const [key, name, amount, colour, kind] of LAYERS) {
+    const there = amount !== false && amount !== 0;
+    look.layers[key] = there;
+    if (!there) continue;
+    const row = document.createElement("label");
+    row.className = "layer";
+    row.innerHTML = `<input type="checkbox" id="layer-${key}" checked><i class="${kind}" style="color:${colour}"></i><span>${name}</span><b>${typeof amount === "number" ? number(amount) : amount}</b>`;
+    row.firstChild.addEventListener("change", (e) => { look.layers[key] = e.target.checked; state.dirty = true; });
+    element("layers").append(row);
+  }
+  if (meta.counts.moving && meta.fastest) {
+    element("pace").hidden = false;
+    const ramp = element("ramp").getContext("2d"), bar = ramp.createLinearGradient(0, 0, 256, 0);
+    meta.warm.forEach((rgb, i) => bar.addColorStop(i / (meta.warm.length - 1), `rgb(${rgb})`));
+    ramp.fillStyle = bar;
+    ramp.fillRect(0, 0, 256, 1);
+    [0, 0.5, 1].forEach((s) => { const tick = document.createElement("span"); tick.textContent = rounded(meta.fastest * s) + (s === 1 ? (metric ? " m/s" : " units/s") : ""); element("ticks").append(tick); });
+  }
+  element("unit").textContent = metric ? "Lengths are in metres." : "Lengths are relative: the scale is not known.";
+  for (const note of meta.notes) { const line = document.createElement("li"); line.textContent = note; element("notes").append(line); }
+  if (innerWidth <= 600) element("panel").open = false;
+}
+
+function setTime(seconds) {
+  const last = times_s.length - 1;
+  let t = 0;
+  while (t < last && times_s[t + 1] <= seconds) t++;
+  look.moment = t < last ? t + (seconds - times_s[t]) / (times_s[t + 1] - times_s[t]) : last;
+  look.moment = Math.max(0, Math.min(last, look.moment));
+  look.frame = t;
+  state.seconds = seconds;
+  element("time").value = seconds;
+  element("clock").innerHTML = `<b>${seconds.toFixed(2)}</b> / ${length.toFixed(2)} s<span> · frame ${meta.frame[t] ?? 0}</span>`;
+  document.documentElement.dataset.frame = meta.frame[t] ?? 0;
+  state.dirty = true;
+}
+
+function play(on) {
+  state.playing = on && times_s.length > 1;
+  document.documentElement.dataset.playing = state.playing ? "yes" : "no";
+  element("play").setAttribute("aria-label", state.playing ? "Pause" : "Play");
+  state.dirty = true;
+}
+
+// Points that the first view should hold: a few of everything.
+function sampleOf(scene) {
+  const sample = [], add = (x, y, z) => sample.push(moved(stageFromSteps, [x, y, z]));
+  const { tracks, cloud } = scene;
+  if (cloud) for (let i = 0, step = Math.max(1, Math.floor(cloud.count / 400)); i < cloud.count; i += step) add(...cloud.xyz.subarray(3 * i, 3 * i + 3));
+  if (tracks) {
+    const total = tracks.count * scene.frames, step = Math.max(1, Math.floor(total / (cloud ? 200 : 500)) | 1);
+    for (let i = 0; i < total; i += step) if (tracks.samples[4 * i + 3]) add(...tracks.samples.subarray(4 * i, 4 * i + 3));
+  }
+  for (const p of pathOnStage) if (p) { for (let i = 0; i < Math.max(1, Math.floor(40 / pathOnStage.length)); i++) sample.push(p); }
+  return sample;
+}
+
+function hands(canvas, eye) {
+  const down = new Map();
+  let spread = 0, middle = null;
+  const measure = () => {
+    const [a, b] = [...down.values()];
+    return { spread: Math.hypot(a.x - b.x, a.y - b.y), middle: [(a.x + b.x) / 2, (a.y + b.y) / 2] };
+  };
+  canvas.addEventListener("pointerdown", (e) => {
+    canvas.setPointerCapture(e.pointerId);
+    down.set(e.pointerId, { x: e.clientX, y: e.clientY, pan: e.button === 2 || e.button === 1 || e.shiftKey || e.ctrlKey });
+    if (down.size === 2) ({ spread, middle } = measure());
+  });
+  canvas.addEventListener("pointermove", (e) => {
+    const finger = down.get(e.pointerId);
+    if (!finger) return;
+    const dx = e.clientX - finger.x, dy = e.clientY - finger.y;
+    finger.x = e.clientX; finger.y = e.clientY;
+    freed();
+    if (down.size === 2) {
+      const now = measure();
+      eye.move(now.middle[0] - middle[0], now.middle[1] - middle[1]);
+      eye.zoom(spread / Math.max(now.spread, 1));
+      ({ spread, middle } = now);
+    } else if (finger.pan) eye.move(dx, dy);
+    else eye.turn(dx, dy);
+    state.dirty = true;
+  });
+  const up = (e) => { down.delete(e.pointerId); };
+  canvas.addEventListener("pointerup", up);
+  canvas.addEventListener("pointercancel", up);
+  canvas.addEventListener("contextmenu", (e) => e.preventDefault());
+  canvas.addEventListener("wheel", (e) => { e.preventDefault(); freed(); eye.zoom(Math.exp(e.deltaY * (e.deltaMode ? 0.04 : 0.0012))); state.dirty = true; }, { passive: false });
+}
+
+let freed = () => {};
+
+async function main() {
+  legend();
+  await new Promise((done) => setTimeout(done, 0));
+  const scene = await unpackScene(), canvas = element("stage");
+  const painter = WebglPainter.on(canvas, scene) || CanvasPainter.on(canvas, scene);
+  if (!painter) throw new Error("This browser can draw neither with WebGL nor on a canvas.");
+  const eye = new Eye(sampleOf(scene));
+  element("message").textContent = "";
+
+  element("time").max = length;
+  element("time").addEventListener("input", (e) => { play(false); setTime(Number(e.target.value)); });
+  element("play").addEventListener("click", () => play(!state.playing));
+  element("rate").addEventListener("change", (e) => { state.rate = Number(e.target.value); });
+  element("by-speed").addEventListener("change", (e) => { look.bySpeed = e.target.checked; state.dirty = true; });
+  element("reset").addEventListener("click", () => { freed(); eye.lookThrough(null); eye.home(); state.dirty = true; });
+  const through = element("through");
+  through.disabled = !poses.some(Boolean);
+  freed = () => { if (through.getAttribute("aria-pressed") === "true") through.setAttribute("aria-pressed", "false"); };
+  through.addEventListener("click", () => { const on = through.getAttribute("aria-pressed") !== "true"; through.setAttribute("aria-pressed", String(on)); if (!on) eye.lookThrough(null); state.dirty = true; });
+  addEventListener("keydown", (e) => {
+    if (["INPUT", "SELECT", "BUTTON", "SUMMARY"].includes(e.target.tagName)) return;
+    if (e.key === " ") { e.preventDefault(); play(!state.playing); }
+    if (e.key === "ArrowRight" || e.key === "ArrowLeft") { play(false); const t = look.frame + (e.key === "ArrowRight" ? 1 : -1); if (times_s[t] !== undefined) setTime(times_s[t]); }
+  });
+  hands(canvas, eye);
+  addEventListener("resize", () => { state.dirty = true; });
+  if (times_s.length < 2) { element("play").disabled = element("time").disabled = element("rate").disabled = true; }
+
+  let ratio = Math.min(devicePixelRatio || 1, 2), before = 0, slow = 0;
+  const changed = () => { state.dirty = true; };
+  const draw = (now) => {
+    requestAnimationFrame(draw);
+    const passed = Math.min(0.25, (now - before) / 1000);
+    before = now;
+    if (state.playing) setTime((state.seconds + passed * state.rate) % length);
+    if (!state.dirty) return;
+    state.dirty = false;
+    const width = Math.max(1, Math.round(innerWidth * ratio)), height = Math.max(1, Math.round(innerHeight * ratio));
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; eye.resize(innerWidth, innerHeight); }
+    if (through.getAttribute("aria-pressed") === "true") eye.lookThrough(look.frame);
+    look.grow = 1.5;
+    painter.paint(eye, look, [width, height], ratio, changed);
+    scaleBar(eye);
+    document.documentElement.dataset.ready = painter.name || "webgl";
+    // Where drawing takes long, fewer pixels are drawn.
+    slow = state.playing && passed > 0.07 ? slow + 1 : 0;
+    if (slow > 8 && ratio > 0.6) { ratio *= 0.75; slow = 0; }
+  };
+  setTime(0);
+  play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+  requestAnimationFrame(draw);
+}
+
+// A round length at the distance of the point that the eye turns about.
+function scaleBar(eye) {
+  const bar = element("scale");
+  bar.hidden = Boolean(eye.through);
+  const pixels = innerHeight / 2 * eye.projection()[5] / eye.distance / meta.view.reach;
+  const most = Math.min(160, innerWidth * 0.3) / pixels, power = 10 ** Math.floor(Math.log10(most));
+  const size = [5, 2, 1].map((m) => m * power).find((v) => v <= most);
+  bar.querySelector("i").style.width = `${size * pixels}px`;
+  bar.querySelector("span").textContent = metric ? (size < 1 ? `${rounded(size * 100)} cm` : `${rounded(size)} m`) : rounded(size);
+}
+
+main().catch((problem) => {
+  element("message").textContent = `This scene can't be shown here: ${problem.message}`;
+  console.error(problem);
+});
