@@ -19,6 +19,8 @@ from toolkit.scene import U8, Scene
 from toolkit.views.depth import draw_depth
 from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
+from toolkit.views.page import lacks as page_lacks
+from toolkit.views.page import write_page
 
 Tick = Callable[[], None]
 """Called often inside a writer: it may raise `Cancelled`."""
@@ -109,6 +111,10 @@ def _write_video(draw: Callable[[Scene, int], Iterator[U8]], scene: Scene, path:
     write_video(path, _ticking(draw(scene, seed), tick), _fps(scene))
 
 
+def _write_page(scene: Scene, path: Path, tick: Tick, seed: int) -> None:
+    write_page(scene, path, seed=seed, report=lambda *_: tick())
+
+
 FORMATS: dict[str, Format] = {
     "scene.npz": Format(
         "toolkit.load(), numpy.load() (no pickle)",
@@ -134,6 +140,11 @@ FORMATS: dict[str, Format] = {
         "any browser or player",
         lambda scene, path, tick, seed: _write_video(lambda s, n: draw_tracks_3d(s, seed=n), scene, path, tick, seed),
         _known_3d,
+    ),
+    "scene.html": Format(
+        "any browser, without a network: the 4D scene to turn and play",
+        _write_page,
+        page_lacks,
     ),
     "depth": Format(
         "any tool that reads 16-bit PNG (OpenCV: cv2.imread(path, cv2.IMREAD_UNCHANGED)); depth = value * scale",

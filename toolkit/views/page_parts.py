@@ -120,7 +120,7 @@ def _tracks(scene: Scene, frames: I64, settings: PageSettings, seed: int, notes:
     if scene.tracks_3d is None or len(frames) == 0:
         notes.append("The scene holds no 3D tracks.")
         return none
-    known: B = np.asarray(np.isfinite(scene.tracks_3d.xyz[:, frames]).all(-1)).any(axis=1)
+    known = np.asarray(np.isfinite(scene.tracks_3d.xyz[:, frames].sum(-1)).any(axis=1))
     if not known.any():
         notes.append("No track has a known position.")
         return none
