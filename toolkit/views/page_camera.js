@@ -33,9 +33,11 @@ const poses = meta.cameras.map((camera) => {
 });
 
 class Eye {
-  constructor(sample) {
+  constructor(sample, whole) {
     this.sample = sample;
+    this.whole = whole;
     this.size = [1, 1];
+    this.covered = { left: 0, bottom: 0 };
     this.fov = 45 * rad;
     this.through = null;
     this.touched = false;
@@ -51,24 +53,33 @@ class Eye {
   }
   resize(width, height) {
     this.size = [width, height];
-    if (!this.touched) this.fit();
+    if (!this.touched) this.home();
   }
-  // Steps back until most of what matters is inside the picture.
+  // Steps back and aside until the bulk of what matters fills the part of the window that no panel covers.
   fit() {
-    if (!this.sample.length) return;
-    let best = 1.25;
-    for (let d = 1.25; d < 6; d *= 1.06) {
-      this.distance = best = d;
-      const m = this.matrix();
-      let inside = 0;
-      for (const p of this.sample) {
-        const w = m[3] * p[0] + m[7] * p[1] + m[11] * p[2] + m[15];
-        const x = (m[0] * p[0] + m[4] * p[1] + m[8] * p[2] + m[12]) / w, y = (m[1] * p[0] + m[5] * p[1] + m[9] * p[2] + m[13]) / w;
-        if (w > 0.02 && Math.abs(x) < 0.96 && Math.abs(y) < 0.9) inside++;
+    const [w, h] = this.size, free = { left: 2 * this.covered.left / w - 0.94, right: 0.94, bottom: 2 * this.covered.bottom / h - 0.96, top: 0.9 };
+    // Ends of the bulk of some points in the window, from -1 to 1: left, right, bottom, top.
+    const ends = (points, tail) => {
+      const m = this.matrix(), xs = [], ys = [];
+      for (const p of points) {
+        const depth = m[3] * p[0] + m[7] * p[1] + m[11] * p[2] + m[15];
+        if (depth < 0.05) continue;
+        xs.push((m[0] * p[0] + m[4] * p[1] + m[8] * p[2] + m[12]) / depth);
+        ys.push((m[1] * p[0] + m[5] * p[1] + m[9] * p[2] + m[13]) / depth);
       }
-      if (inside > 0.9 * this.sample.length) break;
+      const at = (sorted, share) => sorted[Math.floor(share * (sorted.length - 1))];
+      return xs.length ? [xs, ys].flatMap((a) => { a.sort((p, q) => p - q); return [at(a, tail), at(a, 1 - tail)]; }) : null;
+    };
+    for (let round = 0; round < 12; round++) {
+      const bulk = ends(this.sample, 0.04), path = ends(this.whole, 0), found = bulk && path ? bulk.map((v, i) => (i % 2 ? Math.max : Math.min)(v, path[i])) : bulk || path;
+      if (!found) return;
+      const [x0, x1, y0, y1] = found;
+      const grow = Math.max((x1 - x0) / (free.right - free.left), (y1 - y0) / (free.top - free.bottom));
+      const dx = (x0 + x1 - free.left - free.right) / 2, dy = (y0 + y1 - free.bottom - free.top) / 2;
+      const v = this.view(), P = this.projection();
+      this.target = plus(plus(this.target, [v[0], v[4], v[8]], 0.7 * dx * this.distance / P[0]), [v[1], v[5], v[9]], 0.7 * dy * this.distance / P[5]);
+      this.distance = Math.min(6, Math.max(0.6, this.distance * (1 + 0.7 * (grow - 1))));
     }
-    this.distance = best;
   }
   get back() {
     return [Math.cos(this.pitch) * Math.sin(this.yaw), Math.sin(this.pitch), Math.cos(this.pitch) * Math.cos(this.yaw)];

@@ -15,7 +15,7 @@ const LAYERS = [
   ["picture", "Picture", meta.cameras.some(Boolean) && meta.pictures.length > 0 && "", "#78dca0", "face"],
 ];
 
-const look = { moment: 0, frame: 0, bySpeed: true, layers: {}, frustum: 0.16, grow: 1, cloudGain: 0.6 };
+const look = { moment: 0, frame: 0, bySpeed: true, layers: {}, frustum: 0.16, cloudGain: 0.6 };
 const state = { playing: false, rate: 1, dirty: true };
 const times_s = meta.times_s, length = times_s.length > 1 ? times_s[times_s.length - 1] + (times_s[times_s.length - 1] - times_s[times_s.length - 2]) : 0;
 
@@ -23,11 +23,12 @@ function legend() {
   element("what").textContent = "4D scene";
   for (const [key, name, amount, colour, kind] of LAYERS) {
     const there = amount !== false && amount !== 0;
-    look.layers[key] = there;
+    // Where the surface and the cloud show what stands still, points on it would hide them.
+    look.layers[key] = there && !(key === "still" && (meta.counts.cloud || meta.counts.surface));
     if (!there) continue;
     const row = document.createElement("label");
     row.className = "layer";
-    row.innerHTML = `<input type="checkbox" id="layer-${key}" checked><i class="${kind}" style="color:${colour}"></i><span>${name}</span><b>${typeof amount === "number" ? number(amount) : amount}</b>`;
+    row.innerHTML = `<input type="checkbox" id="layer-${key}"${look.layers[key] ? " checked" : ""}><i class="${kind}" style="color:${colour}"></i><span>${name}</span><b>${typeof amount === "number" ? number(amount) : amount}</b>`;
     row.firstChild.addEventListener("change", (e) => { look.layers[key] = e.target.checked; state.dirty = true; });
     element("layers").append(row);
   }
@@ -74,7 +75,6 @@ function sampleOf(scene) {
     const total = tracks.count * scene.frames, step = Math.max(1, Math.floor(total / (cloud ? 200 : 500)) | 1);
     for (let i = 0; i < total; i += step) if (tracks.samples[4 * i + 3]) add(...tracks.samples.subarray(4 * i, 4 * i + 3));
   }
-  for (const p of pathOnStage) if (p) { for (let i = 0; i < Math.max(1, Math.floor(40 / pathOnStage.length)); i++) sample.push(p); }
   return sample;
 }
 
@@ -114,13 +114,16 @@ function hands(canvas, eye) {
 
 let freed = () => {};
 
+// Pixels at the window's edges that lie under panels.
+const covered = () => ({ left: element("panel").open && innerWidth > 900 ? 256 : 0, bottom: 70 });
+
 async function main() {
   legend();
   await new Promise((done) => setTimeout(done, 0));
   const scene = await unpackScene(), canvas = element("stage");
   const painter = WebglPainter.on(canvas, scene) || CanvasPainter.on(canvas, scene);
   if (!painter) throw new Error("This browser can draw neither with WebGL nor on a canvas.");
-  const eye = new Eye(sampleOf(scene));
+  const eye = new Eye(sampleOf(scene), pathOnStage.filter(Boolean));
   element("message").textContent = "";
 
   element("time").max = length;
@@ -152,9 +155,8 @@ async function main() {
     if (!state.dirty) return;
     state.dirty = false;
     const width = Math.max(1, Math.round(innerWidth * ratio)), height = Math.max(1, Math.round(innerHeight * ratio));
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; eye.resize(innerWidth, innerHeight); }
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; eye.covered = covered(); eye.resize(innerWidth, innerHeight); }
     if (through.getAttribute("aria-pressed") === "true") eye.lookThrough(look.frame);
-    look.grow = 1.5;
     painter.paint(eye, look, [width, height], ratio, changed);
     scaleBar(eye);
     document.documentElement.dataset.ready = painter.name || "webgl";

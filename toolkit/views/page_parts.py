@@ -42,12 +42,12 @@ class PageSettings:
     max_trails: int = 500
     trail_s: float = 1.0
     max_cloud: int = 80_000
-    surface_pixels: int = 20_000
-    max_surface_samples: int = 1_500_000
+    surface_pixels: int = 30_000
+    max_surface_samples: int = 1_800_000
     surface_confidence: float = 0.3
     surface_edge: float = 0.1
-    picture_px: int = 320
-    picture_quality: int = 80
+    picture_px: int = 448
+    picture_quality: int = 78
 
 
 @dataclass(frozen=True, eq=False)

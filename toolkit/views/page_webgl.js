@@ -37,7 +37,7 @@ const SHADERS = {
     uniform float gain; in vec3 tint; out vec4 colour;
     void main() { float grey = dot(tint, vec3(.3, .59, .11)); colour = vec4(mix(vec3(grey), tint, .85) * gain, 1.); }`],
   points: [`${TRACK_SAMPLES}${PLACE}
-    uniform mat4 model; uniform float moment; uniform int moving; uniform bool bySpeed; uniform vec3 still; uniform vec2 sizes; uniform float grow;
+    uniform mat4 model; uniform float moment; uniform int moving; uniform bool bySpeed; uniform vec3 still; uniform vec2 sizes; uniform vec4 limits;
     in vec3 rgb; out vec3 tint; out float edge;
     void main() {
       vec4 p = positionAt(gl_VertexID, moment);
@@ -45,8 +45,7 @@ const SHADERS = {
       bool moves = gl_VertexID < moving;
       vec4 seen = view * (model * vec4(p.xyz, 1.));
       gl_Position = placed(seen, moves ? .985 : .995);
-      float near = clamp(grow / gl_Position.w, .55, 2.);
-      gl_PointSize = (moves ? sizes.x : sizes.y) * near;
+      gl_PointSize = moves ? clamp(sizes.x / gl_Position.w, limits.x, limits.y) : clamp(sizes.y / gl_Position.w, limits.z, limits.w);
       tint = bySpeed ? (moves ? paceColour(p.w) : still) : rgb;
       edge = gl_PointSize;
     }`, `
@@ -213,7 +212,7 @@ class WebglPainter {
   // `look` says what is shown: the moment in frames, and which layers.
   paint(eye, look, size, ratio, changed) {
     const gl = this.gl, { tracks, cloud, surface, pictures } = this.scene, { layers } = look;
-    const whole = (n) => ({ whole: Number(n) }), pixel = size[1] * eye.projection()[5] / 2, frame = look.frame, pose = poses[frame];
+    const whole = (n) => ({ whole: Number(n) }), pixel = size[1] * eye.projection()[5] / 2, frame = look.frame;
     this.view = eye.view();
     this.projection = eye.projection();
     gl.viewport(0, 0, size[0], size[1]);
@@ -228,6 +227,8 @@ class WebglPainter {
         this.shownPicture = frame;
       }
     }
+    // The surface waits for its picture: both show the same frame.
+    const seen = pictures && this.shownPicture >= 0 ? this.shownPicture : frame, pose = poses[seen];
     gl.disable(gl.BLEND);
     if (cloud && layers.cloud) {
       const side = 1.5 * meta.spacing / meta.view.reach * pixel;
@@ -235,19 +236,19 @@ class WebglPainter {
       gl.drawArrays(gl.POINTS, 0, cloud.count);
     }
     if (surface && layers.surface && pose && this.shownPicture >= 0) {
-      if (this.shownSurface !== frame) this.mesh(frame);
+      if (this.shownSurface !== seen) this.mesh(seen);
       const { near, far, levels } = meta.surface;
-      this.use("surface", this.surface, { model: pose, grid: meta.surface.size, lens: meta.cameras[frame].lens, range: [near, far, levels - 1], gain: 0.95, picture: this.picture });
+      this.use("surface", this.surface, { model: pose, grid: meta.surface.size, lens: meta.cameras[seen].lens, range: [near, far, levels - 1], gain: 0.95, picture: this.picture });
       gl.bindBuffer(gl.ELEMENT_ARRAY_BUFFER, this.corners);
       gl.drawElements(gl.TRIANGLES, this.cornerCount, gl.UNSIGNED_SHORT, 0);
     }
     gl.enable(gl.BLEND);
     if (pose && layers.picture && pictures && this.shownPicture >= 0 && !eye.through) {
-      this.use("picture", this.frusta, { model: pose, lens: meta.cameras[frame].lens, depth: look.frustum * meta.view.reach, picture: this.picture });
+      this.use("picture", this.frusta, { model: pose, lens: meta.cameras[seen].lens, depth: look.frustum * meta.view.reach, picture: this.picture });
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
-    if (layers.camera) this.cameraLines(eye, look, size, ratio);
-    if (tracks && tracks.moving < tracks.count && layers.still) this.dots(tracks.moving, tracks.count - tracks.moving, look, ratio);
+    if (layers.camera) this.cameraLines(eye, look, seen, size, ratio);
+    if (tracks && tracks.moving < tracks.count && layers.still) this.dots(tracks.moving, tracks.count - tracks.moving, look, ratio, pixel);
     if (tracks && tracks.trails && layers.trails) {
       const steps = meta.trail_frames + 1;
       gl.depthMask(false);
@@ -256,11 +257,11 @@ class WebglPainter {
       gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, tracks.trails * steps);
       gl.depthMask(true);
     }
-    if (tracks && tracks.moving && layers.moving) this.dots(0, tracks.moving, look, ratio);
+    if (tracks && tracks.moving && layers.moving) this.dots(0, tracks.moving, look, ratio, pixel);
   }
-  dots(first, count, look, ratio) {
+  dots(first, count, look, ratio, pixel) {
     const gl = this.gl, { tracks, frames } = this.scene, whole = (n) => ({ whole: Number(n) });
-    const values = { samples: this.samples, warm: this.warm, count: whole(tracks.count), frames: whole(frames), model: stageFromSteps, moment: look.moment, moving: whole(tracks.moving), bySpeed: whole(look.bySpeed), still: meta.still.map((v) => v / 255), sizes: [5.5 * ratio, 2.2 * ratio], grow: look.grow };
+    const values = { samples: this.samples, warm: this.warm, count: whole(tracks.count), frames: whole(frames), model: stageFromSteps, moment: look.moment, moving: whole(tracks.moving), bySpeed: whole(look.bySpeed), still: meta.still.map((v) => v / 255), sizes: [0.014 * pixel, 0.0055 * pixel], limits: [2.4, 9, 1.2, 4].map((v) => v * ratio) };
     this.use("points", this.points, values);
     gl.drawArrays(gl.POINTS, first, count);
   }
@@ -288,8 +289,8 @@ class WebglPainter {
     this.cornerCount = n;
     this.shownSurface = frame;
   }
-  cameraLines(eye, look, size, ratio) {
-    const gl = this.gl, lines = cameraSegments(look, !eye.through);
+  cameraLines(eye, look, seen, size, ratio) {
+    const gl = this.gl, lines = cameraSegments(look, seen, !eye.through);
     if (!lines.length) return;
     gl.bindBuffer(gl.ARRAY_BUFFER, this.segments);
     gl.bufferData(gl.ARRAY_BUFFER, new Float32Array(lines.flat()), gl.DYNAMIC_DRAW);
@@ -300,15 +301,15 @@ class WebglPainter {
 
 // The camera path, past part bright, and the frustum of the current frame: [from, to, rgba] each, flat.
 const pathOnStage = meta.path.map((p) => (p[0] === null ? null : moved(stageFromWorld, p)));
-function cameraSegments(look, frustum) {
+function cameraSegments(look, seen, frustum) {
   const lines = [], now = meta.frame[look.frame], rgb = [0.47, 0.86, 0.63];
   for (let t = 1; t < pathOnStage.length; t++) {
     const a = pathOnStage[t - 1], b = pathOnStage[t];
     if (a && b) lines.push([...a, ...b, ...rgb, t <= now ? 0.9 : 0.3]);
   }
-  const pose = poses[look.frame];
+  const pose = poses[seen];
   if (pose && frustum) {
-    const [fx, fy, cx, cy] = meta.cameras[look.frame].lens, d = look.frustum * meta.view.reach;
+    const [fx, fy, cx, cy] = meta.cameras[seen].lens, d = look.frustum * meta.view.reach;
     const far = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([u, v]) => moved(pose, [(u - cx) / fx * d, (v - cy) / fy * d, d]));
     const apex = [pose[12], pose[13], pose[14]];
     far.forEach((p, i) => lines.push([...apex, ...p, ...rgb, 0.9], [...p, ...far[(i + 1) % 4], ...rgb, 0.95]));
