@@ -1,4 +1,4 @@
-"""The page: bring a clip, see what it is, run, look, take the files away."""
+"""The page: bring a clip, see what it is, run, look, measure, take the files away."""
 
 from __future__ import annotations
 
@@ -13,154 +13,155 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
+import json
 import logging
-import shutil
-import tempfile
-import threading
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-import toolkit as tk
-from toolkit.errors import UserError
-from toolkit.methods.request import Preset
-from toolkit.views.report import quality_markdown
-from toolkit.warm_up import warm_up
+from toolkit.page import texts
+from toolkit.page.endpoints import Endpoints
+from toolkit.page.frames import FILES_HTML, SCENE_HTML, SCENE_JS
+from toolkit.page.handlers import Handlers
+from toolkit.page.scratch import IDLE_S, LEFT_S, Scratch
+from toolkit.page.stages import line
+from toolkit.page.studio import Studio
 
-EXAMPLE = Path(__file__).parent / "toolkit" / "examples" / "street_vr180.mp4"
-FORMATS = ["scene.npz", "tracks.mp4", "depth.mp4", "points.ply", "stereo4d.npz", "cameras.tum"]
-STAGES = {"rectify": 0.1, "depth": 0.15, "tracks": 0.45, "cameras": 0.1, "world": 0.1, "files": 0.1}  # share of the time
-log = logging.getLogger("lift4d")
-
-
-def told(problem: Exception) -> gr.Error:
-    """What a person sees of a problem: its sentence, or the number under which the log holds the rest."""
-    if isinstance(problem, UserError):
-        return gr.Error(str(problem), title="This clip needs a change", print_exception=False)
-    incident = uuid.uuid4().hex[:8]
-    log.error("incident %s", incident, exc_info=problem)
-    return gr.Error(f"Something went wrong on our side; it is noted as incident {incident}.", title="Our fault", print_exception=False)
+MAX_FILE = "300 MB"
+COMPUTE: dict[str, Any] = {"concurrency_id": "compute", "concurrency_limit": 1, "show_progress": "hidden"}
+LIGHT: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
+SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]
+THEME = gr.themes.Soft(primary_hue="indigo", font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
+LOOK = Path(texts.__file__).with_name("look.css")
+WAITING_JS = f"() => {json.dumps(line(texts.WAITING))}"
 
 
-def new_scratch() -> str:
-    """A folder of one visitor's own."""
-    return tempfile.mkdtemp(prefix="lift4d-")
-
-
-def drop_scratch(folder: str | None) -> None:
-    """Deletes a visitor's folder."""
-    if folder:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def describe(clip: str | None) -> str:
-    """What the clip is, in plain words, before anything is computed."""
-    if not clip:
-        return "Bring a clip, or take the example."
-    try:
-        source = tk.inspect(clip)
-    except Exception as problem:
-        raise told(problem) from None
-    cost = [f"**{name}**: about {e.seconds:.0f} s, {e.memory_mb / 1000:.1f} GB" for name, e in source.estimate.items()]
-    return "\n\n".join([f"### {source}", " · ".join(cost), *(f"⚠ {warning}" for warning in source.warnings)])
-
-
-def run_clip(clip: str | None, preset: Preset, fov_deg: float | None, scratch: str | None) -> Iterator[tuple[Any, ...]]:
-    """Runs the clip; yields (status, tracks video, depth video, quality, files, scratch folder)."""
-    if not clip:
-        raise gr.Error("Bring a clip first, or take the example.", title="No clip yet", print_exception=False)
-    drop_scratch(scratch)
-    scratch = new_scratch()
-    same = gr.skip()
-    before = dict(zip(STAGES, [sum(list(STAGES.values())[:i]) for i in range(len(STAGES))], strict=True))
-    try:
-        scene = None
-        for event in tk.steps(clip, preset=preset, fov_deg=fov_deg or None):
-            share = before.get(event.stage, 1.0) + STAGES.get(event.stage, 0.0) * event.fraction
-            yield bar(event.message, share), same, same, same, same, scratch
-            scene = event.result
-        assert scene is not None
-        yield bar("Writing the result files", before["files"]), same, same, same, same, scratch
-        files = tk.export(scene, Path(scratch) / "result", formats=FORMATS)
-    except Exception as problem:
-        drop_scratch(scratch)
-        raise told(problem) from None
-    downloads = [str(path) for path in files.values()]
-    yield (
-        bar("Done", 1.0),
-        str(files["tracks.mp4"]),
-        str(files["depth.mp4"]),
-        f"**{scene}**\n\n{quality_markdown(scene)}",
-        downloads,
-        scratch,
-    )
-
-
-def bar(message: str, share: float) -> str:
-    """One line with a bar."""
-    percent = round(100 * share)
-    return f'<div class="lift4d-bar" role="status"><div style="width:{percent}%"></div><span>{message} · {percent} %</span></div>'
-
-
-CSS = """
-.lift4d-bar {position: relative; height: 2rem; border-radius: 6px; background: var(--background-fill-secondary); overflow: hidden}
-.lift4d-bar > div {height: 100%; background: var(--color-accent); opacity: .35; transition: width .3s}
-.lift4d-bar > span {position: absolute; inset: 0; display: flex; align-items: center; padding-left: .8rem; font-size: .9rem}
-"""
-
-
-def build() -> gr.Blocks:
-    """The page."""
-    with gr.Blocks(title="Lift4D", analytics_enabled=False, delete_cache=(600, 3600)) as page:
-        gr.Markdown("# Lift4D\nA VR180 or stereo clip goes in; point tracks, metric depth, the camera path and 3D motion come out.")
-        scratch = gr.State(None, time_to_live=3600, delete_callback=drop_scratch)
+def build(studio: Studio) -> gr.Blocks:
+    """The page of a studio: layout, and which handler answers what."""
+    do = Handlers(studio)
+    with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(600, int(IDLE_S))) as page:
+        gr.Markdown(texts.WELCOME)
         with gr.Row():
-            with gr.Column(scale=2, min_width=320):
-                clip = gr.Video(str(EXAMPLE), label="Clip (VR180 or side-by-side stereo)", sources=["upload"], height=280)
-                example = gr.Button("Take the example: a street in VR180", size="sm")
-                found = gr.Markdown(describe(str(EXAMPLE)))
-                preset = gr.Radio(
-                    ["draft", "normal", "fine"], value="normal", label="Preset", info="Draft for a quick look, fine for the best depth."
+            with gr.Column(scale=2, min_width=340):
+                gr.Markdown(texts.BRING)
+                upload = gr.File(label=texts.UPLOAD.format(size=MAX_FILE), file_count="multiple", height=130, elem_id="upload")
+                examples = gr.Gallery(
+                    do.posters(),
+                    label=texts.EXAMPLES,
+                    columns=2,
+                    height="auto",
+                    allow_preview=False,
+                    object_fit="cover",
+                    elem_id="examples",
                 )
-                with gr.Accordion("Advanced", open=False):
-                    fov_deg = gr.Number(
-                        None, label="Field of view of the result, degrees", info="Empty: 60 for VR180, all of a flat picture."
-                    )
+                found = gr.HTML(do.nothing_yet(), elem_id="found")
+                pair = gr.Image(label=texts.PAIR, visible=False, interactive=False, buttons=["fullscreen"])
+                gr.Markdown(texts.CHOOSE)
+                kind = gr.Radio([(title, name) for name, (title, _) in texts.KINDS.items()], value="found", label=texts.KIND)
+                method = gr.Radio(do.method_choices([]), label=texts.METHOD, visible=False)
+                preset = gr.Radio(do.preset_choices({}), value="normal", label=texts.PRESET, info=texts.PRESET_INFO)
+                with gr.Accordion(texts.POINTS, open=False) as picking:
+                    gr.Markdown(texts.POINTS_HOW)
+                    picture = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="picking")
+                    frame = gr.Slider(0, 1, 0, step=1, label=texts.FRAME)
+                    with gr.Row():
+                        undo, clear = gr.Button(texts.UNDO, size="sm"), gr.Button(texts.CLEAR, size="sm")
+                    points = gr.Textbox("", label=texts.PASTE, lines=3, max_lines=8, elem_id="points")
+                    paste = gr.Button(texts.PASTE_DO, size="sm")
+                with gr.Accordion(texts.ADVANCED, open=False):
+                    frames = gr.Number(None, label=texts.FRAMES, info=texts.FRAMES_INFO, precision=0, minimum=1)
+                    settings = gr.Textbox("", label=texts.SETTINGS, info=texts.SETTINGS_INFO, lines=2, elem_id="settings")
+                    explained = gr.Markdown(elem_classes="l4-small")
                 with gr.Row():
-                    start = gr.Button("Run", variant="primary")
-                    cancel = gr.Button("Cancel")
-            with gr.Column(scale=3, min_width=320):
-                status = gr.HTML(bar("Ready", 0.0))
-                with gr.Tab("Tracks"):
-                    tracks = gr.Video(label="Tracks: moving points in warm colours", autoplay=True, loop=True, interactive=False)
-                with gr.Tab("Depth"):
-                    depth = gr.Video(label="Depth, one colour range for the whole clip", autoplay=True, loop=True, interactive=False)
-                with gr.Tab("Quality"):
-                    quality = gr.Markdown("Nothing measured yet.")
-                files = gr.File(label="Take away", file_count="multiple", interactive=False)
-        outputs = [status, tracks, depth, quality, files, scratch]
-        clip.change(describe, clip, found, api_name="inspect", concurrency_limit=None)
-        example.click(lambda: str(EXAMPLE), None, clip, api_visibility="private")
-        running = start.click(
-            run_clip,
-            [clip, preset, fov_deg, scratch],
-            outputs,
-            api_name="run",
-            concurrency_id="compute",
-            concurrency_limit=1,
-            show_progress="hidden",
+                    start = gr.Button(texts.RUN, variant="primary", elem_id="run")
+                    cancel = gr.Button(texts.CANCEL, elem_id="cancel")
+            with gr.Column(scale=3, min_width=340):
+                status = gr.HTML(line(texts.READY), elem_id="status")
+                with gr.Tabs():
+                    with gr.Tab(texts.TAB_TRACKS):
+                        tracks = gr.Video(label=texts.TRACKS, autoplay=True, loop=True, interactive=False, elem_id="tracks")
+                        stabilise = gr.Checkbox(False, label=texts.STABILISE)
+                    with gr.Tab(texts.TAB_DEPTH):
+                        depth = gr.Video(label=texts.DEPTH, autoplay=True, loop=True, interactive=False, elem_id="depth")
+                    with gr.Tab(texts.TAB_SCENE):
+                        scene = gr.HTML(None, html_template=SCENE_HTML, js_on_load=SCENE_JS, empty=texts.NO_SCENE, elem_id="scene")
+                        gr.Markdown(texts.SCENE, elem_classes="l4-small")
+                    with gr.Tab(texts.TAB_CAMERAS):
+                        cameras = gr.Image(label=texts.CAMERAS, interactive=False, elem_id="cameras", buttons=["fullscreen", "download"])
+                        fly = gr.Video(label=texts.FLY, autoplay=True, loop=True, interactive=False, elem_id="fly")
+                    with gr.Tab(texts.TAB_QUALITY):
+                        quality = gr.Markdown(texts.NOTHING_MEASURED, elem_id="quality")
+                    with gr.Tab(texts.TAB_MEASURE) as measuring:
+                        gr.Markdown(texts.MEASURE_HOW)
+                        mode = gr.Radio([(title, name) for name, title in texts.MEASURE_MODES.items()], value="distance", show_label=False)
+                        still = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="measure")
+                        moment = gr.Slider(0, 1, 0, step=1, label=texts.FRAME)
+                        measured = gr.HTML(line(texts.NO_RESULT), elem_id="measured")
+                    with gr.Tab(texts.TAB_FILES):
+                        files = gr.HTML(None, html_template=FILES_HTML, js_on_load=None, empty=texts.NO_FILES, elem_id="files")
+        gr.Markdown(texts.FOOT.format(left=texts.duration(LEFT_S), idle=texts.duration(IDLE_S)), elem_classes="l4-small")
+
+        clip_parts = dict(
+            upload=upload, found=found, pair=pair, kind=kind, method=method, preset=preset, frame=frame, picture=picture, points=points,
+            explained=explained, settings=settings, status=status,
+        )  # fmt: skip
+        result_parts = dict(
+            status=status, tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files,
+            moment=moment, still=still, measured=measured, stabilise=stabilise,
+        )  # fmt: skip
+        do.connect({**clip_parts, **result_parts})
+        everything = list({**clip_parts, **result_parts}.values())
+        chosen = [kind, method, settings]
+        upload.upload(do.bring, [upload], list(clip_parts.values()), **LIGHT)
+        examples.select(do.open_example, None, everything, **LIGHT)
+        kind.input(do.declare, chosen, list(clip_parts.values()), **LIGHT)
+        method.input(do.explain, [method], [explained], **LIGHT)
+        picking.expand(do.show_frame, [frame, points, *chosen], [picture, status], **LIGHT)
+        frame.release(do.show_frame, [frame, points, *chosen], [picture, status], **LIGHT)
+        picked = [picture, points, status]
+        picture.select(do.click, [points, frame], picked, **LIGHT)
+        undo.click(do.undo, [points, frame], picked, **LIGHT)
+        clear.click(do.clear, [frame], picked, **LIGHT)
+        paste.click(do.paste, [points, frame], picked, **LIGHT)
+        running = start.click(None, None, status, js=WAITING_JS, api_visibility="private").then(
+            do.run, [*chosen, preset, points, frames], list(result_parts.values()), api_visibility="private", **COMPUTE
         )
-        cancel.click(lambda: bar("Cancelled", 0.0), None, status, cancels=[running], api_visibility="private")
+        cancel.click(do.cancel, None, status, cancels=[running], **LIGHT)
+        stabilise.input(do.stabilise, [stabilise], [tracks, status], api_visibility="private", **COMPUTE)
+        measuring.select(do.show_still, [moment], [still, measured], **LIGHT)
+        moment.release(do.show_still, [moment], [still, measured], **LIGHT)
+        mode.input(do.measure_anew, None, [measured], **LIGHT)
+        still.select(do.measure, [moment, mode], [still, measured], **LIGHT)
+        page.unload(do.leave)
+        Endpoints(studio).add(COMPUTE)
     return page
 
 
-if __name__ == "__main__":
-    # The first visitor should not wait for compiling; a fresh Space has nothing compiled.
-    threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    build().queue(max_size=20).launch(
-        css=CSS, show_error=False, ssr_mode=False, share=False, enable_monitoring=False, max_file_size="300mb", run_history=False
+def launch(*, port: int | None = None, block: bool = True, place: str | None = None, **scratch: float) -> tuple[gr.Blocks, Studio, str]:
+    """Opens the page; returns it, its studio and its address (at once unless `block`)."""
+    studio = Studio(Scratch(place, **scratch))
+    # Gradio serves what lies below this folder to whoever knows its name, and nothing else.
+    os.environ["GRADIO_TEMP_DIR"] = str(studio.scratch.root)
+    page = build(studio).queue(max_size=20)
+    _, url, _ = page.launch(
+        server_port=port,
+        prevent_thread_lock=not block,
+        quiet=not block,
+        css_paths=[LOOK],
+        theme=THEME,
+        max_file_size=MAX_FILE.replace(" ", "").lower(),
+        footer_links=["api"],
+        show_error=False,
+        ssr_mode=False,
+        share=False,
+        enable_monitoring=False,
+        run_history=False,
+        mcp_server=os.environ.get("LIFT4D_MCP") == "1",
     )
+    return page, studio, url
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    launch()

@@ -1,0 +1,185 @@
+"""The folders of the page's visitors: each has one of its own, which is gone when its visitor is, or when the whole page is."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import re
+import secrets
+import shutil
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolkit.errors import UserError
+from toolkit.page import texts
+
+log = logging.getLogger("lift4d")
+PREFIX = "lift4d-page-"
+IDLE_S = 3600.0
+"""A visitor's files are deleted when nothing was asked for so long."""
+LEFT_S = 60.0
+"""The same after the page was closed: a phone that changes its network comes back within seconds."""
+_SWEEP_EVERY_S = 10.0
+_UPLOAD = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass
+class Visitor:
+    """One open page.
+
+    Attributes:
+        folder: Its files: `clip/` with what was brought, `run-*/` with results, and pictures to look at.
+        seen_s: When something was asked for, by the monotonic clock.
+        left_s: When its page was closed; None while it is open.
+        kept: What the page remembers of it: names, numbers and paths, never pictures.
+        job: The worker that runs for it.
+    """
+
+    folder: Path
+    seen_s: float = field(default_factory=time.monotonic)
+    left_s: float | None = None
+    kept: dict[str, Any] = field(default_factory=dict)
+    job: Any = None
+
+    def new_folder(self, name: str) -> Path:
+        """An empty folder; an earlier one of that name is deleted."""
+        path = self.folder / name
+        shutil.rmtree(path, ignore_errors=True)
+        path.mkdir(parents=True)
+        return path
+
+
+class Scratch:
+    """All visitors' folders of one page process, under one root that no other process uses."""
+
+    def __init__(self, place: str | os.PathLike[str] | None = None, *, idle_s: float = IDLE_S, left_s: float = LEFT_S) -> None:
+        """Makes the root, and deletes those of pages that no longer run.
+
+        Args:
+            place: Where the roots lie; the system's folder for temporary files by default.
+            idle_s: A visitor's files are deleted when nothing was asked for so long.
+            left_s: The same after its page was closed.
+        """
+        base = Path(place or tempfile.gettempdir())
+        base.mkdir(parents=True, exist_ok=True)
+        sweep_dead(base)
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base)).resolve()
+        self._held = _hold(self.root)
+        self.temporary = self.root / "temporary"
+        self.temporary.mkdir()
+        self._idle_s, self._left_s = idle_s, left_s
+        self._visitors: dict[str, Visitor] = {}
+        self._taken: dict[Path, Path] = {}
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+        threading.Thread(target=self._sweep, name="lift4d-sweep", daemon=True).start()
+
+    def visitor(self, session: str | None) -> Visitor:
+        """The visitor of a browser's session; a new one with a folder where there is none yet."""
+        key = session or secrets.token_hex(16)
+        with self._lock:
+            found = self._visitors.get(key)
+            if found is None:
+                # The name is a secret: whoever knows it could read what lies in it.
+                folder = self.root / secrets.token_hex(16)
+                folder.mkdir()
+                found = self._visitors[key] = Visitor(folder)
+            found.seen_s, found.left_s = time.monotonic(), None
+        return found
+
+    def left(self, session: str | None) -> Visitor | None:
+        """Notes that a visitor closed the page; its files stay a moment longer."""
+        with self._lock:
+            found = self._visitors.get(session or "")
+            if found is not None:
+                found.left_s = time.monotonic()
+        return found
+
+    def take_upload(self, path: str | os.PathLike[str], folder: Path) -> Path:
+        """Moves an uploaded file into a visitor's folder, and deletes it where it was.
+
+        Raises:
+            UserError: the path is not one of an upload: nobody may name files of the server.
+        """
+        uploaded = Path(path)
+        inside = uploaded.is_absolute() and uploaded.parent.parent == self.root and _UPLOAD.fullmatch(uploaded.parent.name)
+        # The same bytes, brought by two visitors at once, share one upload: the second finds them where the first took them.
+        source = uploaded if uploaded.is_file() else self._taken.get(uploaded, uploaded)
+        if not inside or uploaded.is_symlink() or not source.is_file():
+            raise UserError(texts.NOT_HERE)
+        target = folder / uploaded.name
+        number = 1
+        while target.exists():
+            number += 1
+            target = folder / f"{uploaded.stem}-{number}{uploaded.suffix}"
+        os.link(source, target)
+        self._taken[uploaded] = target
+        uploaded.unlink(missing_ok=True)
+        try:
+            uploaded.parent.rmdir()
+        except OSError:
+            pass  # another visitor brings the same bytes under another name
+        return target
+
+    def close(self) -> None:
+        """Deletes everything."""
+        self._closed.set()
+        shutil.rmtree(self.root, ignore_errors=True)
+        os.close(self._held)
+
+    def sweep(self) -> None:
+        """Deletes the folders of visitors who left or have been idle for long."""
+        now = time.monotonic()
+        with self._lock:
+            gone = [
+                key
+                for key, v in self._visitors.items()
+                if v.job is None and (now - v.seen_s > self._idle_s or (v.left_s is not None and now - v.left_s > self._left_s))
+            ]
+            folders = [self._visitors.pop(key).folder for key in gone]
+        for folder in folders:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._taken = {upload: at for upload, at in self._taken.items() if at.exists()}
+        for upload in self.root.glob("*/*"):  # brought, but never asked for
+            if _UPLOAD.fullmatch(upload.parent.name) and time.time() - upload.stat().st_ctime > self._idle_s:
+                shutil.rmtree(upload.parent, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        while not self._closed.wait(min(_SWEEP_EVERY_S, self._left_s / 2)):
+            self.sweep()
+
+
+def sweep_dead(base: Path) -> list[Path]:
+    """Deletes what pages that were killed left behind: folders whose lock nobody holds any more."""
+    swept = []
+    for folder in base.glob(f"{PREFIX}*"):
+        try:
+            held = _hold(folder)
+        except OSError:
+            continue  # of a page that runs, or of somebody else
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+        swept.append(folder)
+    if swept:
+        log.info("deleted what %d pages left that were killed", len(swept))
+    return swept
+
+
+def _hold(folder: Path) -> int:
+    """Locks a folder for this process; the system lets go of it however the process ends.
+
+    Raises:
+        OSError: another process holds it.
+    """
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle
