@@ -158,7 +158,7 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
         counts["surface"] = int(np.median((steps > 0).sum((1, 2))))
         meta["surface"] = {"size": [width, height], "near": short(near), "far": short(far), "levels": DEPTH_LEVELS}
     if outside:
-        notes.append(f"{outside:,} points far away from the rest are left out.")
+        notes.append(f"{outside:,} {'point' if outside == 1 else 'points'} far away from the rest left out.")
     numbers, meta["arrays"] = packed(arrays)
     meta["counts"], meta["notes"] = counts, notes
     meta["pictures"] = [] if parts.pictures is None else [len(p) for p in parts.pictures]

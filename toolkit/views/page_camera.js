@@ -47,7 +47,7 @@ class Eye {
     this.target = [0, 0, 0];
     this.yaw = -16 * rad;
     this.pitch = Math.min(70, Math.max(8, meta.view.tilt_deg + 13)) * rad;
-    this.distance = 1.5;
+    this.distance = this.homeDistance = 1.5;
     this.touched = false;
     this.fit();
   }
@@ -55,31 +55,24 @@ class Eye {
     this.size = [width, height];
     if (!this.touched) this.home();
   }
-  // Steps back and aside until the bulk of what matters fills the part of the window that no panel covers.
+  // Steps back and aside until the bulk of the points and the whole path fill the part of the window that no panel covers.
   fit() {
-    const [w, h] = this.size, free = { left: 2 * this.covered.left / w - 0.94, right: 0.94, bottom: 2 * this.covered.bottom / h - 0.96, top: 0.9 };
-    // Ends of the bulk of some points in the window, from -1 to 1: left, right, bottom, top.
-    const ends = (points, tail) => {
-      const m = this.matrix(), xs = [], ys = [];
-      for (const p of points) {
-        const depth = m[3] * p[0] + m[7] * p[1] + m[11] * p[2] + m[15];
-        if (depth < 0.05) continue;
-        xs.push((m[0] * p[0] + m[4] * p[1] + m[8] * p[2] + m[12]) / depth);
-        ys.push((m[1] * p[0] + m[5] * p[1] + m[9] * p[2] + m[13]) / depth);
-      }
-      const at = (sorted, share) => sorted[Math.floor(share * (sorted.length - 1))];
-      return xs.length ? [xs, ys].flatMap((a) => { a.sort((p, q) => p - q); return [at(a, tail), at(a, 1 - tail)]; }) : null;
+    if (!this.sample.length && !this.whole.length) return;
+    const [w, h] = this.size, P = this.projection(), z = this.back, x = unit(cross([0, 1, 0], z)), y = cross(z, x);
+    const free = { x: [0.94 - 2 * this.covered.left / w, 0.94], y: [0.94 - 2 * this.covered.bottom / h, 0.88] };
+    // A plane through the eye bounds the view on each side: how far must it move out for the points to lie within?
+    const reach = (axis, side, slope) => {
+      const beyond = (p) => side * dot(p, axis) + slope * dot(p, z), bulk = this.sample.map(beyond).sort((p, q) => p - q);
+      return Math.max(...this.whole.map(beyond), bulk.length ? bulk[Math.floor(0.96 * (bulk.length - 1))] : -Infinity);
     };
-    for (let round = 0; round < 12; round++) {
-      const bulk = ends(this.sample, 0.04), path = ends(this.whole, 0), found = bulk && path ? bulk.map((v, i) => (i % 2 ? Math.max : Math.min)(v, path[i])) : bulk || path;
-      if (!found) return;
-      const [x0, x1, y0, y1] = found;
-      const grow = Math.max((x1 - x0) / (free.right - free.left), (y1 - y0) / (free.top - free.bottom));
-      const dx = (x0 + x1 - free.left - free.right) / 2, dy = (y0 + y1 - free.bottom - free.top) / 2;
-      const v = this.view(), P = this.projection();
-      this.target = plus(plus(this.target, [v[0], v[4], v[8]], 0.7 * dx * this.distance / P[0]), [v[1], v[5], v[9]], 0.7 * dy * this.distance / P[5]);
-      this.distance = Math.min(6, Math.max(0.6, this.distance * (1 + 0.7 * (grow - 1))));
-    }
+    const sides = [[x, P[0], free.x], [y, P[5], free.y]].map(([axis, p, [low, high]]) => {
+      const a = reach(axis, 1, high / p), b = reach(axis, -1, low / p);
+      return { back: (a + b) / ((low + high) / p), at: (back) => (a - b - ((high - low) / p) * back) / 2 };
+    });
+    const depths = this.sample.concat(this.whole).map((p) => dot(p, z)).sort((p, q) => p - q);
+    const back = Math.max(sides[0].back, sides[1].back, depths[Math.floor(0.96 * (depths.length - 1))] + 0.1), middle = depths[depths.length >> 1];
+    this.distance = this.homeDistance = back - middle;
+    this.target = plus(plus(plus([0, 0, 0], x, sides[0].at(back)), y, sides[1].at(back)), z, middle);
   }
   get back() {
     return [Math.cos(this.pitch) * Math.sin(this.yaw), Math.sin(this.pitch), Math.cos(this.pitch) * Math.cos(this.yaw)];
@@ -122,6 +115,13 @@ class Eye {
   zoom(factor) {
     this.free();
     this.distance = Math.min(40, Math.max(0.03, this.distance * factor));
+  }
+  // Turns about a point from now on, from a little closer.
+  turnAbout(point) {
+    const z = this.back, eye = plus(this.target, z, this.distance);
+    this.free();
+    this.distance = Math.max(0.05, 0.75 * Math.hypot(...plus(eye, point, -1)));
+    this.target = point;
   }
   free() { this.touched = true; this.through = this.lens = null; }
 }

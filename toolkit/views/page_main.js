@@ -78,7 +78,7 @@ function sampleOf(scene) {
   return sample;
 }
 
-function hands(canvas, eye) {
+function hands(canvas, eye, pick) {
   const down = new Map();
   let spread = 0, middle = null;
   const measure = () => {
@@ -108,11 +108,20 @@ function hands(canvas, eye) {
   const up = (e) => { down.delete(e.pointerId); };
   canvas.addEventListener("pointerup", up);
   canvas.addEventListener("pointercancel", up);
+  canvas.addEventListener("dblclick", (e) => { const point = pick([e.clientX, e.clientY]); if (point) { freed(); eye.turnAbout(point); state.dirty = true; } });
   canvas.addEventListener("contextmenu", (e) => e.preventDefault());
   canvas.addEventListener("wheel", (e) => { e.preventDefault(); freed(); eye.zoom(Math.exp(e.deltaY * (e.deltaMode ? 0.04 : 0.0012))); state.dirty = true; }, { passive: false });
 }
 
 let freed = () => {};
+
+// Dark scenes need their light: the cloud is dimmed only as far as the current surface still stands out.
+function cloudGain(cloud) {
+  if (!cloud || !meta.surface) return 1;
+  let sum = 0;
+  for (const value of cloud.rgb) sum += value;
+  return Math.min(0.85, Math.max(0.6, 70 / Math.max(1, sum / cloud.rgb.length)));
+}
 
 // Pixels at the window's edges that lie under panels.
 const covered = () => ({ left: element("panel").open && innerWidth > 900 ? 256 : 0, bottom: 70 });
@@ -123,8 +132,13 @@ async function main() {
   const scene = await unpackScene(), canvas = element("stage");
   const painter = WebglPainter.on(canvas, scene) || CanvasPainter.on(canvas, scene);
   if (!painter) throw new Error("This browser can draw neither with WebGL nor on a canvas.");
+  if (painter.name === "canvas") {
+    element("message").className = "low";
+    setTimeout(() => { element("message").textContent = ""; }, 8000);
+  }
   const eye = new Eye(sampleOf(scene), pathOnStage.filter(Boolean));
-  element("message").textContent = "";
+  element("message").textContent = painter.name === "canvas" ? "This browser has no WebGL: the scene is drawn more coarsely." : "";
+  look.cloudGain = cloudGain(scene.cloud);
 
   element("time").max = length;
   element("time").addEventListener("input", (e) => { play(false); setTime(Number(e.target.value)); });
@@ -141,7 +155,7 @@ async function main() {
     if (e.key === " ") { e.preventDefault(); play(!state.playing); }
     if (e.key === "ArrowRight" || e.key === "ArrowLeft") { play(false); const t = look.frame + (e.key === "ArrowRight" ? 1 : -1); if (times_s[t] !== undefined) setTime(times_s[t]); }
   });
-  hands(canvas, eye);
+  hands(canvas, eye, (place) => pointUnder(scene, look, eye, place));
   addEventListener("resize", () => { state.dirty = true; });
   if (times_s.length < 2) { element("play").disabled = element("time").disabled = element("rate").disabled = true; }
 
@@ -155,7 +169,7 @@ async function main() {
     if (!state.dirty) return;
     state.dirty = false;
     const width = Math.max(1, Math.round(innerWidth * ratio)), height = Math.max(1, Math.round(innerHeight * ratio));
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; eye.covered = covered(); eye.resize(innerWidth, innerHeight); }
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; eye.covered = covered(); eye.resize(innerWidth, innerHeight); look.frustum = 0.07 * eye.homeDistance; }
     if (through.getAttribute("aria-pressed") === "true") eye.lookThrough(look.frame);
     painter.paint(eye, look, [width, height], ratio, changed);
     scaleBar(eye);

@@ -261,7 +261,8 @@ class WebglPainter {
   }
   dots(first, count, look, ratio, pixel) {
     const gl = this.gl, { tracks, frames } = this.scene, whole = (n) => ({ whole: Number(n) });
-    const values = { samples: this.samples, warm: this.warm, count: whole(tracks.count), frames: whole(frames), model: stageFromSteps, moment: look.moment, moving: whole(tracks.moving), bySpeed: whole(look.bySpeed), still: meta.still.map((v) => v / 255), sizes: [0.014 * pixel, 0.0055 * pixel], limits: [2.4, 9, 1.2, 4].map((v) => v * ratio) };
+    const crowd = Math.min(1, Math.max(0.5, Math.sqrt(1500 / tracks.moving))); // many large dots would hide what they sit on
+    const values = { samples: this.samples, warm: this.warm, count: whole(tracks.count), frames: whole(frames), model: stageFromSteps, moment: look.moment, moving: whole(tracks.moving), bySpeed: whole(look.bySpeed), still: meta.still.map((v) => v / 255), sizes: [0.014 * pixel * crowd, 0.0055 * pixel], limits: [2.4 * crowd, 9 * crowd, 1.2, 4].map((v) => v * ratio) };
     this.use("points", this.points, values);
     gl.drawArrays(gl.POINTS, first, count);
   }
