@@ -9,11 +9,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemaini
 from rich.progress import Progress as Bars
 
 from toolkit.progress import Listener, Progress
+from toolkit.views.notebook_bar import NotebookBars
+from toolkit.views.page_display import in_notebook
 
 
 @contextmanager
 def progress_bar() -> Iterator[Listener]:
     """A listener that draws one bar a stage, with the time left; the bars stay when it is done."""
+    if in_notebook():  # there rich needs widgets, and warns without them at every redraw
+        yield NotebookBars()
+        return
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     with Bars(*columns, transient=False) as bars:
         tasks: dict[str, int] = {}
