@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from toolkit.errors import UserError
+from toolkit.example_making import examples_command
 from toolkit.methods.request import Preset
 from toolkit.scene import Scene
 from toolkit.views.report import quality_lines
@@ -117,6 +118,9 @@ def app(
 
     os.environ["GRADIO_SERVER_PORT"] = str(port)
     runpy.run_path(str(Path(__file__).parent.parent / "app.py"), run_name="__main__")
+
+
+shell.command("examples")(examples_command)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

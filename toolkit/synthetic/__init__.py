@@ -15,7 +15,8 @@ from toolkit.synthetic.clips import (
     right_of,
 )
 from toolkit.synthetic.examples import SyntheticClip, example
-from toolkit.synthetic.storing import truth_arrays, write_example, write_page_example
+from toolkit.synthetic.showing import TAKES, Take, film, poster, true_scene, true_views, write_clip
+from toolkit.synthetic.storing import truth_arrays, write_example
 from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks, true_visibility
 from toolkit.synthetic.world import Body, Hit, Shape, World
 
@@ -26,24 +27,30 @@ __all__ = [
     "Shape",
     "StereoClip",
     "SyntheticClip",
+    "TAKES",
+    "Take",
     "TrueFlow",
     "TrueTracks",
     "View",
     "World",
     "equirect_rays",
     "example",
+    "film",
     "look",
     "look_pinhole",
     "pinhole_rays",
+    "poster",
     "render_geometry",
     "render_pinhole",
     "render_stereo",
     "render_vr180",
     "right_of",
     "true_flow",
+    "true_scene",
+    "true_views",
     "true_tracks",
     "true_visibility",
     "truth_arrays",
+    "write_clip",
     "write_example",
-    "write_page_example",
 ]

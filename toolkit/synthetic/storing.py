@@ -17,9 +17,6 @@ from toolkit.synthetic.examples import FPS, Name, SyntheticClip, example
 TRUE_DETAIL = Encoding(crf=11)
 """Sub-pixel matching sees what the eye does not: at the usual quality the truth would be better than the picture."""
 
-SMALL = Encoding(crf=18, preset="slow")
-"""For a clip that travels with the program: a tenth fewer bytes at the same fidelity, for three times the time."""
-
 
 def write_example(
     folder: str | os.PathLike[str],
@@ -52,7 +49,7 @@ def write_example(
     paths = {role: folder / f"{name}{role.removeprefix('video')}.mp4" for role in videos} | {"truth": folder / f"{name}.truth.npz"}
     for role, video in videos.items():
         if writer is None:
-            write_video(paths[role], video.frames, FPS, stereo=_label(clip), encoding=TRUE_DETAIL)
+            write_video(paths[role], video.frames, FPS, stereo=label_of(clip), encoding=TRUE_DETAIL)
         else:
             writer(paths[role], video.frames, FPS)
     with open(paths["truth"].with_suffix(".part"), "wb") as file:
@@ -61,17 +58,7 @@ def write_example(
     return paths
 
 
-def write_page_example(path: str | os.PathLike[str]) -> Path:
-    """Makes the clip that the page offers as its example: 36 frames of the street in VR180, fine enough for a sharp 60 degree view.
-
-    The same machine makes the same bytes each time: `python -c "from toolkit.synthetic import write_page_example as make;
-    make('toolkit/examples/street_vr180.mp4')"`.
-    """
-    clip = example("street", frames=36, size=(16, 16), eye_size=(1600, 1600), bounds_on="edges")
-    return write_video(path, clip.video.frames, FPS, stereo=_label(clip), encoding=SMALL)
-
-
-def _label(clip: SyntheticClip) -> Spherical | None:
+def label_of(clip: SyntheticClip) -> Spherical | None:
     """What a file's metadata says about an example; None for views that need no explanation."""
     if clip.layout == "mono":
         return None
