@@ -20,10 +20,14 @@ from typing import Any
 
 import gradio as gr
 
-from toolkit.page import texts
+from toolkit.page import cards, texts
+from toolkit.page.bringing import Bringing, preset_choices
+from toolkit.page.desk import Desk
 from toolkit.page.endpoints import Endpoints
 from toolkit.page.frames import FILES_HTML, SCENE_HTML, SCENE_JS
-from toolkit.page.handlers import Handlers
+from toolkit.page.measuring import Measuring
+from toolkit.page.pointing import Pointing
+from toolkit.page.running import Running
 from toolkit.page.scratch import IDLE_S, LEFT_S, Scratch
 from toolkit.page.stages import line
 from toolkit.page.studio import Studio
@@ -31,76 +35,85 @@ from toolkit.page.studio import Studio
 MAX_FILE = "300 MB"
 COMPUTE: dict[str, Any] = {"concurrency_id": "compute", "concurrency_limit": 1, "show_progress": "hidden"}
 LIGHT: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
-SYSTEM_FONTS = ["ui-sans-serif", "system-ui", "sans-serif"]
-THEME = gr.themes.Soft(primary_hue="indigo", font=SYSTEM_FONTS, font_mono=["ui-monospace", "monospace"])
+FONTS = {"font": ["ui-sans-serif", "system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
 LOOK = Path(texts.__file__).with_name("look.css")
 WAITING_JS = f"() => {json.dumps(line(texts.WAITING))}"
+SMALL = "l4-small"
 
 
 def build(studio: Studio) -> gr.Blocks:
-    """The page of a studio: layout, and which handler answers what."""
-    do = Handlers(studio)
+    """The page of a studio: its layout, and which handler answers what."""
+    desk = Desk(studio)
+    bringing, pointing, measuring = Bringing(desk), Pointing(desk), Measuring(desk)
+    running = Running(desk, bringing, pointing)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(600, int(IDLE_S))) as page:
         gr.Markdown(texts.WELCOME)
         with gr.Row():
             with gr.Column(scale=2, min_width=340):
                 gr.Markdown(texts.BRING)
-                upload = gr.File(label=texts.UPLOAD.format(size=MAX_FILE), file_count="multiple", height=130, elem_id="upload")
+                gr.Markdown(texts.UPLOAD.format(size=MAX_FILE), elem_classes=SMALL)
+                upload = gr.File(show_label=False, file_count="multiple", height=110, elem_id="upload")
                 examples = gr.Gallery(
-                    do.posters(),
-                    label=texts.EXAMPLES,
+                    [(str(example.poster), example.title) for example in desk.examples],
+                    show_label=False,
                     columns=2,
                     height="auto",
                     allow_preview=False,
                     object_fit="cover",
+                    interactive=False,
+                    visible=bool(desk.examples),
                     elem_id="examples",
                 )
-                found = gr.HTML(do.nothing_yet(), elem_id="found")
-                pair = gr.Image(label=texts.PAIR, visible=False, interactive=False, buttons=["fullscreen"])
+                found = gr.HTML(cards.quiet_card(texts.NOTHING_YET), elem_id="found")
+                pair = gr.Image(visible=False, interactive=False, buttons=["fullscreen"], elem_id="pair")
                 gr.Markdown(texts.CHOOSE)
-                kind = gr.Radio([(title, name) for name, (title, _) in texts.KINDS.items()], value="found", label=texts.KIND)
-                method = gr.Radio(do.method_choices([]), label=texts.METHOD, visible=False)
-                preset = gr.Radio(do.preset_choices({}), value="normal", label=texts.PRESET, info=texts.PRESET_INFO)
-                with gr.Accordion(texts.POINTS, open=False) as picking:
-                    gr.Markdown(texts.POINTS_HOW)
+                kinds = [(title, name) for name, (title, _) in texts.KINDS.items()]
+                kind = gr.Dropdown(kinds, value="found", label=texts.KIND, elem_id="kind")
+                method = gr.Radio([], label=texts.METHOD, visible=False, elem_id="method")
+                preset = gr.Radio(preset_choices({}), value="normal", label=texts.PRESET, info=texts.PRESET_INFO, elem_id="preset")
+                with gr.Accordion(texts.POINTS, open=False, elem_id="picks") as picking:
+                    gr.Markdown(texts.POINTS_HOW, elem_classes=SMALL)
                     picture = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="picking")
-                    frame = gr.Slider(0, 1, 0, step=1, label=texts.FRAME)
+                    frame = gr.Slider(0, 1, 0, step=1, label=texts.FRAME, elem_id="frame")
                     with gr.Row():
                         undo, clear = gr.Button(texts.UNDO, size="sm"), gr.Button(texts.CLEAR, size="sm")
                     points = gr.Textbox("", label=texts.PASTE, lines=3, max_lines=8, elem_id="points")
                     paste = gr.Button(texts.PASTE_DO, size="sm")
-                with gr.Accordion(texts.ADVANCED, open=False):
-                    frames = gr.Number(None, label=texts.FRAMES, info=texts.FRAMES_INFO, precision=0, minimum=1)
+                with gr.Accordion(texts.ADVANCED, open=False, elem_id="advanced"):
+                    frames = gr.Number(None, label=texts.FRAMES, info=texts.FRAMES_INFO, precision=0, minimum=1, elem_id="frames")
                     settings = gr.Textbox("", label=texts.SETTINGS, info=texts.SETTINGS_INFO, lines=2, elem_id="settings")
-                    explained = gr.Markdown(elem_classes="l4-small")
+                    explained = gr.Markdown(elem_classes=SMALL)
                 with gr.Row():
                     start = gr.Button(texts.RUN, variant="primary", elem_id="run")
                     cancel = gr.Button(texts.CANCEL, elem_id="cancel")
             with gr.Column(scale=3, min_width=340):
                 status = gr.HTML(line(texts.READY), elem_id="status")
-                with gr.Tabs():
+                with gr.Tabs(elem_id="tabs"):
                     with gr.Tab(texts.TAB_TRACKS):
-                        tracks = gr.Video(label=texts.TRACKS, autoplay=True, loop=True, interactive=False, elem_id="tracks")
-                        stabilise = gr.Checkbox(False, label=texts.STABILISE)
+                        gr.Markdown(texts.TRACKS, elem_classes=SMALL)
+                        tracks = _video("tracks")
+                        stabilise = gr.Checkbox(False, label=texts.STABILISE, elem_id="stabilise")
                     with gr.Tab(texts.TAB_DEPTH):
-                        depth = gr.Video(label=texts.DEPTH, autoplay=True, loop=True, interactive=False, elem_id="depth")
+                        gr.Markdown(texts.DEPTH, elem_classes=SMALL)
+                        depth = _video("depth")
                     with gr.Tab(texts.TAB_SCENE):
                         scene = gr.HTML(None, html_template=SCENE_HTML, js_on_load=SCENE_JS, empty=texts.NO_SCENE, elem_id="scene")
-                        gr.Markdown(texts.SCENE, elem_classes="l4-small")
+                        with gr.Accordion(texts.FLY, open=False):
+                            fly = _video("fly")
                     with gr.Tab(texts.TAB_CAMERAS):
-                        cameras = gr.Image(label=texts.CAMERAS, interactive=False, elem_id="cameras", buttons=["fullscreen", "download"])
-                        fly = gr.Video(label=texts.FLY, autoplay=True, loop=True, interactive=False, elem_id="fly")
+                        gr.Markdown(texts.CAMERAS, elem_classes=SMALL)
+                        cameras = gr.Image(show_label=False, interactive=False, buttons=["fullscreen", "download"], elem_id="cameras")
                     with gr.Tab(texts.TAB_QUALITY):
                         quality = gr.Markdown(texts.NOTHING_MEASURED, elem_id="quality")
-                    with gr.Tab(texts.TAB_MEASURE) as measuring:
-                        gr.Markdown(texts.MEASURE_HOW)
-                        mode = gr.Radio([(title, name) for name, title in texts.MEASURE_MODES.items()], value="distance", show_label=False)
-                        still = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="measure")
-                        moment = gr.Slider(0, 1, 0, step=1, label=texts.FRAME)
+                    with gr.Tab(texts.TAB_MEASURE) as measure:
+                        modes = [(title, name) for name, title in texts.MEASURE_MODES.items()]
+                        mode = gr.Radio(modes, value="distance", show_label=False, container=False, elem_id="mode")
                         measured = gr.HTML(line(texts.NO_RESULT), elem_id="measured")
+                        still = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="measure")
+                        moment = gr.Slider(0, 1, 0, step=1, label=texts.FRAME, elem_id="moment")
                     with gr.Tab(texts.TAB_FILES):
                         files = gr.HTML(None, html_template=FILES_HTML, js_on_load=None, empty=texts.NO_FILES, elem_id="files")
-        gr.Markdown(texts.FOOT.format(left=texts.duration(LEFT_S), idle=texts.duration(IDLE_S)), elem_classes="l4-small")
+        gr.Markdown(texts.FOOT.format(left=texts.duration(LEFT_S), idle=texts.duration(IDLE_S)), elem_classes=SMALL)
 
         clip_parts = dict(
             upload=upload, found=found, pair=pair, kind=kind, method=method, preset=preset, frame=frame, picture=picture, points=points,
@@ -110,32 +123,36 @@ def build(studio: Studio) -> gr.Blocks:
             status=status, tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files,
             moment=moment, still=still, measured=measured, stabilise=stabilise,
         )  # fmt: skip
-        do.connect({**clip_parts, **result_parts})
-        everything = list({**clip_parts, **result_parts}.values())
+        desk.parts = {**clip_parts, **result_parts}
         chosen = [kind, method, settings]
-        upload.upload(do.bring, [upload], list(clip_parts.values()), **LIGHT)
-        examples.select(do.open_example, None, everything, **LIGHT)
-        kind.input(do.declare, chosen, list(clip_parts.values()), **LIGHT)
-        method.input(do.explain, [method], [explained], **LIGHT)
-        picking.expand(do.show_frame, [frame, points, *chosen], [picture, status], **LIGHT)
-        frame.release(do.show_frame, [frame, points, *chosen], [picture, status], **LIGHT)
+        upload.upload(bringing.bring, upload, list(clip_parts.values()), **LIGHT)
+        examples.select(running.open_example, None, list(desk.parts.values()), **LIGHT)
+        kind.input(bringing.declare, chosen, list(clip_parts.values()), **LIGHT)
+        method.input(bringing.explain, method, explained, **LIGHT)
         picked = [picture, points, status]
-        picture.select(do.click, [points, frame], picked, **LIGHT)
-        undo.click(do.undo, [points, frame], picked, **LIGHT)
-        clear.click(do.clear, [frame], picked, **LIGHT)
-        paste.click(do.paste, [points, frame], picked, **LIGHT)
-        running = start.click(None, None, status, js=WAITING_JS, api_visibility="private").then(
-            do.run, [*chosen, preset, points, frames], list(result_parts.values()), api_visibility="private", **COMPUTE
-        )
-        cancel.click(do.cancel, None, status, cancels=[running], **LIGHT)
-        stabilise.input(do.stabilise, [stabilise], [tracks, status], api_visibility="private", **COMPUTE)
-        measuring.select(do.show_still, [moment], [still, measured], **LIGHT)
-        moment.release(do.show_still, [moment], [still, measured], **LIGHT)
-        mode.input(do.measure_anew, None, [measured], **LIGHT)
-        still.select(do.measure, [moment, mode], [still, measured], **LIGHT)
-        page.unload(do.leave)
+        for shown in (picking.expand, frame.release):
+            shown(pointing.show_frame, [frame, points, *chosen], [picture, status], **LIGHT)
+        picture.select(pointing.click, [points, frame], picked, **LIGHT)
+        undo.click(pointing.undo, [points, frame], picked, **LIGHT)
+        clear.click(pointing.clear, frame, picked, **LIGHT)
+        paste.click(pointing.paste, [points, frame], picked, **LIGHT)
+        told = start.click(None, None, status, js=WAITING_JS, api_visibility="private")
+        asked, views = [*chosen, preset, points, frames], list(result_parts.values())
+        run = told.then(running.run, asked, views, api_visibility="private", **COMPUTE)
+        cancel.click(running.cancel, None, status, cancels=[run], **LIGHT)
+        stabilise.input(running.stabilise, stabilise, [tracks, status], api_visibility="private", **COMPUTE)
+        for shown in (measure.select, moment.release):
+            shown(measuring.show_still, moment, [still, measured], **LIGHT)
+        mode.input(measuring.anew, None, measured, **LIGHT)
+        still.select(measuring.measure, [moment, mode], [still, measured], **LIGHT)
+        page.unload(running.leave)
         Endpoints(studio).add(COMPUTE)
     return page
+
+
+def _video(name: str) -> gr.Video:
+    """A place for a result video, which plays by itself, again and again."""
+    return gr.Video(show_label=False, autoplay=True, loop=True, interactive=False, buttons=["download"], elem_id=name)
 
 
 def launch(*, port: int | None = None, block: bool = True, place: str | None = None, **scratch: float) -> tuple[gr.Blocks, Studio, str]:
@@ -144,21 +161,27 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
     # Gradio serves what lies below this folder to whoever knows its name, and nothing else.
     os.environ["GRADIO_TEMP_DIR"] = str(studio.scratch.root)
     page = build(studio).queue(max_size=20)
-    _, url, _ = page.launch(
-        server_port=port,
-        prevent_thread_lock=not block,
-        quiet=not block,
-        css_paths=[LOOK],
-        theme=THEME,
-        max_file_size=MAX_FILE.replace(" ", "").lower(),
-        footer_links=["api"],
-        show_error=False,
-        ssr_mode=False,
-        share=False,
-        enable_monitoring=False,
-        run_history=False,
-        mcp_server=os.environ.get("LIFT4D_MCP") == "1",
-    )
+    if block:
+        studio.crew.warm_up()
+    try:
+        _, url, _ = page.launch(
+            server_port=port,
+            prevent_thread_lock=not block,
+            quiet=not block,
+            css_paths=[LOOK],
+            theme=gr.themes.Soft(primary_hue="indigo", **FONTS),  # type: ignore[reportPrivateImportUsage]
+            max_file_size=MAX_FILE.replace(" ", "").lower(),
+            footer_links=["api"],
+            show_error=False,
+            ssr_mode=False,
+            share=False,
+            enable_monitoring=False,
+            run_history=False,
+            mcp_server=os.environ.get("LIFT4D_MCP") == "1",
+        )
+    finally:
+        if block:
+            studio.close()
     return page, studio, url
 
 

@@ -11,7 +11,7 @@ import gradio as gr
 from toolkit.errors import UserError
 from toolkit.export.bundle import FORMATS
 from toolkit.page import texts
-from toolkit.page.handlers import sentence
+from toolkit.page.desk import sentence
 from toolkit.page.studio import Studio
 
 

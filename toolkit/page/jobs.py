@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserError
+from toolkit.export.archive import zip_bundle
 from toolkit.export.bundle import FORMATS, check_export, export
 from toolkit.media.archive import unpacked
 from toolkit.media.estimates import estimate
@@ -22,13 +24,14 @@ from toolkit.media.video import read_video, write_video
 from toolkit.methods.registry import choose, methods
 from toolkit.page import stored
 from toolkit.page.looking import Looks, plain_frame, side_by_side, write_picture
-from toolkit.page.results import zip_folder
 from toolkit.page.worker import Tell
 from toolkit.run import inspect, steps
 from toolkit.scene import Scene, Source
+from toolkit.views import measure
 from toolkit.views.overlay import draw_tracks
 from toolkit.views.plots import plot_cameras
 from toolkit.views.report import quality_markdown
+from toolkit.warm_up import warm_up as compile_all
 
 _looks = Looks()
 _sources: dict[str, Source] = {}
@@ -147,16 +150,12 @@ def describe(*, folder: str, tell: Tell) -> dict[str, Any]:
 
 def distance(*, folder: str, frame: int, a: list[float], b: list[float], tell: Tell) -> dict[str, Any]:
     """How far two points of a frame are apart."""
-    from toolkit.views import measure
-
-    return {"sentence": str(measure.distance(stored.opened(Path(folder)), frame, tuple(a), tuple(b)))}
+    return {"sentence": measure.distance(stored.opened(Path(folder)), frame, a, b).sentence}
 
 
 def speed(*, folder: str, frame: int, xy: list[float], tell: Tell) -> dict[str, Any]:
     """How fast the track nearest to a point of a frame moves."""
-    from toolkit.views import measure
-
-    return {"sentence": str(measure.track_speed(stored.opened(Path(folder)), frame, tuple(xy)))}
+    return {"sentence": measure.track_speed(stored.opened(Path(folder)), frame, xy).sentence}
 
 
 def still(*, folder: str, frame: int, picture: str, tell: Tell) -> dict[str, Any]:
@@ -188,7 +187,7 @@ def write(*, scene: str, folder: str, formats: list[str], tell: Tell) -> dict[st
     """Files of a saved scene."""
     check_export(folder, formats or "all")
     files = export(load(scene), folder, formats or "all", report=_reporting(tell))
-    target = zip_folder(Path(folder), Path(folder).parent / "lift4d.zip")
+    target = zip_bundle(Path(folder), Path(folder).parent / "lift4d.zip")
     return {"files": [str(path) for path in files.values() if path.is_file()], "zip": str(target)}
 
 
@@ -198,6 +197,13 @@ def unpack(*, archive: str, folder: str, tell: Tell) -> dict[str, Any]:
         shutil.copytree(inside, folder, dirs_exist_ok=True)
     Path(archive).unlink()
     return {"folder": folder}
+
+
+def warm_up(*, tell: Tell) -> dict[str, Any]:
+    """Compiles every inner loop, when nobody else wants the cores."""
+    os.nice(19)
+    compile_all()
+    return {}
 
 
 JOBS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -213,6 +219,7 @@ JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "still": still,
     "stabilised": stabilised,
     "write": write,
+    "warm_up": warm_up,
     "unpack": unpack,
 }
 
@@ -222,7 +229,7 @@ def _finish(scene: Scene, folder: Path, began: float, tell: Tell) -> dict[str, A
     stored.lay_out(scene, folder / "stored")
     files = export(scene, folder / "files", "all", report=_reporting(tell))
     _plot(scene, folder)
-    zip_folder(folder / "files", folder / "lift4d.zip")
+    zip_bundle(folder / "files", folder / "lift4d.zip")
     return {
         "folder": str(folder),
         **_told(scene),

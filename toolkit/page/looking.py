@@ -127,6 +127,7 @@ def write_picture(image: U8, path: Path, *, largest_side: int = _LARGEST_SIDE) -
     height, width = image.shape[:2]
     shrink = largest_side / max(height, width)
     if shrink < 1:
-        image = cv2.resize(image, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA)
+        size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
     cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 88])
     return path

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-
-_PACKED = {".mp4", ".npz", ".png", ".jpg", ".glb", ".zip"}
 
 
 @dataclass(frozen=True)
@@ -36,16 +33,6 @@ def downloads(folder: Path, opens_with: dict[str, str]) -> tuple[list[Download],
                 Download(path, opens_with.get(name, "any text editor: units, axes, settings, a hash of each file"), in_words(path))
             )
     return files, folders
-
-
-def zip_folder(folder: Path, target: Path) -> Path:
-    """A folder as one zip; what is packed already is not packed again."""
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED, compresslevel=4) as archive:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                how = zipfile.ZIP_STORED if path.suffix in _PACKED else zipfile.ZIP_DEFLATED
-                archive.write(path, Path("lift4d") / path.relative_to(folder), compress_type=how)
-    return target
 
 
 def in_words(path: Path) -> str:

@@ -64,11 +64,12 @@ class Stages:
 
     def html(self) -> str:
         """All bars; the last line says how long the whole may still take."""
-        rows = [self._row(stage) for stage in self._stages.values()]
+        rows = [self._row(stage) for stage in self._stages.values()] or [self._row(Stage(texts.STARTING, self._began_s))]
         foot = ""
         if self._expected_s is not None:
-            rest = max(self._expected_s - (self._clock() - self._began_s), self.left_s() or 0.0)
-            foot = f'<div class="l4-foot">{html.escape(texts.IN_ALL.format(time=texts.duration(rest)))}</div>'
+            rest = self._expected_s - (self._clock() - self._began_s)
+            told = texts.IN_ALL.format(time=texts.duration(max(rest, self.left_s() or 0))) if rest > 1 else texts.LONGER
+            foot = f'<div class="l4-foot">{html.escape(told)}</div>'
         return f'<div class="l4-stages" role="status">{"".join(rows)}{foot}</div>'
 
     def _row(self, stage: Stage) -> str:

@@ -12,8 +12,8 @@ from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Tracks3D, Video
 
 _PARTS: dict[str, tuple[type, tuple[str, ...]]] = {
     "cameras": (Cameras, ("K", "T_wc", "size")),
-    "tracks_2d": (Tracks2D, ("xy", "visible", "confidence", "queries")),
-    "tracks_3d": (Tracks3D, ("xyz", "visible", "rgb", "motion")),
+    "tracks_2d": (Tracks2D, ("xy", "visible", "confidence", "queries", "sigma_px")),
+    "tracks_3d": (Tracks3D, ("xyz", "visible", "rgb", "motion", "sigma")),
     "video": (Video, ("frames", "times_s")),
 }
 
@@ -24,9 +24,12 @@ def lay_out(scene: Scene, folder: Path) -> None:
     for part, (_, names) in _PARTS.items():
         value = getattr(scene, part)
         for name in names if value is not None else ():
-            np.save(folder / f"{part}.{name}.npy", getattr(value, name), allow_pickle=False)
+            array = getattr(value, name)
+            if array is not None:
+                np.save(folder / f"{part}.{name}.npy", array, allow_pickle=False)
     if scene.depth is not None:
-        np.save(folder / "depth.npy", scene.depth.depth, allow_pickle=False)
+        np.save(folder / "depth.depth.npy", scene.depth.depth, allow_pickle=False)
+        np.save(folder / "depth.confidence.npy", scene.depth.confidence, allow_pickle=False)
     depth_unit = scene.depth.unit if scene.depth is not None else None
     head = {"method": scene.method, "unit": scene.unit, "depth_unit": depth_unit}
     (folder / "head.json").write_text(json.dumps(head))
@@ -38,11 +41,11 @@ def opened(folder: Path) -> Scene:
     parts: dict[str, Any] = {}
     for part, (noun, names) in _PARTS.items():
         if (folder / f"{part}.{names[0]}.npy").exists():
-            parts[part] = noun(**{name: _mapped(folder / f"{part}.{name}.npy") for name in names})
-    if (folder / "depth.npy").exists():
-        depth = _mapped(folder / "depth.npy")
-        sure = np.broadcast_to(np.float32(1), depth.shape)
-        parts["depth"] = DepthVideo(depth, sure, head["depth_unit"])
+            there = [(name, folder / f"{part}.{name}.npy") for name in names]
+            parts[part] = noun(**{name: _mapped(path) for name, path in there if path.exists()})
+    if (folder / "depth.depth.npy").exists():
+        depth, confidence = (_mapped(folder / f"depth.{name}.npy") for name in ("depth", "confidence"))
+        parts["depth"] = DepthVideo(depth, confidence, head["depth_unit"])
     return Scene(method=head["method"], unit=head["unit"], **parts)
 
 

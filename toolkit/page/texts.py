@@ -12,11 +12,13 @@ FOOT = (
 )
 
 BRING = "### 1 · Bring a clip"
-UPLOAD = "A video, a zip, photos, or a Stereo4D .npz with its video (at most {size})"
-EXAMPLES = "Or open an example; its result is there already"
+UPLOAD = (
+    "A video, a zip of several, photos, or a Stereo4D `.npz` with its video; at most {size}. "
+    "Or open an example: its result is there already."
+)
 NOTHING_YET = "Bring a clip above, or open an example. It is looked at before anything is computed."
 LOOKING = "Looking at {name} …"
-PAIR = "Both eyes, rectified: each yellow line meets the same things left and right"
+PAIR = "Both eyes: a yellow line meets the same things"
 FRAME_OF_CLIP = "First frame"
 METER = "vertical disparity"
 METER_NONE = "The eyes have too little in common to compare their rows."
@@ -63,6 +65,8 @@ DONE = "Done in {seconds}, {memory:.1f} GB of memory at most"
 CANCELLED = "Cancelled; nothing of it was kept. What was shown before is still there."
 OPENED = "Opened: {what}"
 TIME_LEFT = "{time} left"
+STARTING = "Starting"
+LONGER = "It takes longer than was expected."
 IN_ALL = "about {time} left in all"
 
 TAB_TRACKS, TAB_DEPTH, TAB_SCENE, TAB_CAMERAS, TAB_QUALITY, TAB_MEASURE, TAB_FILES = (
@@ -74,12 +78,12 @@ TAB_TRACKS, TAB_DEPTH, TAB_SCENE, TAB_CAMERAS, TAB_QUALITY, TAB_MEASURE, TAB_FIL
     "Measure",
     "Take away",
 )
-TRACKS = "Moving points in warm colours, still ones cool; hidden ones are hollow"
+TRACKS = "Moving points are warm, still ones cool, hidden ones hollow. Each trails where it was."
 STABILISE = "Remove camera motion"
-DEPTH = "One colour range for the whole clip"
+DEPTH = "One colour range for the whole clip: what is still does not flicker. Hatched: unknown."
 SCENE = "Drag to turn, wheel or pinch to come closer, space to play."
-CAMERAS = "Path from above, turn and height over time"
-FLY = "The scene from a moving viewpoint, for screens without 3D"
+CAMERAS = "The path from above with where the camera looked; how it turned and rose over time."
+FLY = "The same as a video, for screens without 3D"
 NOTHING_MEASURED = "Nothing measured yet: run a clip or open an example."
 NO_SCENE = "The interactive scene appears here once a clip is run or an example is open."
 NO_FILES = "The files appear here once a clip is run or an example is open."

@@ -117,6 +117,11 @@ class Worker:
         return Fault(f"{job}: the worker ended with {code}")
 
 
+async def _exhaust(events: AsyncIterator[dict[str, Any]]) -> None:
+    async for _ in events:
+        pass
+
+
 async def _in_thread(function: Any) -> Any:
     """Runs a blocking function on a thread of its own: a pool's could all be waiting."""
     loop = asyncio.get_running_loop()
@@ -147,8 +152,22 @@ class Crew:
         self.temporary = temporary
         self._looker = Worker(temporary)
         self._spare: Worker | None = Worker(temporary)
+        self._warming: Worker | None = None
         self._looking: asyncio.Lock | None = None
         self._lock = threading.Lock()
+
+    def warm_up(self) -> None:
+        """Compiles the inner loops beside the page, with the lowest priority: a fresh installation has none compiled."""
+        worker = self._warming = Worker(self.temporary)
+
+        def body() -> None:
+            try:
+                asyncio.run(_exhaust(worker.work("warm_up")))
+            except (Exception, Cancelled) as problem:
+                log.warning("warming up ended early: %s", problem)
+            worker.end()
+
+        threading.Thread(target=body, name="lift4d-warm-up", daemon=True).start()
 
     async def look(self, job: str, **arguments: Any) -> dict[str, Any]:
         """A short job; whoever comes second waits for the first.
@@ -190,6 +209,6 @@ class Crew:
         """Ends all that stand ready."""
         with self._lock:
             spare, self._spare = self._spare, None
-        for worker in (self._looker, spare):
+        for worker in (self._looker, spare, self._warming):
             if worker is not None:
                 worker.end()

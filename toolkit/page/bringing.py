@@ -1,0 +1,122 @@
+"""The first step of the page: a clip is brought, or an example opened, and said to be what it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from toolkit.errors import UserError
+from toolkit.methods.registry import methods
+from toolkit.page import cards, texts
+from toolkit.page.desk import Changes, Desk, frames_used, sentence
+from toolkit.page.scratch import Visitor
+from toolkit.page.settings import explain_settings
+from toolkit.page.stages import line
+
+
+class Bringing:
+    """What happens when a visitor brings a clip."""
+
+    def __init__(self, desk: Desk) -> None:
+        """For the visitors of a desk."""
+        self.desk = desk
+
+    async def bring(self, uploads: list[str] | None, request: gr.Request) -> AsyncIterator[Changes]:
+        """Takes what was uploaded and says what it is; then shows it."""
+        if not uploads:
+            return
+        visitor = self.desk.visitor(request)
+        try:
+            if visitor.job is not None:
+                raise UserError(texts.BUSY)
+            name = ", ".join(Path(path).name for path in uploads[:3]) + (" …" if len(uploads) > 3 else "")
+            yield self.desk.changes(found=cards.quiet_card(texts.LOOKING.format(name=name)), pair=gr.update(visible=False))
+            visitor.kept.pop("found", None)
+            await self.desk.studio.take(visitor, uploads)
+            visitor.kept["name"] = name
+            async for changes in self.looked_at(visitor, "found", "", method=None):
+                yield changes
+        except Exception as problem:
+            yield self.desk.changes(upload=None, found=cards.problem_card(sentence(problem)), pair=gr.update(visible=False))
+
+    async def declare(self, kind: str, method: str | None, settings: str, request: gr.Request) -> AsyncIterator[Changes]:
+        """Takes the clip for what the visitor says it is, and shows it so."""
+        visitor = self.desk.visitor(request)
+        if visitor.kept.get("clip") is None:
+            return
+        try:
+            async for changes in self.looked_at(visitor, kind, settings, method=method):
+                yield changes
+        except Exception as problem:
+            yield self.desk.changes(found=cards.problem_card(sentence(problem)), pair=gr.update(visible=False))
+
+    async def looked_at(self, visitor: Visitor, kind: str, settings: str, *, method: str | None) -> AsyncIterator[Changes]:
+        """The card and the choices; after that the picture, which takes longer."""
+        options = self.desk.options(kind, settings, None)
+        found = visitor.kept["found"] = await self.desk.studio.look(visitor, options)
+        visitor.kept.pop("frame", None)
+        name, notes = visitor.kept.get("name", ""), self._notes(found)
+        suited = found["methods"]
+        chosen = method if method in suited else (suited[0] if suited else None)
+        one_file = found["layout"] != "separate" and found["kind"] in ("vr180", "stereo", "mono") and not found["has_result"]
+        yield self.desk.changes(
+            upload=None,
+            found=cards.found_card(name, found, notes),
+            kind=gr.update(value=kind, visible=one_file),
+            method=gr.update(choices=method_choices(suited), value=chosen, visible=bool(suited)),
+            preset=gr.update(choices=preset_choices(found["estimate"]), visible=bool(suited)),
+            explained=explain_settings(chosen) if chosen else "",
+            frame=gr.update(maximum=max(1, frames_used(found) - 1), value=0),
+            picture=None,
+            points="",
+            status=line(texts.READY),
+        )
+        if found["kind"] == "scene":
+            return
+        try:
+            pair = await self.desk.studio.picture(visitor, "pair", options=options)
+        except UserError as problem:
+            found["warnings"].append(str(problem))
+            yield self.desk.changes(found=cards.found_card(name, found, notes))
+            return
+        title = texts.PAIR if pair["vertical_px"] or pair.get("matches") is not None else texts.FRAME_OF_CLIP
+        yield self.desk.changes(
+            found=cards.found_card(name, found, notes, pair), pair=gr.update(value=pair["picture"], label=title, visible=True)
+        )
+
+    def _notes(self, found: dict[str, Any]) -> list[str]:
+        notes = []
+        if found["has_result"]:
+            notes.append(texts.HAS_RESULT)
+            found["warnings"] = [w for w in found["warnings"] if "No method takes" not in w]
+        used = frames_used(found)
+        if found["methods"] and used < found["frames"]:
+            notes.append(texts.CUT.format(frames=found["frames"], used=used))
+        return notes
+
+    def explain(self, method: str) -> Changes:
+        """The settings that a method knows."""
+        return self.desk.changes(explained=explain_settings(method))
+
+
+def method_choices(names: Sequence[str]) -> list[tuple[str, str]]:
+    """Methods with a sentence each on when to use them."""
+    known = methods()
+    return [(f"{name}: {known[name].sentence}", name) for name in names]
+
+
+def preset_choices(estimate: dict[str, Any]) -> list[tuple[str, str]]:
+    """Presets with what each costs, where that is known."""
+    out = []
+    for name, title in texts.PRESETS.items():
+        cost = estimate.get(name)
+        told = (
+            title
+            if cost is None
+            else texts.COST.format(name=title, seconds=texts.duration(cost["seconds"]), memory=cost["memory_mb"] / 1000)
+        )
+        out.append((told, name))
+    return out

@@ -1,0 +1,113 @@
+"""What all handlers of the page share: its visitors, its components by name, and how a problem is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import gradio as gr
+import numpy as np
+
+from toolkit.errors import Cancelled, UserError
+from toolkit.gallery import Example, examples
+from toolkit.methods.registry import methods
+from toolkit.page import picking, texts
+from toolkit.page.scratch import Visitor
+from toolkit.page.settings import parse_settings
+from toolkit.page.studio import Studio
+from toolkit.page.workers import Fault
+from toolkit.scene import U8
+
+log = logging.getLogger("lift4d")
+TICK_S = 1.0
+Changes = dict[Any, Any]
+"""Components and what becomes of them."""
+
+
+def sentence(problem: BaseException) -> str:
+    """What a person sees of a problem: its sentence, or the number under which the log holds the rest."""
+    if isinstance(problem, Cancelled):
+        return texts.CANCELLED
+    if isinstance(problem, UserError | Fault):
+        return str(problem)
+    log.error("unexpected", exc_info=problem)
+    return str(Fault(repr(problem)))
+
+
+class Desk:
+    """One page's components and visitors."""
+
+    def __init__(self, studio: Studio) -> None:
+        """For the visitors of a studio."""
+        self.studio = studio
+        self.examples: list[Example] = list(examples().values())
+        self.parts: dict[str, Any] = {}
+
+    def changes(self, **changes: Any) -> Changes:
+        """Changes of components, by their names."""
+        return {self.parts[name]: value for name, value in changes.items()}
+
+    def visitor(self, request: gr.Request) -> Visitor:
+        """Whoever asks."""
+        return self.studio.scratch.visitor(request.session_hash)
+
+    def options(self, kind: str, settings: str, method: str | None) -> dict[str, Any]:
+        """What the visitor says of the clip, and the settings asked for."""
+        return {**texts.KINDS[kind][1], **parse_settings(settings, method)}
+
+
+def frames_used(found: dict[str, Any]) -> int:
+    """How many frames of a clip a run takes where no others are asked for; `found` is the answer of the job `look`."""
+    most = [getattr(methods()[name].settings(), "max_frames", found["frames"]) for name in found["methods"][:1]]
+    return min([found["frames"], *most])
+
+
+async def ticking(events: AsyncIterator[Any], every_s: float) -> AsyncIterator[Any]:
+    """The events, and None wherever none came for a while: a time that is left should be seen to pass."""
+    upcoming: asyncio.Task | None = None
+    try:
+        while True:
+            upcoming = upcoming or asyncio.ensure_future(anext(events))
+            done, _ = await asyncio.wait([upcoming], timeout=every_s)
+            if not done:
+                yield None
+                continue
+            finished, upcoming = upcoming, None
+            try:
+                event = finished.result()
+            except StopAsyncIteration:
+                return
+            yield event
+    finally:
+        if upcoming is not None:
+            upcoming.cancel()
+            await asyncio.gather(upcoming, return_exceptions=True)
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+def marked(visitor: Visitor, picture: str, points: Sequence[picking.Point], frame: int, size: list[int], name: str) -> str:
+    """A picture of the visitor's with points on it, as a new file: browsers keep pictures by name."""
+    image = picture_of(picture)
+    number = visitor.kept["pictures"] = visitor.kept.get("pictures", 0) + 1
+    for old in Path(picture).parent.glob(f"{name}-*"):
+        old.unlink(missing_ok=True)
+    target = Path(picture).with_name(f"{name}-{number}.jpg")
+    drawn = picking.draw_points(image, points, frame, (size[0], size[1]))
+    cv2.imwrite(str(target), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
+    return str(target)
+
+
+def picture_of(path: str) -> U8:
+    """A picture that was made for the visitor.
+
+    Raises:
+        UserError: it is gone.
+    """
+    image = cv2.imread(path)
+    if image is None:
+        raise UserError(texts.NOT_HERE)
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
