@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
+from toolkit.wording import counted
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -89,7 +90,7 @@ class Video:
 
     def __str__(self) -> str:
         """For a person: "57 frames, 512 x 512, 30.0 fps"."""
-        return f"{len(self)} frames, {self.size[0]} x {self.size[1]}, {self.fps:.1f} fps"
+        return f"{counted(len(self), 'frame')}, {self.size[0]} x {self.size[1]}, {self.fps:.1f} fps"
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +179,7 @@ class Cameras:
     def __str__(self) -> str:
         """For a person: "120 poses, 118 registered, path 3.4"."""
         steps = np.linalg.norm(np.diff(self.centres[self.registered], axis=0), axis=1)
-        return f"{len(self)} poses, {int(self.registered.sum())} registered, path {steps.sum():.2f}"
+        return f"{counted(len(self), 'pose')}, {int(self.registered.sum())} registered, path {steps.sum():.2f}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -221,7 +222,8 @@ class Tracks2D:
 
     def __str__(self) -> str:
         """For a person: "4096 tracks x 57 frames, 81 % visible"."""
-        return f"{len(self)} tracks x {self.xy.shape[1]} frames, {100 * self.visible.mean() if self.visible.size else 0:.0f} % visible"
+        share = 100 * self.visible.mean() if self.visible.size else 0
+        return f"{counted(len(self), 'track')} x {counted(self.xy.shape[1], 'frame')}, {share:.0f} % visible"
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,7 +278,8 @@ class Tracks3D:
 
     def __str__(self) -> str:
         """For a person: "4096 tracks x 57 frames, 12 % moving"."""
-        return f"{len(self)} tracks x {self.xyz.shape[1]} frames, {100 * (self.motion > 0.5).mean() if len(self) else 0:.0f} % moving"
+        share = 100 * (self.motion > 0.5).mean() if len(self) else 0
+        return f"{counted(len(self), 'track')} x {counted(self.xyz.shape[1], 'frame')}, {share:.0f} % moving"
 
 
 @dataclass(frozen=True, eq=False)
@@ -488,7 +491,7 @@ class Source:
         if self.layout in ("side-by-side", "top-bottom"):
             parts.append(self.layout)
         if self.frames:
-            parts.append(f"{self.frames} {'photos' if self.kind == 'photos' else 'frames'}")
+            parts.append(counted(self.frames, "photo" if self.kind == "photos" else "frame"))
         parts.append(f"{self.size[0]} x {self.size[1]}")
         if self.fps:
             parts.append(f"{self.fps:.1f} fps")

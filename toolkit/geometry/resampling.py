@@ -100,7 +100,7 @@ def _plans(xy: F64, valid: B, source_size: tuple[int, int]) -> list[_Plan]:
     most = [int(np.log2(max(side / _TAPS, 1))) for side in source_size]
     halvings = np.minimum(halvings, most)
     plans = []
-    for nx, ny in sorted({(int(a), int(b)) for a, b in np.unique(halvings[valid].reshape(-1, 2), axis=0)}):
+    for nx, ny in np.argwhere(_histogram(halvings[valid])).tolist():
         chosen = valid & (halvings == (nx, ny)).all(-1)
         shrink = np.array([2**nx, 2**ny])
         place, step = xy[chosen], scale[chosen] / shrink
@@ -119,6 +119,13 @@ def _plans(xy: F64, valid: B, source_size: tuple[int, int]) -> list[_Plan]:
             )
         )
     return plans
+
+
+def _histogram(pairs: NDArray[np.int_]) -> NDArray[np.int_]:
+    """How often each pair (P, 2) of small numbers occurs, as a table."""
+    columns = int(pairs[:, 1].max(initial=0)) + 1
+    counts = np.bincount(pairs[:, 0] * columns + pairs[:, 1])
+    return np.pad(counts, (0, -len(counts) % columns)).reshape(-1, columns)
 
 
 def _window(position: F64, step: F64, length: int) -> tuple[NDArray, NDArray]:

@@ -23,6 +23,7 @@ from toolkit.media.completeness import missing_bytes
 from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.side_data import TRANSPOSED, orientation, rotation_deg, turn
 from toolkit.scene import F64, U8
+from toolkit.wording import counted
 
 READABLE = ",".join(
     "mov mp4 m4a 3gp 3g2 mj2 matroska webm avi mpegts mpeg mpegvideo h264 hevc ivf flv asf ogg gif mxf mp3 wav flac aac".split()
@@ -195,7 +196,7 @@ class Clip:
             return None
         times = self.times_s()
         if start >= len(times):
-            raise UserError(f"{self.path.name} has {len(times)} frames, but frame {start} was asked for (the first is frame 0).")
+            raise UserError(f"{self.path.name} has {counted(len(times), 'frame')}, but frame {start} was asked for (the first is frame 0).")
         return float(times[start])
 
     def _decode_from(self, start_s: float) -> Iterator[VideoFrame]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.scene import I64
+from toolkit.wording import counted
 
 Frames = int | slice | Sequence[int] | NDArray[np.integer]
 """What callers may pass: the first n frames, a slice, or rising indices."""
@@ -55,6 +56,10 @@ class FrameChoice:
             return index in self.indices
         return index >= self.start and (self.stop is None or index < self.stop) and (index - self.start) % self.step == 0
 
+    def nth(self, place: int) -> int:
+        """Index in the recording of the chosen frame at `place`, counted from 0."""
+        return self.start + place * self.step if self.indices is None else sorted(self.indices)[place]
+
     def of_count(self, count: int, name: str) -> I64:
         """The chosen indices of a recording of `count` frames.
 
@@ -72,4 +77,4 @@ class FrameChoice:
     def refuse(self, count: int, name: str) -> None:
         """Tells that a recording of `count` frames has too few."""
         wanted = self.start if self.indices is None else max(self.indices)
-        raise UserError(f"{name} has {count} frames, but frame {wanted} was asked for (the first is frame 0).")
+        raise UserError(f"{name} has {counted(count, 'frame')}, but frame {wanted} was asked for (the first is frame 0).")

@@ -18,6 +18,7 @@ from toolkit.media.sequences import read_image
 from toolkit.media.stereo4d_npz import load_dataset_npz
 from toolkit.media.video_inspection import inspect_frames, inspect_video
 from toolkit.scene import Kind, Source
+from toolkit.wording import counted
 
 VIDEO_LIKE = 0.92
 """Neighbouring pictures of a folder that agree more than this (thumbnails, correlation) are frames of a video, not photos."""
@@ -75,7 +76,7 @@ def _pair(recording: Recording) -> Source:
         left, right = (inspect_video(f) for f in recording.files)
         frames, fps, size, right_size = min(left.frames, right.frames), left.fps, left.size, right.size
         if left.frames != right.frames:
-            warnings.append(f"The left video has {left.frames} frames, the right one {right.frames}; the first {frames} are used.")
+            warnings.append(f"The left video has {counted(left.frames, 'frame')}, the right one {right.frames}; {frames} are used.")
         places = recording.files
         samples = []
     else:
@@ -184,7 +185,7 @@ def _annotation(path: Path, *, bundle: bool) -> Source:
     clip = inspect_video(video, look=False)
     if bundle:
         if clip.frames != frames:
-            warnings.append(f"{video.name} has {clip.frames} frames, but {path.name} {frames}; is it the right video?")
+            warnings.append(f"{video.name} has {counted(clip.frames, 'frame')}, but {path.name} {frames}; is it the right video?")
         return replace(clip, path=str(path), kind="mono", frames=frames, warnings=tuple(warnings), details={**clip.details, **details})
     stamps = scene.report["timestamps_us"]
     if stamps[-1] / 1e6 > clip.details["duration_s"] + 0.1:

@@ -18,7 +18,7 @@ from toolkit.methods.stereo4d_report import describe
 from toolkit.methods.stereo_intake import Intake, take_in
 from toolkit.progress import Listener, Report, reporter
 from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Video
-from toolkit.sfm.odometry import OdometryResult, stereo_odometry
+from toolkit.sfm.odometry import OdometryOptions, OdometryResult, stereo_odometry
 from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
 from toolkit.stereo.registry import matcher_of
 from toolkit.tracking import track_points
@@ -27,6 +27,7 @@ from toolkit.tracking.registry import find_tracker
 
 LEAST_DISPARITY_PX = 1.4  # 20 m in Stereo4D's view; a fifth of a pixel is a seventh of the depth there
 SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
+JUDGED_TRACKS = 8000  # how many stand still is a figure of the report here; which ones is found out later, in the world
 
 
 @dataclass(frozen=True)
@@ -104,8 +105,13 @@ class Stereo4DSettings:
                 raise UserError(f"The setting {name} is {value!r}, but one of {', '.join(map(str, known))} is needed.")
         matcher_of(self.matcher)
         find_tracker(self.tracker)
-        if self.labels is not None and np.asarray(self.labels).ndim != 3:
-            raise UserError("The setting labels must be an array of whole numbers of shape (T, H, W), one map a frame.")
+        if self.labels is not None:
+            labels = np.asarray(self.labels)
+            if labels.ndim != 3 or labels.dtype.kind not in "iub":
+                raise UserError(
+                    f"The setting labels is {labels.dtype} of shape {labels.shape}, "
+                    "but whole numbers of shape (T, H, W) are needed, one map a frame."
+                )
 
     @staticmethod
     def preset(name: Preset) -> Stereo4DSettings:
@@ -187,9 +193,6 @@ def focal_times_baseline(intake: Intake) -> float:
 def _depth(request: Request, intake: Intake, far_m: float, report: Report) -> DepthVideo:
     """Metric depth of the left eye; unknown where the match is unsure, too far, outside the lens, or masked."""
     settings: Stereo4DSettings = request.settings
-    shape = intake.stereo.left.frames.shape[:3]
-    if request.masks is not None and request.masks.shape != shape:
-        raise UserError(f"The masks have shape {request.masks.shape}, but {shape} is needed: one a frame of the rectified left eye.")
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", UserWarning)
         disparity = estimate_disparity(intake.stereo, matcher=settings.matcher, report=report)
@@ -226,8 +229,6 @@ def _cameras(
     """Cameras that are given, else those that came with the recording, else a visual odometry."""
     known = request.cameras if request.cameras is not None else intake.cameras
     if known is not None:
-        if len(known) != len(depth):
-            raise UserError(f"{len(known)} cameras are given, but {len(depth)} frames are used; one a frame is needed.")
         report(1, 1)
         return known, None
     if len(depth) == 1:  # a single pair: its camera is the world
@@ -242,6 +243,7 @@ def _cameras(
         video=video,
         rotation_prior=intake.orientations,
         seed=request.seed,
+        options=OdometryOptions(judged=JUDGED_TRACKS),
         report=report,
     )
     return odometry.cameras, odometry

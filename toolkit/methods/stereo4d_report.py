@@ -13,6 +13,7 @@ from toolkit.methods.request import Request
 from toolkit.methods.stereo_intake import Intake
 from toolkit.scene import Scene
 from toolkit.sfm.odometry import OdometryResult
+from toolkit.wording import counted
 
 
 def describe(
@@ -35,7 +36,7 @@ def describe(
         quality["camera path"] = _path(odometry)
         warnings += odometry.report.get("warnings", [])
     else:
-        warnings += [] if scene.cameras.registered.all() else [f"{int((~scene.cameras.registered).sum())} frames have no camera."]
+        warnings += [] if scene.cameras.registered.all() else [_without_camera(int((~scene.cameras.registered).sum()))]
     quality["spread of still points"] = _spread(scene)
     reasons, counts = np.unique(dropped, return_counts=True)
     settings = {name: value for name, value in asdict(request.settings).items() if name != "labels"}
@@ -50,6 +51,10 @@ def describe(
         "put_back_tracks": put_back,
         "moving_tracks": int((scene.tracks_3d.motion > 0.5).sum()),
     }
+
+
+def _without_camera(frames: int) -> str:
+    return f"{counted(frames, 'frame')} {'has' if frames == 1 else 'have'} no camera."
 
 
 def _rows(intake: Intake) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def _lengths(scene: Scene) -> dict[str, Any]:
     frames = scene.tracks_3d.visible.shape[1]
     share = float(np.median(scene.tracks_3d.visible.mean(1))) if len(scene.tracks_3d) else float("nan")
     advice = "Fast motion, blur or little texture end tracks early: try the preset fine, or a wider field of view."
-    return measure(100 * share, f"% of {frames} frames (median)", green=40, amber=15, higher_is_better=True, advice=advice)
+    return measure(100 * share, f"% of {counted(frames, 'frame')} (median)", green=40, amber=15, higher_is_better=True, advice=advice)
 
 
 def _path(odometry: OdometryResult) -> dict[str, Any]:

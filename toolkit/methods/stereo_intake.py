@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.geometry.projections import Pinhole
 from toolkit.geometry.rig import StereoRig
+from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.opening import open_stereo
 from toolkit.media.stereo_input import FrameStream, StereoInput
 from toolkit.methods.request import Frames, Request
@@ -21,6 +22,8 @@ from toolkit.scene import F64, U8, B, Cameras, Source, StereoVideo, Video
 from toolkit.stereo import PairCheck, Rectifier, rectify, vertical_disparity
 from toolkit.stereo.calibration import calibrate_fisheye_pair
 from toolkit.stereo.refine import refine_rig
+from toolkit.tracking.queries import checked_queries
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     from toolkit.methods.stereo4d import Stereo4DSettings
@@ -75,6 +78,7 @@ def take_in(request: Request, report: Report) -> Intake:
     """
     recording = request.recording
     if isinstance(recording, StereoVideo):
+        _check_fits(request, len(recording), recording.left.size)
         return _checked(Intake(recording, _middle_check(recording), facts={"layout": "separate", "projection": "pinhole"}))
     if not isinstance(recording, Path):
         raise UserError("This video shows one view, but two eyes are needed: bring a StereoVideo, or a VR180 or stereo file.")
@@ -88,23 +92,27 @@ def take_in(request: Request, report: Report) -> Intake:
         stream = opened.frames()
         first = next(stream)
         rig, guessed = _rig(opened, request, first[1])
-        view = _view(settings, rig)
-        check = vertical_disparity(*Rectifier(rig, **view)(first[1]))
+        rectifier = Rectifier(rig, **_view(settings, rig))
+        check = vertical_disparity(*rectifier(first[1]))
+        given = rig
         if check.swapped and settings.swap_eyes is None:
             rig = rig.with_swapped_eyes()
             warnings.append("The eyes look swapped, so they were exchanged; set swap_eyes to decide for yourself.")
+        _check_fits(request, opened.count, rectifier.view.size)
         if settings.refine_rig:
-            refinement = refine_rig(rig, [first[1], *_spread_frames(request, settings, opened)])
+            refinement = refine_rig(rig, [first[1], *_spread_frames(request, settings, opened.count)])
             rig = refinement.rig
             if refinement.applied:
                 warnings.append(f"The calibration was corrected from the pictures: {refinement}.")
-        stereo = rectify(FrameStream(chain([first], stream), opened.count), rig, report=report, **view)
+        if rig is not given:
+            rectifier = Rectifier(rig, **_view(settings, rig))
+        stereo = rectify(FrameStream(chain([first], stream), opened.count), rectifier, report=report)
         intake = Intake(
             stereo,
             _middle_check(stereo),
             cameras=_cameras_of_view(opened.cameras, stereo, settings),
             orientations=opened.orientations,
-            seen=Rectifier(rig, **view).valid[0],
+            seen=rectifier.valid[0],
             calibrated=opened.calibrated,
             warnings=warnings + guessed,
             facts={
@@ -132,12 +140,14 @@ def first_pair(source: Source, settings: Stereo4DSettings) -> tuple[U8, U8, Pair
     return left, right, vertical_disparity(left, right)
 
 
-def _spread_frames(request: Request, settings: Stereo4DSettings, opened: StereoInput) -> list[Any]:
+def _spread_frames(request: Request, settings: Stereo4DSettings, count: int) -> list[Any]:
     """Frames from the middle and the end of those that are used; matches of one moment say little about the corners."""
-    assert isinstance(request.recording, Path)
-    with _open(request, settings) as again:
-        wanted = {opened.count // 2, opened.count - 1}
-        return [frame for i, (_, frame) in enumerate(again.frames()) if i in wanted]
+    if count == 1:
+        return []
+    choice = FrameChoice.of(_budget(request))
+    wanted = sorted({choice.nth(count // 2), choice.nth(count - 1)})
+    with _open(replace(request, frames=wanted), settings) as again:
+        return [frame for _, frame in again.frames()]
 
 
 def _open(request: Request, settings: Stereo4DSettings) -> StereoInput:
@@ -200,6 +210,20 @@ def _cameras_of_view(cameras: Cameras | None, stereo: StereoVideo, settings: Ste
     if cameras is None or settings.pitch_deg:  # released poses belong to the level view; a pitched one gets its own
         return None
     return Cameras.from_poses(stereo.K, cameras.T_wc, stereo.left.size)
+
+
+def _check_fits(request: Request, frames: int, size: tuple[int, int]) -> None:
+    """Refuses what does not belong to the frames that are used, before anything costly is computed."""
+    shape = (frames, size[1], size[0])
+    if request.masks is not None and request.masks.shape != shape:
+        raise UserError(f"The masks have shape {request.masks.shape}, but {shape} is needed: one a frame of the rectified left eye.")
+    labels = request.settings.labels
+    if labels is not None and np.shape(labels) != shape:
+        raise UserError(f"The setting labels has shape {np.shape(labels)}, but {shape} is needed: a map for each rectified left frame.")
+    if request.cameras is not None and len(request.cameras) != frames:
+        raise UserError(f"{counted(len(request.cameras), 'camera')} came for {counted(frames, 'frame')}; one a frame is needed.")
+    if request.queries is not None:
+        checked_queries(request.queries, frames=frames, size=size)
 
 
 def _middle_check(stereo: StereoVideo) -> PairCheck:

@@ -18,6 +18,7 @@ from toolkit.sfm.observations import MeasurementModel, Observations, choose_trac
 from toolkit.sfm.static import classify_tracks
 from toolkit.sfm.whole_clip import adjust_whole, choose_keyframes, first_is_world, noise_scale, place_others
 from toolkit.sfm.window import Path, WindowOptions, follow
+from toolkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class OdometryOptions:
         keyframes: The adjustment of the whole clip takes about so many frames; the others are placed between them.
         widest_stride: Frames between two keyframes at most, whatever the clip's length: tracks must live through several.
         most_keyframes: Above so many, keyframes stand further apart after all: the adjustment's time grows with their cube.
+        judged: Tracks of which it is told whether they stand still, evenly chosen; None for all, which takes a third of the time.
         interpolate: Longest gap, in frames, that is bridged between two known poses, and told.
         measurement: How sure a position and a disparity are.
         window: How the camera is followed before that.
@@ -38,6 +40,7 @@ class OdometryOptions:
     keyframes: int = 30
     widest_stride: int = 5
     most_keyframes: int = 400
+    judged: int | None = None
     interpolate: int = 5
     measurement: MeasurementModel = field(default_factory=MeasurementModel)
     window: WindowOptions = field(default_factory=WindowOptions)
@@ -49,7 +52,7 @@ class OdometryResult:
 
     Attributes:
         cameras: Path of the left eye in the unit of the depth; world = first registered camera; NaN where nothing supports a pose.
-        static: (N,) float32 probability that each track stands still.
+        static: (N,) float32 probability that each track stands still; NaN where it was not judged.
         residual_px: (N,) float32 median reprojection error of each track against one still point; NaN where it could not be computed.
         sigma: (T, 6) float32 standard deviation of each pose relative to the first, rotation (rad) then translation about and along the
             camera's axes, from the noise of the tracks alone; NaN where interpolated or missing.
@@ -128,9 +131,11 @@ def stereo_odometry(
     first_is_world(path)
     T_wc, interpolated = _poses(path, o.interpolate)
 
-    everything = measure(tracks_2d, np.arange(len(tracks_2d)), depth, camera[4], model=o.measurement, most=24)
-    everything = everything.where(path.registered[everything.frame]).scaled(noise)
-    static, residual_px = classify_tracks(everything, path.R, path.t, camera)
+    judged = np.arange(0, len(tracks_2d), 1 if o.judged is None else max(-(-len(tracks_2d) // o.judged), 1))
+    samples = measure(tracks_2d, judged, depth, camera[4], model=o.measurement, most=24)
+    samples = samples.where(path.registered[samples.frame]).scaled(noise)
+    static, residual_px = np.full((2, len(tracks_2d)), np.nan, np.float32)
+    static[judged], residual_px[judged] = classify_tracks(samples, path.R, path.t, camera)
     report(total, total)
 
     measured = residual_px[(static > 0.5) & np.isfinite(residual_px)]
@@ -150,14 +155,14 @@ def stereo_odometry(
             (np.maximum.reduceat(observations.uvd[:, 2] > 0, observations.start[:-1][np.diff(observations.start) > 0])).sum()
         ),
         "keyframes": len(keyframes),
-        "static_share": float(np.mean(static > 0.5)),
+        "static_share": float(np.mean(static[judged] > 0.5)),
         "noise_scale_xy": float(noise[0]),
         "noise_scale_disparity": float(noise[1]),
         "residual_px": float(np.median(measured)) if len(measured) else None,
         "landmarks_per_frame": [int(n) for n in path.agreeing],
         "baseline": float(baseline),
         "path_length": float(np.linalg.norm(np.diff(cameras.centres[cameras.registered], axis=0), axis=1).sum()),
-        "warnings": _warnings(path, cameras, interpolated, observations, static),
+        "warnings": _warnings(path, cameras, interpolated, observations, static[judged]),
     }
     if rotation_prior is not None:
         facts["device_rotation"] = compare_rotations(cameras, rotation_prior)
@@ -171,7 +176,7 @@ def _check(tracks: Tracks2D, depth: DepthVideo, K: F64, baseline: float | None, 
             f"K has shape {K.shape} and focal lengths {np.diag(np.atleast_2d(K))[:2]}, but (3, 3) with positive ones is needed."
         )
     if tracks.visible.shape[1] != len(depth):
-        raise UserError(f"The tracks have {tracks.visible.shape[1]} frames, the depth has {len(depth)}; both must be alike.")
+        raise UserError(f"The tracks have {counted(tracks.visible.shape[1], 'frame')}, the depth has {len(depth)}; both must be alike.")
     if baseline is not None and not (np.isfinite(baseline) and baseline > 0):
         raise UserError(f"The baseline is {baseline}, but a positive distance is needed (VR180: 0.063 m).")
     most = int(tracks.visible.sum(0).max()) if tracks.visible.size else 0
@@ -238,9 +243,11 @@ def _warnings(path: Path, cameras: Cameras, interpolated: list[int], observation
     out = []
     missing = int((~cameras.registered).sum())
     if missing:
-        out.append(f"{missing} of {len(cameras)} frames have no camera pose: too few tracks agree there.")
+        have = "has" if missing == 1 else "have"
+        out.append(f"{missing} of {counted(len(cameras), 'frame')} {have} no camera pose: too few tracks agree there.")
     if interpolated:
-        out.append(f"{len(interpolated)} camera poses are interpolated between their neighbours.")
+        are = "is" if len(interpolated) == 1 else "are"
+        out.append(f"{counted(len(interpolated), 'camera pose')} {are} interpolated between neighbours.")
     if not (observations.uvd[:, 2] > 0).any():
         out.append("No track has a depth: the camera's rotation is known, the length of its path is not.")
     if (static > 0.5).mean() < 0.3:

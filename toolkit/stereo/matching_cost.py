@@ -51,11 +51,14 @@ def _bits(v):
 
 @compiled()
 def cost_volume(
-    bits_left, own, bits_right, left, right, gradient, gradient_right, minimum, count, of_hamming, of_own, of_colour, of_gradient
+    bits_left, own, bits_right, left, right, gradient, gradient_right, minimum, count, stored, of_hamming, of_own, of_colour, of_gradient
 ):
-    """(H, W, count) uint8 cost of each disparity; where x - d leaves the image, the cost of the nearest d that does not."""
+    """(H, W, stored) uint8 cost of each disparity; where x - d leaves the image, the cost of the nearest d that does not.
+
+    From `count` on the cost is 255.
+    """
     h, w = bits_left.shape
-    cost = np.empty((h, w, count), np.uint8)
+    cost = np.full((h, w, stored), np.uint8(255))
     different, different_own = np.empty(count, np.uint8), np.empty(count, np.uint8)
     colour, slope = np.empty(count, np.int16), np.empty(count, np.int16)
     for y in range(h):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,10 @@ from toolkit.geometry.projections import Pinhole, Projection
 from toolkit.geometry.resampling import Resampler
 from toolkit.geometry.rig import StereoRig, eye_size
 from toolkit.geometry.sampling import pixel_centres
+from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import F64, U8, B, Cameras, StereoVideo, Video
+from toolkit.wording import counted
 
 Footage = Video | StereoVideo | tuple[Video, Video] | Iterable[tuple[float, Any]]
 """Both eyes in each frame, one video an eye, or a stream of (time_s, frame), where a frame is a pair for a rig of separate eyes."""
@@ -101,21 +104,29 @@ class Rectifier:
         left, right = self.rig.split(frame)
         return self._resample(0, left), self._resample(1, right)
 
+    def prepare(self, frame: U8 | tuple[U8, U8]) -> None:
+        """Makes the maps for frames of this size now; afterwards frames may be rectified side by side."""
+        for eye, image in enumerate(self.rig.split(frame)):
+            self._resampler(eye, (image.shape[1], image.shape[0]))
+
     def _resample(self, eye: int, image: U8) -> U8:
-        actual = (image.shape[1], image.shape[0])
+        resampler = self._resampler(eye, (image.shape[1], image.shape[0]))
+        return np.array(image) if resampler is None else resampler(image)
+
+    def _resampler(self, eye: int, actual: tuple[int, int]) -> Resampler | None:
+        """What turns images of that size into the view; None where they show it already."""
         key = (eye, actual)
         if key not in self._resamplers:
             known = np.array((self.rig.left, self.rig.right)[eye].size)
             xy = self._maps[eye] * (np.array(actual) / known)
             untouched = self.view.size == actual and np.abs(xy - pixel_centres(actual)).max() < 1e-6  # NaN compares as touched
             self._resamplers[key] = None if untouched else Resampler(xy, actual)
-        resampler = self._resamplers[key]
-        return np.array(image) if resampler is None else resampler(image)
+        return self._resamplers[key]
 
 
 def rectify(
     video: Footage,
-    calibration: StereoRig | None = None,
+    calibration: StereoRig | Rectifier | None = None,
     *,
     fov_deg: float | None = 60.0,
     size: int | tuple[int, int] | None = 512,
@@ -130,7 +141,8 @@ def rectify(
             StereoVideo without calibration is cropped and resized with its own K.
         calibration: The rig that filmed it. None says that the footage is a rectified perspective pair already, with `fov_deg` its
             horizontal field of view (60 if None) and a baseline of 0.063 m: it is cropped at the centre and resized to `size`.
-            Without calibration a frame that holds both eyes is halved along its longer side.
+            Without calibration a frame that holds both eyes is halved along its longer side. A `Rectifier` has chosen the view already,
+            and the options below do nothing.
         fov_deg: Horizontal field of view of the result; None for the widest that both eyes fill.
         size: Width and height of the result, or one number for both; None for that of the raw eye.
         yaw_deg: Looks to the right, by an off-centre window (see `Rectifier`).
@@ -150,19 +162,23 @@ def rectify(
         video = (video.left, video.right)
     total = len(video[0]) if isinstance(video, tuple) else operator.length_hint(video)
     stream = _stream(video)
-    rectifier: Rectifier | None = None
+    first = next(stream, None)
+    if first is None:
+        raise UserError("The stereo video holds no frames, but at least one is needed.")
+    if isinstance(calibration, Rectifier):
+        rectifier = calibration
+    else:
+        if calibration is None:
+            calibration, fov_deg = _assumed_rig(first[1], fov_deg), None
+        rectifier = Rectifier(calibration, fov_deg=fov_deg, size=size, yaw_deg=yaw_deg, pitch_deg=pitch_deg)
+    rectifier.prepare(first[1])
     left, right, times_s = _Film(total), _Film(total), []
-    for done, (time_s, frame) in enumerate(stream, 1):
-        if rectifier is None:
-            if calibration is None:
-                calibration, fov_deg = _assumed_rig(frame, fov_deg), None
-            rectifier = Rectifier(calibration, fov_deg=fov_deg, size=size, yaw_deg=yaw_deg, pitch_deg=pitch_deg)
-        for film, image in zip((left, right), rectifier(frame), strict=True):
+    pairs = in_order(lambda item: (item[0], rectifier(item[1])), chain([first], stream))
+    for done, (time_s, pair) in enumerate(pairs, 1):
+        for film, image in zip((left, right), pair, strict=True):
             film.append(image)
         times_s.append(time_s)
         report(done, total)
-    if rectifier is None:
-        raise UserError("The stereo video holds no frames, but at least one is needed.")
     return StereoVideo(Video(left.frames(), np.array(times_s)), Video(right.frames(), np.array(times_s)), rectifier.K, rectifier.baseline_m)
 
 
@@ -259,7 +275,7 @@ def _stream(video: Any) -> Iterator[tuple[float, U8 | tuple[U8, U8]]]:
     elif isinstance(video, tuple) and len(video) == 2 and all(isinstance(v, Video) for v in video):
         left, right = video
         if len(left) != len(right):
-            raise UserError(f"The left eye has {len(left)} frames and the right eye {len(right)}, but a stereo pair has as many of each.")
+            raise UserError(f"The left eye has {counted(len(left), 'frame')}, the right one {len(right)}, but a pair has as many of each.")
         yield from zip(left.times_s, zip(left.frames, right.frames, strict=True), strict=True)
     else:
         yield from video

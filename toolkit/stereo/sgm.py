@@ -72,6 +72,9 @@ class SgmSettings:
     paths: int = 8
 
 
+# Disparities are stored in whole vectors of int16, or the processor goes through the last few one by one. Costs of 255 fill the rest:
+# dearer than any pixel, and a step back from them dearer than the largest jump, so that no path ever gains by them.
+LANES = 8
 COST_UNIT = 100  # integer steps of a census cost of 1: the largest pixel cost, 1.8, fits a byte
 
 
@@ -122,6 +125,7 @@ def semi_global_match(left: U8, right: U8, *, minimum_px: int, count: int, setti
         np.ascontiguousarray(cv2.Sobel(grey_right, cv2.CV_16S, 1, 0, ksize=3)[:, ::-1]),
         minimum_px,
         count,
+        -(-count // LANES) * LANES,
         *_cost_tables(use),
     )
     small, large = _penalty_tables(use)
@@ -129,7 +133,7 @@ def semi_global_match(left: U8, right: U8, *, minimum_px: int, count: int, setti
     total = np.empty(cost.shape, np.int16)
     for backwards in (False, True):
         _aggregate(cost, steps, total, small, large, backwards, use.paths == FOUR_PATHS)
-    px, right_px, margin, best = _winner(total, minimum_px)
+    px, right_px, margin, best = _winner(total, minimum_px, count)
     right_px[right_px == NO_MATCH] = np.nan
     per_path = np.float32(1 / (COST_UNIT * use.paths))
     return SgmResult(px, right_px, margin * per_path, best * per_path)
@@ -244,9 +248,9 @@ def _aggregate(cost, grey, total, small, large, backwards, upright):
 
 
 @compiled()
-def _winner(total, minimum):
-    """Least cost with a parabola through its neighbours, the right image's least cost, and the margin of the runner-up."""
-    h, w, count = total.shape
+def _winner(total, minimum, count):
+    """The least of `count` costs with a parabola through its neighbours, the right image's least cost, and the margin of the runner-up."""
+    h, w = total.shape[:2]
     px, margin = np.empty((h, w), np.float32), np.empty((h, w), np.float32)
     lowest = np.empty((h, w), np.float32)
     right = np.full((h, w), np.float32(NO_MATCH))
