@@ -87,6 +87,7 @@ function hands(canvas, eye, pick) {
   };
   canvas.addEventListener("pointerdown", (e) => {
     canvas.setPointerCapture(e.pointerId);
+    state.held = true;
     down.set(e.pointerId, { x: e.clientX, y: e.clientY, pan: e.button === 2 || e.button === 1 || e.shiftKey || e.ctrlKey });
     if (down.size === 2) ({ spread, middle } = measure());
   });
@@ -105,7 +106,7 @@ function hands(canvas, eye, pick) {
     else eye.turn(dx, dy);
     state.dirty = true;
   });
-  const up = (e) => { down.delete(e.pointerId); };
+  const up = (e) => { down.delete(e.pointerId); state.held = down.size > 0; };
   canvas.addEventListener("pointerup", up);
   canvas.addEventListener("pointercancel", up);
   canvas.addEventListener("dblclick", (e) => { const point = pick([e.clientX, e.clientY]); if (point) { freed(); eye.turnAbout(point); state.dirty = true; } });
@@ -126,12 +127,30 @@ function cloudGain(cloud) {
 // Pixels at the window's edges that lie under panels.
 const covered = () => ({ left: element("panel").open && innerWidth > 900 ? 256 : 0, bottom: 70 });
 
+// Draws with WebGL where it works, else on a plain canvas.
+function painterOf(scene) {
+  let painter = null;
+  try {
+    painter = WebglPainter.on(element("stage"), scene);
+  } catch (problem) {
+    console.warn(problem);
+  }
+  if (painter) return painter;
+  // A canvas that once tried WebGL gives no other context.
+  element("stage").replaceWith(element("stage").cloneNode());
+  painter = CanvasPainter.on(element("stage"), scene);
+  if (!painter) throw new Error("this browser draws neither with WebGL nor on a canvas.");
+  return painter;
+}
+
 async function main() {
   legend();
   await new Promise((done) => setTimeout(done, 0));
-  const scene = await unpackScene(), canvas = element("stage");
-  const painter = WebglPainter.on(canvas, scene) || CanvasPainter.on(canvas, scene);
-  if (!painter) throw new Error("This browser can draw neither with WebGL nor on a canvas.");
+  const scene = await unpackScene();
+  let painter = painterOf(scene);
+  const canvas = element("stage");
+  canvas.addEventListener("webglcontextlost", (e) => { e.preventDefault(); painter = null; });
+  canvas.addEventListener("webglcontextrestored", () => { painter = WebglPainter.on(canvas, scene); state.dirty = true; });
   if (painter.name === "canvas") {
     element("message").className = "low";
     setTimeout(() => { element("message").textContent = ""; }, 8000);
@@ -159,24 +178,34 @@ async function main() {
   addEventListener("resize", () => { state.dirty = true; });
   if (times_s.length < 2) { element("play").disabled = element("time").disabled = element("rate").disabled = true; }
 
-  let ratio = Math.min(devicePixelRatio || 1, 2), before = 0, slow = 0;
+  // A still picture gets all pixels; one in motion so many as can be drawn in time.
+  const finest = Math.min(devicePixelRatio || 1, 2);
+  let lively = finest, before = 0, slow = 0, window_ = [0, 0], rest = 0;
   const changed = () => { state.dirty = true; };
   const draw = (now) => {
     requestAnimationFrame(draw);
-    const passed = Math.min(0.25, (now - before) / 1000);
+    const passed = Math.min(0.25, (now - before) / 1000), moving = state.playing || state.held;
     before = now;
     if (state.playing) setTime((state.seconds + passed * state.rate) % length);
-    if (!state.dirty) return;
+    rest = moving || state.dirty ? 0 : rest + passed;
+    const settled = rest > 0.15 && rest - passed <= 0.15 && lively < finest;
+    if ((!state.dirty && !settled) || !painter) return;
     state.dirty = false;
+    const ratio = settled || !(moving || rest < 0.15) ? finest : lively;
     const width = Math.max(1, Math.round(innerWidth * ratio)), height = Math.max(1, Math.round(innerHeight * ratio));
-    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; eye.covered = covered(); eye.resize(innerWidth, innerHeight); look.frustum = 0.07 * eye.homeDistance; }
+    if (canvas.width !== width || canvas.height !== height) { canvas.width = width; canvas.height = height; }
+    if (window_[0] !== innerWidth || window_[1] !== innerHeight) {
+      window_ = [innerWidth, innerHeight];
+      eye.covered = covered();
+      eye.resize(...window_);
+      look.frustum = 0.07 * eye.homeDistance;
+    }
     if (through.getAttribute("aria-pressed") === "true") eye.lookThrough(look.frame);
     painter.paint(eye, look, [width, height], ratio, changed);
     scaleBar(eye);
-    document.documentElement.dataset.ready = painter.name || "webgl";
-    // Where drawing takes long, fewer pixels are drawn.
-    slow = state.playing && passed > 0.07 ? slow + 1 : 0;
-    if (slow > 8 && ratio > 0.6) { ratio *= 0.75; slow = 0; }
+    document.documentElement.dataset.ready = painter.name;
+    slow = moving && passed > 0.06 ? slow + 1 : 0;
+    if (slow > 4 && lively > 0.5) { lively *= 0.8; slow = 0; }
   };
   setTime(0);
   play(!matchMedia("(prefers-reduced-motion: reduce)").matches);

@@ -58,9 +58,11 @@ const SHADERS = {
     }`],
   trails: [`${TRACK_SAMPLES}${PLACE}
     uniform mat4 model; uniform float moment; uniform int steps; uniform bool bySpeed; uniform vec2 window; uniform float width;
-    in vec3 rgb; out vec4 tint; out float across;
+    uniform sampler2D tints; out vec4 tint; out float across;
     void main() {
-      int track = gl_InstanceID / steps, k = gl_InstanceID % steps;
+      // Six corners a segment in one call: drivers that work without a graphics card are slow at many small instances.
+      int segment = gl_VertexID / 6, corner = gl_VertexID % 6, track = segment / steps, k = segment % steps;
+      corner = corner < 3 ? corner : 6 - corner;
       float newest = floor(moment) - float(k) + 1., oldest = newest - 1.;
       newest = k == 0 ? moment : newest;
       vec4 a = positionAt(track, newest), b = positionAt(track, max(oldest, 0.));
@@ -70,11 +72,11 @@ const SHADERS = {
       if (p.w < .01 || q.w < .01) return;
       vec2 along = (p.xy / p.w - q.xy / q.w) * window;
       vec2 side = normalize(vec2(-along.y, along.x) + vec2(1e-6, 0.));
-      bool end = (gl_VertexID & 1) == 1; across = (gl_VertexID & 2) == 2 ? 1. : -1.;
+      bool end = (corner & 1) == 1; across = (corner & 2) == 2 ? 1. : -1.;
       float age = clamp((moment - (end ? oldest : newest)) / float(steps), 0., 1.);
       vec4 at = end ? q : p;
       gl_Position = at + vec4(side * across * (width * (1. - .6 * age) + 1.) / window * at.w, 0., 0.);
-      tint = vec4(bySpeed ? paceColour(a.w) : rgb, pow(1. - age, 1.3) * .85);
+      tint = vec4(bySpeed ? paceColour(a.w) : texelFetch(tints, ivec2(track & 2047, track >> 11), 0).rgb, pow(1. - age, 1.3) * .85);
     }`, `
     in vec4 tint; in float across; out vec4 colour;
     void main() { colour = vec4(tint.rgb, tint.a * clamp((1. - abs(across)) * 2.5, 0., 1.)); }`],
@@ -116,12 +118,14 @@ const SHADERS = {
 class WebglPainter {
   // null where the browser has no WebGL 2.
   static on(canvas, scene) {
-    const gl = canvas.getContext("webgl2", { antialias: true, alpha: true });
+    // Without a graphics card, smooth edges would cost more than all the rest.
+    const gl = canvas.getContext("webgl2", { antialias: true, failIfMajorPerformanceCaveat: true }) || canvas.getContext("webgl2", { antialias: false });
     return gl ? new WebglPainter(gl, scene) : null;
   }
   constructor(gl, scene) {
     this.gl = gl;
     this.scene = scene;
+    this.name = "webgl";
     this.programs = {};
     for (const [name, sources] of Object.entries(SHADERS)) this.programs[name] = this.program(name, sources);
     const linear = { min: gl.LINEAR, mag: gl.LINEAR };
@@ -134,7 +138,11 @@ class WebglPainter {
       this.samples = this.texture({ min: gl.NEAREST, mag: gl.NEAREST });
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA16UI, 2048, tracks.samples.length / 8192, 0, gl.RGBA_INTEGER, gl.UNSIGNED_SHORT, tracks.samples);
       this.points = this.layout("points", { rgb: [this.buffer(tracks.rgb), 3, gl.UNSIGNED_BYTE, true] });
-      this.trails = this.layout("trails", { rgb: [this.buffer(tracks.rgb), 3, gl.UNSIGNED_BYTE, true, meta.trail_frames + 1] });
+      const rows = Math.ceil(tracks.count / 2048), tints = new Uint8Array(rows * 2048 * 3);
+      tints.set(tracks.rgb);
+      this.tints = this.texture({ min: gl.NEAREST, mag: gl.NEAREST });
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, 2048, rows, 0, gl.RGB, gl.UNSIGNED_BYTE, tints);
+      this.trails = gl.createVertexArray();
     }
     if (cloud) this.cloud = this.layout("cloud", { xyz: [this.buffer(cloud.xyz), 3, gl.UNSIGNED_SHORT, false], rgb: [this.buffer(cloud.rgb), 3, gl.UNSIGNED_BYTE, true] });
     if (surface) {
@@ -200,10 +208,11 @@ class WebglPainter {
     gl.bindVertexArray(array);
     gl.uniformMatrix4fv(place("view"), false, this.view);
     gl.uniformMatrix4fv(place("projection"), false, this.projection);
+    let unit = 0;
     for (const [key, value] of Object.entries(values)) {
       const at = place(key);
       if (value instanceof Float32Array) gl.uniformMatrix4fv(at, false, value);
-      else if (value instanceof WebGLTexture) { gl.activeTexture(gl.TEXTURE0 + (key === "warm" ? 1 : 0)); gl.bindTexture(gl.TEXTURE_2D, value); gl.uniform1i(at, key === "warm" ? 1 : 0); }
+      else if (value instanceof WebGLTexture) { gl.activeTexture(gl.TEXTURE0 + unit); gl.bindTexture(gl.TEXTURE_2D, value); gl.uniform1i(at, unit++); }
       else if (Array.isArray(value)) gl[`uniform${value.length}f`](at, ...value);
       else if (value && value.whole !== undefined) gl.uniform1i(at, value.whole);
       else gl.uniform1f(at, value);
@@ -252,9 +261,9 @@ class WebglPainter {
     if (tracks && tracks.trails && layers.trails) {
       const steps = meta.trail_frames + 1;
       gl.depthMask(false);
-      const values = { samples: this.samples, warm: this.warm, count: whole(tracks.count), frames: whole(this.scene.frames), model: stageFromSteps, moment: look.moment, steps: whole(steps), bySpeed: whole(look.bySpeed), window: size, width: 1.5 * ratio };
+      const values = { samples: this.samples, warm: this.warm, tints: this.tints, count: whole(tracks.count), frames: whole(this.scene.frames), model: stageFromSteps, moment: look.moment, steps: whole(steps), bySpeed: whole(look.bySpeed), window: size, width: 1.5 * ratio };
       this.use("trails", this.trails, values);
-      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, tracks.trails * steps);
+      gl.drawArrays(gl.TRIANGLES, 0, 6 * tracks.trails * steps);
       gl.depthMask(true);
     }
     if (tracks && tracks.moving && layers.moving) this.dots(0, tracks.moving, look, ratio, pixel);
