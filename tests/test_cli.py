@@ -23,7 +23,9 @@ def test_run_writes_the_files_it_names(clip, tmp_path, capsys):
     formats = "scene.npz,tracks.mp4,depth.mp4,points.ply,stereo4d.npz"
     settings = ["--set", "grid=[24,24]", "--set", "fov_deg=60", "--set", "layout=side-by-side", "--set", "baseline_m=0.1"]
     assert main(["run", str(clip), "--out", str(tmp_path / "out"), "--preset", "draft", "--formats", formats, *settings]) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr()
+    told = printed.out
+    assert "\r" not in told and "Matching the eyes" not in told and "Matching the eyes" in printed.err  # the bars are no result
     for name in [*formats.split(","), "manifest.json"]:
         assert (tmp_path / "out" / name).stat().st_size > 0
         assert name in told

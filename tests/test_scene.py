@@ -79,3 +79,7 @@ def test_nouns_say_what_they_are():
     assert str(tk.Source("a.mp4", "vr180", 149, (1072, 1504), 29.97, "top-bottom", "mesh")) == (
         "VR180, top-bottom, 149 frames, 1072 x 1504, 30.0 fps, lens mesh found"
     )
+
+
+def test_one_frame_is_one_frame():
+    assert str(tk.Video.from_frames(np.zeros((1, 4, 6, 3), np.uint8), 25)).startswith("1 frame, 6 x 4")

@@ -107,11 +107,25 @@ def test_the_report_is_plain_json_with_lights(scene):
         ({"cameras": 3}, "cameras must be Cameras"),
         ({"queries": [[99, 5, 5]]}, "99"),
         ({"masks": np.zeros((1, 2, 3), bool)}, "masks have shape"),
+        ({"labels": "sky"}, "labels is <U3 of shape"),
+        ({"labels": np.zeros((1, 2, 3))}, "labels is float64"),
+        ({"labels": np.zeros((1, 2, 3), int)}, "labels has shape"),
     ],
 )
 def test_a_wrong_option_is_told_in_one_sentence(room, options, sentence):
     with pytest.raises(tk.UserError, match=sentence):
         tk.run(room.stereo, progress=lambda event: None, **options)
+
+
+def test_what_does_not_fit_the_frames_is_told_before_anything_is_matched(room):
+    eye = room.stereo.left
+    stages = []
+    two = tk.Cameras.from_poses(room.stereo.K, np.tile(np.eye(4), (2, 1, 1)), eye.size)
+    wrong = {"masks": np.zeros((1, 2, 3), bool), "labels": np.zeros((1, 2, 3), int), "cameras": two, "queries": [[99, 5, 5]]}
+    for options in ({name: value} for name, value in wrong.items()):
+        with pytest.raises(tk.UserError):
+            tk.run(room.stereo, progress=lambda event: stages.append(event.stage), **options)
+    assert set(stages) <= {"rectify"}
 
 
 def test_one_view_is_not_enough(room):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bars
 
@@ -15,12 +16,15 @@ from toolkit.views.page_display import in_notebook
 
 @contextmanager
 def progress_bar() -> Iterator[Listener]:
-    """A listener that draws one bar a stage, with the time left; the bars stay when it is done."""
+    """A listener that draws one bar a stage, with the time left; the bars stay when it is done.
+
+    In a terminal it writes to stderr: what a command hands on is on stdout alone.
+    """
     if in_notebook():  # there rich needs widgets, and warns without them at every redraw
         yield NotebookBars()
         return
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
-    with Bars(*columns, transient=False) as bars:
+    with Bars(*columns, console=Console(stderr=True), transient=False) as bars:
         tasks: dict[str, int] = {}
 
         def listen(event: Progress) -> None:
