@@ -29,6 +29,7 @@ from toolkit.page.measuring import Measuring
 from toolkit.page.pointing import Pointing
 from toolkit.page.running import Running
 from toolkit.page.scratch import IDLE_S, LEFT_S, Scratch
+from toolkit.page.showing import Showing
 from toolkit.page.stages import line
 from toolkit.page.studio import Studio
 
@@ -45,7 +46,7 @@ def build(studio: Studio) -> gr.Blocks:
     """The page of a studio: its layout, and which handler answers what."""
     desk = Desk(studio)
     bringing, pointing, measuring = Bringing(desk), Pointing(desk), Measuring(desk)
-    running = Running(desk, bringing, pointing)
+    running, showing = Running(desk, pointing), Showing(desk, bringing)
     with gr.Blocks(title=texts.TITLE, analytics_enabled=False, delete_cache=(600, int(IDLE_S))) as page:
         gr.Markdown(texts.WELCOME)
         with gr.Row():
@@ -61,6 +62,7 @@ def build(studio: Studio) -> gr.Blocks:
                     allow_preview=False,
                     object_fit="cover",
                     interactive=False,
+                    buttons=[],
                     visible=bool(desk.examples),
                     elem_id="examples",
                 )
@@ -119,14 +121,20 @@ def build(studio: Studio) -> gr.Blocks:
             upload=upload, found=found, pair=pair, kind=kind, method=method, preset=preset, frame=frame, picture=picture, points=points,
             explained=explained, settings=settings, status=status,
         )  # fmt: skip
-        result_parts = dict(
-            status=status, tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files,
+        view_parts = dict(
+            tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files,
             moment=moment, still=still, measured=measured, stabilise=stabilise,
         )  # fmt: skip
-        desk.parts = {**clip_parts, **result_parts}
+        # A part in a tab that is not in front loses its value with the next event that names it, changed or not. So the views are
+        # outputs of one event alone, which follows when this number rises.
+        result = gr.State(0)
+        desk.parts = {**clip_parts, **view_parts, "result": result}
+        result.change(showing.views, None, list(view_parts.values()), **LIGHT)
         chosen = [kind, method, settings]
         upload.upload(bringing.bring, upload, list(clip_parts.values()), **LIGHT)
-        examples.select(running.open_example, None, list(desk.parts.values()), **LIGHT)
+        opened = examples.select(showing.open_example, None, [status, result, found, pair, settings], **LIGHT)
+        described = opened.then(showing.describe_example, None, [quality, cameras], **LIGHT)
+        described.then(showing.look_at_example, None, list(clip_parts.values()), **LIGHT)
         kind.input(bringing.declare, chosen, list(clip_parts.values()), **LIGHT)
         method.input(bringing.explain, method, explained, **LIGHT)
         picked = [picture, points, status]
@@ -137,10 +145,10 @@ def build(studio: Studio) -> gr.Blocks:
         clear.click(pointing.clear, frame, picked, **LIGHT)
         paste.click(pointing.paste, [points, frame], picked, **LIGHT)
         told = start.click(None, None, status, js=WAITING_JS, api_visibility="private")
-        asked, views = [*chosen, preset, points, frames], list(result_parts.values())
-        run = told.then(running.run, asked, views, api_visibility="private", **COMPUTE)
+        asked = [*chosen, preset, points, frames]
+        run = told.then(running.run, asked, [status, result], api_visibility="private", **COMPUTE)
         cancel.click(running.cancel, None, status, cancels=[run], **LIGHT)
-        stabilise.input(running.stabilise, stabilise, [tracks, status], api_visibility="private", **COMPUTE)
+        stabilise.input(showing.stabilise, stabilise, [tracks, status], api_visibility="private", **COMPUTE)
         for shown in (measure.select, moment.release):
             shown(measuring.show_still, moment, [still, measured], **LIGHT)
         mode.input(measuring.anew, None, measured, **LIGHT)

@@ -27,9 +27,9 @@ class Measuring:
             target = pictures / f"still-{number}.jpg"
             visitor.kept["still"] = await self.desk.studio.crew.look("still", folder=str(folder), frame=int(frame), picture=str(target))
             visitor.kept["marks"] = []
-            return self.desk.changes(still=str(target))
+            return self.desk.changes(still=str(target), measured=line(texts.MEASURE_HOW))
         except Exception as problem:
-            return self.desk.changes(measured=line(sentence(problem), kind="poor"))
+            return self.desk.changes(still=None, measured=line(sentence(problem), kind="poor"))
 
     def anew(self, request: gr.Request) -> Changes:
         """Forgets a first point."""

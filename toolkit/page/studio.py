@@ -149,6 +149,7 @@ class Studio:
         """Copies an example's result to the visitor; its clip is used where it lies."""
         self.drop_clip(visitor)
         visitor.kept["clip"] = str(example.clip)
+        visitor.kept.pop("found", None)
         number = visitor.kept["runs"] = visitor.kept.get("runs", 0) + 1
         folder = visitor.new_folder(f"run-{number}")
         (folder / "files").mkdir()

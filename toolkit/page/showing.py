@@ -1,0 +1,141 @@
+"""Every view of a result, of a run or of an example, whose result is there already."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from toolkit.errors import UserError
+from toolkit.page import cards, texts
+from toolkit.page.bringing import Bringing
+from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
+from toolkit.page.results import downloads, in_words
+from toolkit.page.stages import Stages, line
+
+
+class Showing:
+    """What happens when there is a result to show."""
+
+    def __init__(self, desk: Desk, bringing: Bringing) -> None:
+        """For the visitors of a desk."""
+        self.desk, self._bringing = desk, bringing
+
+    def views(self, request: gr.Request) -> Changes:
+        """Every view of the visitor's result."""
+        visitor = self.desk.visitor(request)
+        told = visitor.kept["told"]
+        folder = Path(told["folder"])
+        files = folder / "files"
+        page = _if_there(files / "scene.html")
+        return self.desk.changes(
+            tracks=_if_there(files / "tracks.mp4"),
+            depth=_if_there(files / "depth.mp4"),
+            fly=_if_there(files / "tracks_3d.mp4"),
+            scene={"page": _file(files / "scene.html"), "gone": texts.NOT_HERE} if page else None,
+            files=_offered(folder, told["opens_with"]),
+            stabilise=False,
+            still=None,
+            measured=line(texts.MEASURE_HOW),
+            quality=_quality(told),
+            cameras=_if_there(folder / "cameras.png"),
+            moment=gr.update(maximum=max(1, told["frames"] - 1), value=0),
+        )
+
+    def open_example(self, request: gr.Request, event: gr.SelectData) -> Changes:
+        """Copies an example's result to the visitor: it can be shown at once."""
+        visitor = self.desk.visitor(request)
+        try:
+            if visitor.job is not None:
+                raise UserError(texts.BUSY)
+            example = self.desk.examples[int(event.index)]
+            folder = self.desk.studio.open_example(visitor, example)
+            manifest = json.loads((folder / "files" / "manifest.json").read_text())
+            offered = {name: entry.get("opens_with", "") for name, entry in manifest["files"].items() if name in example.files}
+            visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"]}
+            visitor.kept["name"] = f"{example.title}. {example.sentence}"
+            visitor.kept["settings"] = "\n".join(f"{name} = {value!r}" for name, value in example.settings.items())
+            words = texts.OPENED.format(what=f"{example.title}, {example.result_title}")
+            return self.desk.changes(
+                status=line(words, kind="good"),
+                result=visitor.kept["runs"],
+                found=cards.quiet_card(texts.LOOKING.format(name=example.title)),
+                pair=gr.update(visible=False),
+                settings=visitor.kept["settings"],
+            )
+        except Exception as problem:
+            return self.desk.changes(status=line(sentence(problem), kind="poor"))
+
+    async def describe_example(self, request: gr.Request) -> Changes:
+        """What an example's result tells of itself."""
+        visitor = self.desk.visitor(request)
+        told = visitor.kept.get("told")
+        try:
+            if told is not None and "quality" not in told:
+                told.update(await self.desk.studio.crew.look("describe", folder=told["folder"]))
+            return (
+                {} if told is None else self.desk.changes(quality=_quality(told), cameras=_if_there(Path(told["folder"]) / "cameras.png"))
+            )
+        except Exception as problem:
+            return self.desk.changes(quality=sentence(problem))
+
+    async def look_at_example(self, request: gr.Request) -> AsyncIterator[Changes]:
+        """What an example's clip is, as for any clip."""
+        visitor = self.desk.visitor(request)
+        if "found" in visitor.kept or visitor.kept.get("clip") is None:
+            return
+        try:
+            async for changes in self._bringing.looked_at(visitor, "found", visitor.kept.get("settings", ""), method=None):
+                changes.pop(self.desk.parts["status"], None)
+                yield changes
+        except Exception as problem:
+            yield self.desk.changes(found=cards.problem_card(sentence(problem)))
+
+    async def stabilise(self, wanted: bool, request: gr.Request) -> AsyncIterator[Changes]:
+        """The track video with or without the camera's motion."""
+        visitor = self.desk.visitor(request)
+        try:
+            result = self.desk.studio.result(visitor)
+            target = result / "tracks_stabilised.mp4"
+            if wanted and not target.exists():
+                folder, stages = await self.desk.studio.laid_out(visitor), Stages()
+                events = self.desk.studio.work("stabilised", visitor, folder=str(folder), target=str(target))
+                async for event in ticking(events, TICK_S):
+                    if event is not None and "answer" not in event:
+                        stages.take(**event)
+                    yield self.desk.changes(status=stages.html())
+            yield self.desk.changes(tracks=str(target if wanted else result / "files" / "tracks.mp4"), status=line(texts.READY))
+        except Exception as problem:
+            yield self.desk.changes(status=line(sentence(problem), kind="poor"))
+
+
+def _quality(told: dict[str, Any]) -> str:
+    """The quality report as markdown, and what the run noted."""
+    if "quality" not in told:
+        return texts.A_MOMENT
+    notes = "".join(f"\n- {note}" for note in told["notes"])
+    return f"**{told['summary']}**\n\n{told['quality']}" + (f"\n\n**{texts.NOTES}**\n{notes}" if notes else "")
+
+
+def _if_there(path: Path) -> str | None:
+    return str(path) if path.is_file() else None
+
+
+def _file(path: Path) -> dict[str, Any]:
+    """A file that the page's own scripts may fetch."""
+    return gr.FileData(path=str(path), orig_name=path.name).model_dump()
+
+
+def _offered(folder: Path, opens_with: dict[str, str]) -> dict[str, Any]:
+    """The list of files to take away."""
+    files, folders = downloads(folder / "files", opens_with)
+    everything = folder / "lift4d.zip"
+    rows = [{"name": d.path.name, "opens_with": d.opens_with, "size": d.size, "file": _file(d.path)} for d in files]
+    if not everything.is_file():
+        return {"files": rows}
+    inside = texts.IN_ZIP.format(names=", ".join(folders)) if folders else ""
+    whole = {"title": texts.EVERYTHING, "name": everything.name, "size": in_words(everything), "opens_with": inside}
+    return {"files": rows, "all": {**whole, "file": _file(everything)}}
