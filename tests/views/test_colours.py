@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from toolkit.views.colours import round_up, speed, speed_ticks
+from toolkit.views.colours import TURBO, round_up, speed, speed_ticks, typical_top_speed
 from toolkit.views.legend import Bar, Dot, Text, round_ticks, strip
 
 
@@ -52,3 +52,16 @@ def test_a_strip_fits_its_video_and_makes_the_height_even(width, height):
     image = strip((width, height), [Text("depth"), Bar(lut, [(0, "1"), (1, "20 m")]), Dot((255, 0, 0)), Text("hidden")])
     assert image.shape[1:] == (width, 3) and (image.shape[0] + height) % 2 == 0
     assert image.max() > 100
+
+
+def test_the_top_speed_is_that_of_samples_whose_speed_is_sure():
+    pace = np.concatenate([np.full(100, 1.0), np.full(100, 30.0)])
+    spread = np.concatenate([np.full(100, 0.1), np.full(100, 40.0)])
+    assert typical_top_speed(pace) == 30 and typical_top_speed(pace, spread) == 1
+    assert typical_top_speed(pace, np.full(200, 99.0)) == 30  # nothing is sure: better than no scale
+
+
+def test_the_label_with_the_unit_is_never_left_out():
+    ticks = [(0, "0"), (0.9, "1111111"), (1, "2 m/s")]
+    with_both = strip((400, 300), [Bar(TURBO, ticks)])
+    np.testing.assert_array_equal(with_both, strip((400, 300), [Bar(TURBO, [ticks[0], ticks[2]])]))

@@ -14,11 +14,13 @@ from toolkit.views.report import quality_lines
 
 def test_the_camera_plot_shows_path_turn_and_height_with_units(room):
     figure = plot_cameras(room)
-    above, turn, height = figure.axes
+    above, turn, height, focal = figure.axes
     path = above.lines[0]
     np.testing.assert_allclose(np.asarray(path.get_xdata()), room.cameras.centres[:, 0])
     np.testing.assert_allclose(np.asarray(path.get_ydata()), room.cameras.centres[:, 2])
     assert above.get_xlabel() == "x, right (m)" and "deg" in turn.get_ylabel() and "(m)" in height.get_ylabel()
+    assert focal.get_ylabel() == "focal length (px)" and focal.get_title() == "the picture is 60 degrees wide"
+    np.testing.assert_allclose(np.asarray(focal.lines[0].get_ydata()), room.cameras.K[:, 0, 0])
     yaw = np.asarray(turn.lines[0].get_ydata())
     assert yaw[-1] == pytest.approx(12, abs=0.5)  # the room's camera turns by 12 degrees to the right
     figure.canvas.draw()
@@ -50,7 +52,7 @@ def test_the_depth_histogram_tells_the_median_and_the_unknown_share(room):
 def test_the_quality_plot_draws_each_line_and_an_empty_report(room):
     quality = {"tracks kept": {"value": 0.4, "unit": "", "green": 0.6, "amber": 0.3, "higher_is_better": True, "advice": "More light."}}
     words = [t.get_text() for t in plot_quality(quality_lines(replace(room, report={"quality": quality}))).axes[0].texts]
-    assert words == ["tracks kept", "0.4", "More light."]
+    assert words == ["tracks kept", "0.4 · fair", "More light."]
     assert "Nothing was measured" in plot_quality([]).axes[0].texts[0].get_text()
 
 

@@ -12,6 +12,7 @@ from toolkit.export.cloud_files import write_glb, write_ply
 from toolkit.export.colmap_files import lacks_pycolmap, write_colmap
 from toolkit.export.picture_files import write_depth_pngs, write_images
 from toolkit.export.tables import write_tracks_csv
+from toolkit.media.encoding import Encoding
 from toolkit.media.scene_file import save
 from toolkit.media.stereo4d_npz import save_dataset_npz
 from toolkit.media.video import write_video
@@ -21,6 +22,9 @@ from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
 from toolkit.views.page import lacks as page_lacks
 from toolkit.views.page import write_page
+
+# As good as the usual setting (signal to noise of drawn pictures), a fifth larger, in two thirds of the time.
+_DRAWN = Encoding(crf=20, preset="superfast")
 
 Tick = Callable[[], None]
 """Called often inside a writer: it may raise `Cancelled`."""
@@ -108,7 +112,7 @@ def _write_dataset(scene: Scene, path: Path) -> None:
 
 
 def _write_video(draw: Callable[[Scene, int], Iterator[U8]], scene: Scene, path: Path, tick: Tick, seed: int) -> None:
-    write_video(path, _ticking(draw(scene, seed), tick), _fps(scene))
+    write_video(path, _ticking(draw(scene, seed), tick), _fps(scene), encoding=_DRAWN)
 
 
 def _write_page(scene: Scene, path: Path, tick: Tick, seed: int) -> None:

@@ -83,10 +83,17 @@ def round_up(value: float) -> float:
     return float(next(m for m in (1, 1.6, 2, 3, 4, 6, 8, 10) if m * power >= value * 0.999) * power)
 
 
-def typical_top_speed(pace: NDArray) -> float:
-    """A round number that few samples exceed."""
-    known = pace[np.isfinite(pace)]
-    return round_up(float(np.percentile(known, 95))) if len(known) else 1.0
+def typical_top_speed(pace: NDArray, spread: NDArray | None = None) -> float:
+    """A round number that few samples exceed, of those that are faster than their standard deviation `spread` where that is known."""
+    known = np.isfinite(pace)
+    sure = known & (pace > spread) if spread is not None else known
+    samples = pace[sure if sure.any() else known]
+    return round_up(float(np.percentile(samples, 95))) if len(samples) else 1.0
+
+
+def speed_spread(sigma: F32 | None, *, window_s: float = 0.2) -> F32 | None:
+    """Standard deviations (N, T) of what `speed` tells, from those of the positions; None where these are not known."""
+    return None if sigma is None else np.float32(np.sqrt(2) / window_s) * np.where(np.isfinite(sigma), sigma, np.float32(np.inf))
 
 
 def speed_ticks(fastest: float, unit: str) -> list[tuple[float, str]]:

@@ -125,7 +125,8 @@ def _colours(scene: Scene, moving: NDArray, fps: float) -> tuple[U8, list[legend
     rgb = np.broadcast_to(np.array(colours.STILL_RGB, np.uint8), (*pace.shape, 3)).copy()
     items: list[legend.Item] = [legend.Dot(colours.STILL_RGB, 2.0), legend.Text("still")]
     if moving.any():
-        fastest = colours.typical_top_speed(pace[moving])
+        spread = colours.speed_spread(scene.tracks_3d.sigma)
+        fastest = colours.typical_top_speed(pace[moving], None if spread is None else spread[moving])
         rgb[moving] = colours.look_up(colours.WARM, pace[moving] / fastest)
         items += [
             legend.Dot(tuple(colours.WARM[60]), 3.5),

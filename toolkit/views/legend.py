@@ -47,7 +47,7 @@ class Bar:
 
     Attributes:
         lut: (256, 3) uint8 colours from its left end to its right end.
-        ticks: (position 0..1, label) pairs; labels that would overlap are left out.
+        ticks: (position 0..1, label) pairs; labels that would overlap are left out, the last one, which has the unit, never.
     """
 
     lut: U8
@@ -61,7 +61,8 @@ def strip(size: tuple[int, int], items: Sequence[Item]) -> U8:
     """The legend of a (width, height) video: (h, width, 3) uint8, `h` such that height + h is even."""
     width, height = size
     canvas_width = max(width, _FULL_WIDTH_PX)
-    font_px = int(np.clip(round(canvas_width / 40), 11, 24))
+    # On a phone the video is some 360 px wide: the words stay over 11 px there.
+    font_px = int(np.clip(round(canvas_width / 31), 12, 44))
     h = int(2.7 * font_px) if any(isinstance(i, Bar) for i in items) else 2 * font_px
     canvas = np.full((h, canvas_width, 3), BACKGROUND, np.uint8)
     gap = 0.7 * font_px
@@ -84,8 +85,8 @@ def strip(size: tuple[int, int], items: Sequence[Item]) -> U8:
 def label(image: U8, words: str, xy: tuple[float, float], *, font_px: int = 13, rgb: tuple[int, int, int] = INK) -> None:
     """Writes words with a dark edge on an image, in place; `xy` is the left end of the baseline."""
     for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        _write(image, words, xy[0] + dx, xy[1] + dy, font_px, (10, 10, 12))
-    _write(image, words, xy[0], xy[1], font_px, rgb)
+        write(image, words, xy[0] + dx, xy[1] + dy, font_px, (10, 10, 12))
+    write(image, words, xy[0], xy[1], font_px, rgb)
 
 
 def round_ticks(low: float, high: float, *, at_most: int = 7) -> list[float]:
@@ -103,17 +104,19 @@ def _font() -> cv2.FontFace:
     return cv2.FontFace("sans")
 
 
-def _text_width(words: str, font_px: int) -> int:
+def text_width(words: str, font_px: int) -> int:
+    """Width of words in pixels."""
     return int(cv2.getTextSize((0, 0), words, (0, 0), _font(), font_px, 400)[2])
 
 
-def _write(image: U8, words: str, x: float, y: float, font_px: int, rgb: tuple[int, int, int]) -> None:
+def write(image: U8, words: str, x: float, y: float, font_px: int, rgb: tuple[int, int, int]) -> None:
+    """Draws words whose baseline starts at (x, y) into an image, in place."""
     cv2.putText(image, words, (round(x), round(y)), rgb, _font(), font_px, 400)
 
 
 def _width(item: Item, font_px: int) -> float:
     if isinstance(item, Text):
-        return _text_width(item.words, font_px)
+        return text_width(item.words, font_px)
     if isinstance(item, Dot):
         return 2 * item.radius * font_px / 12 + 2
     if isinstance(item, Swatch):
@@ -124,7 +127,7 @@ def _width(item: Item, font_px: int) -> float:
 def _draw(canvas: U8, item: Item, x: float, width: float, font_px: int) -> None:
     middle = 0.5 * len(canvas)
     if isinstance(item, Text):
-        _write(canvas, item.words, x, middle + 0.36 * font_px, font_px, _FAINT_INK if item.faint else INK)
+        write(canvas, item.words, x, middle + 0.36 * font_px, font_px, _FAINT_INK if item.faint else INK)
     elif isinstance(item, Dot):
         radius = item.radius * font_px / 12
         hole = radius - 1.2 if item.hollow else 0.0
@@ -141,12 +144,17 @@ def _draw_bar(canvas: U8, bar: Bar, x: float, width: float, font_px: int) -> Non
     x0, x1 = round(x), min(round(x + width), canvas.shape[1] - 2)
     y0, y1 = round(0.4 * font_px), round(1.2 * font_px)
     canvas[y0:y1, x0:x1] = bar.lut[np.linspace(0, 255, x1 - x0).astype(int)]
-    taken = -np.inf
-    for position, words in sorted(bar.ticks):
-        at, half = x0 + position * (x1 - 1 - x0), 0.5 * _text_width(words, font_px - 1)
-        left = min(max(at - half, x0), x1 - 2 * half)
-        if left < taken + 0.5 * font_px:
+    # The last label carries the unit: it is placed first, and others give way to it and to each other.
+    free_from, free_to = -np.inf, np.inf
+    ticks = sorted(bar.ticks)
+    for position, words in [*ticks[-1:], *ticks[:-1]]:
+        at, half = x0 + position * (x1 - 1 - x0), 0.5 * text_width(words, font_px - 1)
+        left = max(min(at - half, x1 - 2 * half), x0)
+        if left < free_from + 0.5 * font_px or left + 2 * half > free_to:
             continue
         canvas[y1 : y1 + 3, round(at) : round(at) + 1] = INK
-        _write(canvas, words, left, 2.35 * font_px, font_px - 1, INK)
-        taken = left + 2 * half
+        write(canvas, words, left, 2.35 * font_px, font_px - 1, INK)
+        if free_to == np.inf:
+            free_to = left - 0.5 * font_px
+        else:
+            free_from = left + 2 * half

@@ -197,7 +197,8 @@ def _track_colours(scene: Scene, moving: B, colour: Colour) -> tuple[U8, list[le
     rgb = np.broadcast_to(np.array(colours.STILL_RGB, np.uint8), (*pace.shape, 3)).copy()
     if not moving.any():
         return rgb, [*still, *hidden, legend.Text("(nothing moves)", faint=True)]
-    fastest = colours.typical_top_speed(pace[moving])
+    spread = colours.speed_spread(scene.tracks_3d.sigma)
+    fastest = colours.typical_top_speed(pace[moving], None if spread is None else spread[moving])
     rgb[moving] = colours.look_up(colours.WARM, pace[moving] / fastest)
     ticks = colours.speed_ticks(fastest, unit)
     return rgb, [*still, legend.Dot(tuple(colours.WARM[60]), 3.5), legend.Text("moving"), legend.Bar(colours.WARM, ticks), *hidden]

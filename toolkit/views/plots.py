@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ _MOVING = "#e4572e"
 
 
 def plot_cameras(scene: Scene) -> Figure:
-    """Camera path from above, and its rotation and height over time.
+    """Camera path from above, and its rotation, height and focal length over time.
 
     Raises:
         UserError: no frame of the scene has a pose.
@@ -32,8 +33,9 @@ def plot_cameras(scene: Scene) -> Figure:
     frames = np.flatnonzero(cameras.registered)
     centres, R = cameras.centres[frames], cameras.T_wc[frames, :3, :3]
     seconds, label = (scene.video.times_s[frames], "time (s)") if scene.video is not None else (frames, "frame")
-    figure = new_figure(9.6, 4.2)
-    above, turn, height = figure.subplot_mosaic([["above", "turn"], ["above", "height"]], width_ratios=[1.15, 1]).values()
+    # Narrow and tall: on a phone, the words stay readable.
+    figure = new_figure(6.4, 8.6)
+    above, turn, height, focal = figure.subplot_mosaic([["above"], ["turn"], ["height"], ["focal"]], height_ratios=[2.4, 1, 1, 1]).values()
 
     above.plot(centres[:, 0], centres[:, 2], color=_PATH, lw=2, zorder=3)
     length = float(np.linalg.norm(np.diff(centres, axis=0), axis=1).sum())
@@ -53,10 +55,18 @@ def plot_cameras(scene: Scene) -> Figure:
     angles = Rotation.from_matrix(R[0].T @ R).as_euler("YXZ", degrees=True)
     for column, name, colour in ((0, "yaw", _PATH), (1, "pitch", _MOVING), (2, "roll", "#7a6bb5")):
         turn.plot(seconds, np.unwrap(angles[:, column], period=360), color=colour, label=name)
-    turn.set(ylabel="turn since start (deg)", xticklabels=[])
+    turn.set(ylabel="turn (deg)", xticklabels=[], title="since the start")
     turn.legend(frameon=False, ncols=3, fontsize=8)
     height.plot(seconds, -(centres[:, 1] - centres[0, 1]), color=_PATH)
-    height.set(xlabel=label, ylabel=f"height since start ({unit})")
+    height.set(ylabel=f"height ({unit})", xticklabels=[])
+    focal_px, widths = cameras.K[frames, 0, 0], cameras.size[frames, 0]
+    focal.plot(seconds, focal_px, color=_PATH)
+    fov_deg = np.rad2deg(2 * np.arctan(0.5 * widths / focal_px))
+    wide = f"{fov_deg.min():.3g}" if np.ptp(fov_deg) < 0.05 else f"{fov_deg.min():.3g} to {fov_deg.max():.3g}"
+    middle = float(np.median(focal_px))
+    if np.ptp(focal_px) < 0.02 * middle:  # no zoom: digits of a constant would look like one
+        focal.set_ylim(0.9 * middle, 1.1 * middle)
+    focal.set(xlabel=label, ylabel="focal length (px)", title=f"the picture is {wide} degrees wide")
     return figure
 
 
@@ -86,16 +96,21 @@ def plot_depth_histogram(scene: Scene) -> Figure:
 
 def plot_quality(lines: Sequence[QualityLine]) -> Figure:
     """The quality report as a list of lights, numbers and advice."""
-    figure = new_figure(7.2, 0.6 + 0.42 * max(len(lines), 1))
+    rows = [(line, "" if line.light == "green" else textwrap.fill(line.advice, 84)) for line in lines]
+    heights = [0.36 + (0.06 + 0.2 * len(advice.splitlines()) if advice else 0.0) for _, advice in rows] or [0.36]
+    total, width = sum(heights) + 0.1, 6.4
+    figure = new_figure(width, total + 0.3)
     axes = figure.subplots()
-    axes.set(xlim=(0, 1), ylim=(-0.5, max(len(lines), 1) - 0.5))
+    axes.set(xlim=(0, width), ylim=(total, 0))
     axes.axis("off")
-    if not lines:
-        axes.text(0.0, 0, "Nothing was measured for this scene.", va="center")
-    for row, line in enumerate(reversed(lines)):
+    if not rows:
+        axes.text(0.0, 0.2, "Nothing was measured for this scene.", va="center", fontsize=11)
+    top = 0.05
+    for (line, advice), height in zip(rows, heights, strict=False):
         number = "not measured" if not np.isfinite(line.value) else f"{line.value:.3g} {line.unit}".strip()
-        axes.scatter(0.015, row, s=90, color=_LIGHTS[line.light])
-        axes.text(0.05, row, line.name, va="center")
-        axes.text(0.5, row, number, va="center", ha="right", family="monospace")
-        axes.text(0.54, row, "" if line.light == "green" else line.advice, va="center", fontsize=8, color="#555", wrap=True)
+        axes.scatter(0.12, top + 0.18, s=100, color=_LIGHTS[line.light])
+        axes.text(0.32, top + 0.18, line.name, va="center", fontsize=11)
+        axes.text(width, top + 0.18, f"{number} · {line.verdict}", va="center", ha="right", fontsize=11)
+        axes.text(0.32, top + 0.36, advice, va="top", fontsize=9.5, color="#555", linespacing=1.15)
+        top += height
     return figure

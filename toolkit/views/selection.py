@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.compiling import compiled
 from toolkit.scene import I64, B
 
 
@@ -74,17 +74,31 @@ def _spread(xy: NDArray, visible: B, size: tuple[int, int], which: I64, limit: i
 
 
 def _one_per_cell(at: NDArray, seen: B, size: tuple[int, int], cell: float) -> I64:
-    columns = int(size[0] / cell) + 1
-    rows = int(size[1] / cell) + 1
+    """Of tracks in the order of their worth: indices of those that were first in an empty cell of some frame."""
     chosen = np.zeros(len(at), bool)
-    for f in range(at.shape[1]):
-        column, row = at[:, f, 0] // cell, at[:, f, 1] // cell
-        inside = seen[:, f] & (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-        here = np.flatnonzero(inside)
-        key = (row[here] * columns + column[here]).astype(np.int64)
-        taken = np.zeros((rows, columns), np.uint8)
-        taken.flat[key[chosen[here]]] = 1
-        free = cv2.dilate(taken, np.ones((3, 3), np.uint8)).flat[key] == 0
-        _, first = np.unique(key[free], return_index=True)
-        chosen[here[free][first]] = True
+    _choose(
+        np.ascontiguousarray(at, np.float32), np.ascontiguousarray(seen), int(size[0] / cell) + 1, int(size[1] / cell) + 1, cell, chosen
+    )
     return np.flatnonzero(chosen)
+
+
+@compiled()
+def _choose(at, seen, columns, rows, cell, chosen):  # pragma: no cover - compiled
+    """Marks in `chosen`; a cell is empty where no track chosen in an earlier frame lies in it or beside it."""
+    near = np.empty((rows + 2, columns + 2), np.bool_)
+    taken = np.empty((rows, columns), np.bool_)
+    for f in range(at.shape[1]):
+        near[:] = False
+        taken[:] = False
+        for i in range(len(at)):
+            if chosen[i] and seen[i, f]:
+                column, row = int(np.floor(at[i, f, 0] / cell)), int(np.floor(at[i, f, 1] / cell))
+                if 0 <= column < columns and 0 <= row < rows:
+                    near[row : row + 3, column : column + 3] = True
+        for i in range(len(at)):
+            if not seen[i, f] or chosen[i]:
+                continue
+            column, row = int(np.floor(at[i, f, 0] / cell)), int(np.floor(at[i, f, 1] / cell))
+            if 0 <= column < columns and 0 <= row < rows and not near[row + 1, column + 1] and not taken[row, column]:
+                taken[row, column] = True
+                chosen[i] = True
