@@ -18,11 +18,11 @@ from toolkit.gallery import CATALOGUE, RESULT_FILES, TRUTH, Entry, examples
 from toolkit.progress import Progress
 from toolkit.scene import F32, DepthVideo, PointCloud, Scene
 
-MAX_TRACKS = 1200  # kept in scene.npz, moving ones first
+MAX_TRACKS = 1000  # kept in scene.npz, moving ones first
 MAX_POINTS = 10_000  # of its static cloud
-DEPTH_BLOCK_PX = 3  # its depth is kept for every third pixel of every third row, and repeated
+DEPTH_BLOCK_PX = 4  # its depth is kept for every fourth pixel of every fourth row, and repeated
 DEPTH_BITS = 7  # of the mantissa: 0.8 percent at worst
-PAGE_BYTES = 800_000  # of scene.html
+PAGE_BYTES = 450_000  # of scene.html
 POSTER_QUALITY = 85
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
@@ -119,7 +119,7 @@ def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
     Returns:
         The files.
     """
-    from toolkit.export.bundle import FORMATS
+    from toolkit.export.formats import FORMATS
     from toolkit.export.manifest import write_manifest
     from toolkit.media.scene_file import save
     from toolkit.media.video import Encoding, write_video
@@ -127,7 +127,7 @@ def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
     from toolkit.views.flyaround import draw_tracks_3d
     from toolkit.views.overlay import draw_tracks
 
-    encoding, fps = Encoding(crf=27, preset="slow"), scene.video.fps if scene.video is not None else 30.0
+    encoding, fps = Encoding(crf=28, preset="slow"), scene.video.fps if scene.video is not None else 30.0
     write_video(folder / "tracks.mp4", draw_tracks(scene, seed=seed), fps, encoding=encoding)
     write_video(folder / "depth.mp4", draw_depth(scene), fps, encoding=encoding)
     write_video(folder / "tracks_3d.mp4", draw_tracks_3d(scene, seed=seed), fps, encoding=encoding)
@@ -139,7 +139,7 @@ def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
     _packed_again(save(thin, folder / "scene.npz", compact=True))
     precision = (
         f"thinned for this example to {len(thin.tracks_2d or ())} tracks and {len(thin.points or ())} points; "
-        f"depth of every {DEPTH_BLOCK_PX}rd pixel to 1 percent; a run of your own gives all of it"
+        f"depth of every {DEPTH_BLOCK_PX}th pixel to 1 percent; a run of your own gives all of it"
     )
     notes: dict[str, dict[str, Any]] = {
         name: {"opens_with": FORMATS[name].opens_with} for name in RESULT_FILES if (folder / name).is_file() and name in FORMATS

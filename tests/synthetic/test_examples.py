@@ -1,11 +1,8 @@
 """Examples can be made by name and stored with their truth."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-import toolkit
 from toolkit.errors import UserError
 from toolkit.geometry.poses import transform
 from toolkit.geometry.sampling import sample_bilinear
@@ -56,13 +53,6 @@ def test_a_stored_pair_says_what_it_is(tmp_path, name, layout):
         # Metadata tells the edges of the picture, and the truth the same.
         with np.load(tmp_path / "street.truth.npz") as truth:
             assert truth["fov_bounds_deg"].tolist() == [-90, 90, -90, 90] and truth["bounds_on"] == "edges"
-
-
-def test_the_example_of_the_page_is_clean_and_small():
-    path = Path(toolkit.__file__).parent / "examples" / "street_vr180.mp4"
-    source = inspect(path)
-    assert (source.kind, source.frames, source.size, source.warnings) == ("vr180", 36, (3200, 1600), ())
-    assert path.stat().st_size < 2_500_000
 
 
 def test_four_cameras_see_the_same_stage():

@@ -73,7 +73,7 @@ RECIPES: dict[Name, Recipe] = {
     # 0.75 m/s: about 1.2 m of walk in 50 frames.
     "street": Recipe("vr180", street, (Handheld((0.2, -1.6, -1.0), (0.08, 0, 0.75)),), 60.0, VR180_BASELINE_M),
     "room": Recipe("stereo", room, (Handheld((-0.15, -1.35, -1.6), (0.25, 0, 0.3), pitch_deg=-8),), 60.0, 0.10),
-    "handheld": Recipe("mono", street, (Handheld((-4.35, -1.55, -3.0), (0.06, 0, 0.8), yaw_deg=24, turn_deg_s=-2.5),), 65.0),
+    "handheld": Recipe("mono", street, (Handheld((-4.3, -1.55, -1.9), (0.06, 0, 0.8), yaw_deg=22, turn_deg_s=-2.5),), 65.0),
     "ring": Recipe("multiview", stage, tuple(Tripod(90.0 * k) for k in range(4)), 60.0),
 }
 

@@ -14,7 +14,7 @@ _WALLS = ((0.82, 0.72, 0.56), (0.78, 0.55, 0.42), (0.74, 0.74, 0.68), (0.66, 0.7
 _CLOTHES = ((0.75, 0.18, 0.16), (0.16, 0.34, 0.66), (0.85, 0.65, 0.18), (0.22, 0.52, 0.34), (0.62, 0.28, 0.55))
 WOOD = Texture("bricks", (0.58, 0.40, 0.24), (0.47, 0.31, 0.18), (0.2, 0.12, 0.07), (1.2, 0.14), 0.004, 0.6, 0.12, 5.0)
 DARK_WOOD = Texture("plain", (0.40, 0.26, 0.15), (0.28, 0.17, 0.1), noise=0.8, grain_m=0.1, stretch=5.0)
-METAL = Texture("plain", (0.30, 0.32, 0.34), (0.22, 0.24, 0.26), noise=0.5, grain_m=0.1)
+METAL = Texture("plain", (0.30, 0.32, 0.34), (0.22, 0.24, 0.26), noise=0.5, grain_m=0.1, gloss=0.4)
 LEAVES = Texture("plain", (0.20, 0.36, 0.10), (0.50, 0.62, 0.22), noise=1.3, grain_m=0.35)
 BARK = Texture("plain", (0.36, 0.27, 0.19), (0.22, 0.16, 0.11), noise=1.0, grain_m=0.12)
 
@@ -35,7 +35,7 @@ def house(at: Vector, width: float, storeys: int, rng: Generator, *, faces: int)
     bays, top = 2 * max(1, round(width / 4.2)), -storeys * storey
     half = 0.5 * (storeys + storeys % 2) * storey
     wall = _WALLS[rng.integers(len(_WALLS))]
-    front = Texture("facade", wall, (0.25, 0.33, 0.40), (0.93, 0.91, 0.86), (width / bays, storey), 0.07, 0.5, 0.5)
+    front = Texture("facade", wall, (0.25, 0.33, 0.40), (0.93, 0.91, 0.86), (width / bays, storey), 0.07, 0.35, 0.3)
     brick = Texture("bricks", (0.60, 0.33, 0.25), (0.50, 0.25, 0.19), (0.70, 0.66, 0.60), (0.5, 0.16), 0.02, 0.4, 0.5)
     tiles = Texture("bricks", (0.55, 0.26, 0.18), (0.42, 0.19, 0.14), (0.2, 0.1, 0.08), (0.34, 0.26), 0.025, 0.6, 0.6)
     door = Texture("plain", _CLOTHES[rng.integers(len(_CLOTHES))], (0.1, 0.1, 0.1), noise=0.4, grain_m=0.3, stretch=0.3)
@@ -91,18 +91,62 @@ def ball(name: str, radius: float, texture: Texture, motion: F64 | Motion) -> Bo
     return Body(name, (Shape("ellipsoid", (radius, radius, radius), texture),), motion)
 
 
+def balloon(motion: F64 | Motion, *, radius: float = 0.24, colour: Vector = (0.80, 0.14, 0.16)) -> Body:
+    """A shiny balloon on a string; the pose is that of its middle."""
+    skin = Texture("plain", colour, _darker(colour, 0.82), noise=0.35, grain_m=0.12, gloss=0.8)
+    parts = (
+        Shape("ellipsoid", (radius, 1.18 * radius, radius), skin),
+        Shape("gable", (0.16 * radius, 0.12 * radius, 0.1 * radius), skin, pose((0, 1.27 * radius, 0))),
+        Shape("cylinder", (0.006, 0.55, 0.006), Texture("plain", (0.9, 0.9, 0.88), (0.8, 0.8, 0.78)), pose((0, 1.35 * radius + 0.55, 0))),
+    )
+    return Body("balloon", parts, motion)
+
+
+def cat(motion: Motion, *, period_s: float = 0.7, coat: Vector = (0.80, 0.46, 0.18)) -> tuple[Body, ...]:
+    """A cat with its tail up that walks along the z of `motion`, the spot on the ground under it."""
+    fur = Texture("plain", coat, _darker(coat, 0.62), noise=0.7, grain_m=0.07, stretch=0.4)
+    white = Texture("plain", (0.93, 0.90, 0.84), (0.82, 0.76, 0.68), noise=0.3, grain_m=0.04)
+    eye = Texture("plain", (0.45, 0.66, 0.20), (0.35, 0.55, 0.15), gloss=1.0)
+    dark = Texture("plain", (0.30, 0.16, 0.12), (0.22, 0.12, 0.1))
+    trunk = (
+        Shape("ellipsoid", (0.072, 0.085, 0.17), fur, pose((0, -0.235, -0.02))),
+        Shape("ellipsoid", (0.066, 0.088, 0.10), fur, pose((0, -0.24, 0.12))),
+        Shape("ellipsoid", (0.045, 0.055, 0.04), white, pose((0, -0.235, 0.19))),
+        Shape("capsule", (0.04, 0.05, 0.04), fur, pose((0, -0.29, 0.18), pitch_deg=-40)),
+        Shape("ellipsoid", (0.064, 0.056, 0.058), fur, pose((0, -0.345, 0.23))),
+        Shape("ellipsoid", (0.032, 0.024, 0.026), white, pose((0, -0.328, 0.278))),
+        Shape("ellipsoid", (0.009, 0.007, 0.008), dark, pose((0, -0.336, 0.303))),
+        *(Shape("ellipsoid", (0.011, 0.012, 0.008), eye, pose((x, -0.355, 0.279))) for x in (-0.026, 0.026)),
+        *(Shape("gable", (0.024, 0.03, 0.012), fur, pose((x, -0.412, 0.22), roll_deg=200 * x)) for x in (-0.037, 0.037)),
+    )
+
+    def limb(radius: float, length: float, texture: Texture) -> Shape:
+        return Shape("capsule", (radius, 0.5 * length, radius), texture, pose((0, 0.5 * length, 0)))
+
+    parts = [Body("cat", trunk, motion)]
+    for k, (x, z) in enumerate(((-0.04, 0.13), (0.04, 0.13), (0.04, -0.13), (-0.04, -0.13))):
+        hip = Joint((x, -0.19, z), 0, 20, period_s, 180.0 * k)
+        paw = Shape("ellipsoid", (0.024, 0.018, 0.034), white, pose((0, 0.172, 0.012)))
+        parts.append(Body("cat", (limb(0.024, 0.15, fur), paw), Chain(motion, (hip,))))
+    root = Joint((0, -0.27, -0.17), -150, 8, 1.9 * period_s)
+    tip = Joint((0, 0.17, 0), -25, 16, 1.9 * period_s, 60)
+    parts.append(Body("cat", (limb(0.02, 0.17, fur),), Chain(motion, (root,))))
+    parts.append(Body("cat", (limb(0.017, 0.12, fur),), Chain(motion, (root, tip))))
+    return tuple(parts)
+
+
 def ball_texture(index: int) -> Texture:
     """One of a few lively balls."""
     a = _CLOTHES[index % len(_CLOTHES)]
     pattern = ("sectors", "checker", "plain")[index % 3]
     b = (0.93, 0.91, 0.86) if pattern != "plain" else _CLOTHES[(index + 1) % len(_CLOTHES)]
-    return Texture(pattern, a, b, (0.9, 0.78, 0.2), (0.16, 0.16), noise=0.5, grain_m=0.14)
+    return Texture(pattern, a, b, (0.9, 0.78, 0.2), (0.16, 0.16), noise=0.3, grain_m=0.14, gloss=0.35)
 
 
 def car(name: str, colour: Vector, motion: F64 | Motion, *, speed: float = 0.0) -> tuple[Body, ...]:
     """A small car that looks along its z; its wheels turn as its speed (m/s) asks."""
-    paint = Texture("plain", colour, _darker(colour, 0.8), noise=0.6, grain_m=0.15)
-    glass = Texture("plain", (0.20, 0.26, 0.32), (0.10, 0.13, 0.17), noise=0.6, grain_m=0.3)
+    paint = Texture("plain", colour, _darker(colour, 0.8), noise=0.4, grain_m=0.15, gloss=0.6)
+    glass = Texture("plain", (0.20, 0.26, 0.32), (0.10, 0.13, 0.17), noise=0.6, grain_m=0.3, gloss=1.0)
     dark = Texture("plain", (0.12, 0.12, 0.13), (0.05, 0.05, 0.05), noise=0.5, grain_m=0.2)
     light, red = Texture("plain", (0.98, 0.96, 0.86), (0.8, 0.8, 0.75)), Texture("plain", (0.8, 0.12, 0.1), (0.5, 0.05, 0.05))
     body = [

@@ -157,6 +157,25 @@ def _openness(m, s, face, lx, ly, lz, wx, wy, wz, high):
 
 
 @compiled(error_model="numpy")
+def _mirrored(m, gloss, facing, dx, dy, dz, near, lit):
+    """What a glossy surface adds from the unit direction that it mirrors: a sky without clouds or the ground, and a soft image of the sun.
+
+    The share of mirrored light grows at grazing angles (Schlick's approximation of Fresnel's law).
+    """
+    lamp = m.lamp[0]
+    share = gloss * near * (0.05 + 0.95 * max(0.0, 1 - facing) ** 5)
+    rise = dx * lamp.up_x + dy * lamp.up_y + dz * lamp.up_z
+    t = sqrt(max(0.0, min(1.0, rise)))
+    above = min(1.0, max(0.0, 0.5 + 4 * rise))  # a blurred horizon
+    r = above * (lamp.hr + t * (lamp.zr - lamp.hr)) + (1 - above) * 0.5 * lamp.br
+    g = above * (lamp.hg + t * (lamp.zg - lamp.hg)) + (1 - above) * 0.5 * lamp.bg
+    b = above * (lamp.hb + t * (lamp.zb - lamp.hb)) + (1 - above) * 0.5 * lamp.bb
+    towards = dx * lamp.sun_x + dy * lamp.sun_y + dz * lamp.sun_z
+    sun = gloss * max(0.0, towards) ** 48 if lit else 0.0
+    return share * r + 0.7 * sun * lamp.sr, share * g + 0.7 * sun * lamp.sg, share * b + 0.7 * sun * lamp.sb
+
+
+@compiled(error_model="numpy")
 def colour(m, p, face, t, ox, oy, oz, dx, dy, dz, width):
     """Linear colour of what a ray met, and whether the sun reaches it: (r, g, b, sunlit).
 
@@ -192,5 +211,10 @@ def colour(m, p, face, t, ox, oy, oz, dx, dy, dz, width):
     r *= direct * lamp.sr + near * (lamp.br + high * (lamp.ar - lamp.br))
     g *= direct * lamp.sg + near * (lamp.bg + high * (lamp.ag - lamp.bg))
     b *= direct * lamp.sb + near * (lamp.bb + high * (lamp.ab - lamp.bb))
+    if s.gloss > 0:
+        mr, mg, mb = _mirrored(
+            m, s.gloss, facing, *to_world(s, vx + 2 * facing * nx, vy + 2 * facing * ny, vz + 2 * facing * nz), near, lit
+        )
+        r, g, b = r + mr, g + mg, b + mb
     air = 1 - exp(-t * length / lamp.haze_m)
     return r + air * (lamp.hr - r), g + air * (lamp.hg - g), b + air * (lamp.hb - b), lit

@@ -12,9 +12,11 @@ from toolkit.synthetic.figures import (
     WOOD,
     ball,
     ball_texture,
+    balloon,
     bench,
     box,
     car,
+    cat,
     house,
     lamp_post,
     tree,
@@ -29,9 +31,9 @@ _FLAT = (1.0, 1.0, 1.0)  # The ground is endless; its size only scales patterns 
 
 
 def street(seed: int = 0) -> World:
-    """A street with houses, trees and parked things along z; a walker, a car, balls and a balloon move 2 to 12 m ahead."""
+    """A street with houses, trees and parked things along z; walkers, a car, a cat, balls and a balloon move 2 to 12 m ahead."""
     rng = np.random.default_rng(seed)
-    road = Texture("road", (0.34, 0.34, 0.36), (0.66, 0.62, 0.56), (0.36, 0.47, 0.22), (3.1, 2.9), 0.02, 0.85, 0.2)
+    road = Texture("road", (0.34, 0.34, 0.36), (0.66, 0.62, 0.56), (0.36, 0.47, 0.22), (3.1, 2.9), 0.02, 0.6, 0.1)
     bodies = [Body("ground", (Shape("ground", _FLAT, road),), pose())]
     for side in (-1, 1):
         z = -16.0 + rng.uniform(-2, 2)
@@ -71,15 +73,16 @@ def street(seed: int = 0) -> World:
             ),
         ),
         ball("ball", 0.16, ball_texture(1), Roll((-1.9, -0.16, 2.6), (rng.uniform(0.3, 0.8), 0, 0.25), 0.16)),
-        ball("balloon", 0.24, ball_texture(2), Sway((1.5, -2.0, 3.9), (0.35, 0.22, 0.3), (3.1, 2.3, 4.2), 40)),
+        balloon(Sway((1.5, -2.0, 3.9), (0.35, 0.22, 0.3), (3.1, 2.3, 4.2), 40)),
+        *cat(Drive((-3.45, 0, 5.0), (0.05, 0, -0.6))),
     ]
     return World(tuple(bodies), Light(), seed=seed)
 
 
 def room(seed: int = 0) -> World:
-    """A living room of 6 x 7 x 2.7 m with furniture; a toy train, a ball and a mobile move in it."""
+    """A living room of 6 x 7 x 2.7 m with furniture; a toy train, balls, a balloon and a cat move in it."""
     rng = np.random.default_rng(seed)
-    plaster = Texture("plain", (0.80, 0.76, 0.66), (0.66, 0.62, 0.53), noise=0.4, grain_m=0.5)
+    plaster = Texture("plain", (0.84, 0.80, 0.71), (0.76, 0.72, 0.63), noise=0.16, grain_m=0.12)
     floor = Texture("bricks", (0.66, 0.46, 0.28), (0.52, 0.35, 0.20), (0.25, 0.16, 0.1), (1.4, 0.16), 0.005, 0.6, 0.12, 5.0)
     rug = Texture("rug", (0.56, 0.16, 0.15), (0.82, 0.70, 0.46), (0.15, 0.22, 0.38), (0.5, 0.12), 0.02, 0.6, 0.06)
     sofa_colours = (
@@ -87,7 +90,7 @@ def room(seed: int = 0) -> World:
         ((0.55, 0.22, 0.18), (0.42, 0.15, 0.13)),
         ((0.42, 0.46, 0.30), (0.30, 0.34, 0.20)),
     )
-    sofa = Texture("plain", *sofa_colours[seed % 3], noise=0.9, grain_m=0.06)
+    sofa = Texture("plain", *sofa_colours[seed % 3], noise=0.6, grain_m=0.05)
     cushion = Texture("checker", (0.85, 0.62, 0.20), (0.93, 0.88, 0.76), period_m=(0.11, 0.11), noise=0.5, grain_m=0.05)
     books = Texture("books", (0.45, 0.30, 0.18), period_m=(0.06, 0.36), line_m=0.03, noise=0.4, grain_m=0.1)
     shade = Texture("stripes", (0.95, 0.88, 0.68), (0.86, 0.72, 0.46), period_m=(0.03, 0.03), noise=0.2, grain_m=0.1)
@@ -119,7 +122,8 @@ def room(seed: int = 0) -> World:
             "room",
             (
                 walls,
-                box((3.0, 0.004, 3.5), floor, (0, -0.004, 1.5)),
+                box((3.5, 0.004, 3.0), floor, (0, -0.004, 1.5), yaw_deg=90),
+                *(box((0.07, 0.08, 3.5), DARK_WOOD, (x, -2.62, 1.5)) for x in (-2.4, -1.2, 0.0, 1.2, 2.4)),
                 *(box((0.015, 0.05, 3.5), DARK_WOOD, (x, -0.05, 1.5)) for x in (-2.99, 2.99)),
                 box((3.0, 0.05, 0.015), DARK_WOOD, (0, -0.05, 4.99)),
             ),
@@ -165,7 +169,8 @@ def room(seed: int = 0) -> World:
             Bounce((-0.75, -0.15, 1.9), (rng.uniform(0.2, 0.5), 0, 0.05), 0.5, 0.8, rng.uniform(0, 1), (0.6, 1.1, -1.3)),
         ),
         ball("red ball", 0.11, ball_texture(1), Roll((0.95, -0.13, 1.75), (-0.3, 0, 0.12), 0.11)),
-        ball("mobile", 0.12, ball_texture(2), Sway((0.75, -1.35, 2.3), (0.16, 0.08, 0.14), (2.6, 1.9, 3.4), 60)),
+        balloon(Sway((0.75, -1.45, 2.3), (0.16, 0.08, 0.14), (2.6, 1.9, 3.4), 60), radius=0.14),
+        *cat(Drive((0.75, 0, 1.15), (-0.5, 0, 0.05))),
     ]
     train = Circle((0.05, -0.02, 2.55), 0.95, 7.0, rng.uniform(170, 230))
     for k, colour in enumerate(((0.75, 0.2, 0.15), (0.2, 0.4, 0.7), (0.85, 0.65, 0.2))):
@@ -178,21 +183,30 @@ def room(seed: int = 0) -> World:
         ]
         chimney = (Shape("cylinder", (0.025, 0.05, 0.025), METAL, pose((0, -0.23, 0.06))),) if k == 0 else ()
         bodies.append(Body("toy train", (box((0.06, 0.07, 0.12), body, (0, -0.12, 0)), *wheels, *chimney), coach))
-    light = Light((-0.45, -0.75, -0.55), (0.80, 0.74, 0.62), (0.50, 0.50, 0.50), (0.40, 0.35, 0.29), haze_m=1e6)
+    light = Light(
+        sun=(-0.45, -0.75, -0.55),
+        sun_rgb=(0.84, 0.77, 0.63),
+        above_rgb=(0.58, 0.57, 0.55),
+        below_rgb=(0.46, 0.41, 0.35),
+        haze_rgb=(0.85, 0.82, 0.76),
+        zenith_rgb=(0.95, 0.93, 0.88),
+        haze_m=1e6,
+    )
     return World(tuple(bodies), light, seed=seed)
 
 
 def stage(seed: int = 0) -> World:
-    """A paved square to be filmed from all around: two walkers on circles and three balls within 2 m of its middle."""
+    """A paved square to be filmed from all around: two walkers and a cat on circles, balls and a balloon within 2 m of its middle."""
     rng = np.random.default_rng(seed)
-    paving = Texture("bricks", (0.70, 0.62, 0.52), (0.56, 0.50, 0.44), (0.36, 0.33, 0.30), (0.6, 0.3), 0.02, 0.9, 0.2)
+    paving = Texture("bricks", (0.70, 0.62, 0.52), (0.56, 0.50, 0.44), (0.36, 0.33, 0.30), (0.6, 0.3), 0.02, 0.6, 0.12)
     bodies = [
         Body("ground", (Shape("ground", _FLAT, paving),), pose()),
         *walker("walker", Circle((0, 0, 0), 1.3, 9.0, float(rng.uniform(0, 360))), 0),
         *walker("other walker", Circle((0.2, 0, 0), 0.7, -6.5, float(rng.uniform(0, 360))), 3, phase_deg=120),
         ball("beach ball", 0.22, ball_texture(0), Bounce((-1.0, -0.22, -1.1), (0.3, 0, 0.1), 0.8, 0.9, 0.2)),
         ball("ball", 0.16, ball_texture(1), Roll((1.5, -0.16, 0.8), (-0.4, 0, -0.2), 0.16)),
-        ball("balloon", 0.26, ball_texture(2), Sway((0.3, -2.2, 0.2), (0.5, 0.2, 0.4), (3.1, 2.3, 4.2), 40)),
+        balloon(Sway((0.3, -2.2, 0.2), (0.5, 0.2, 0.4), (3.1, 2.3, 4.2), 40), radius=0.26),
+        *cat(Circle((0.9, 0, -0.5), 0.55, 5.5, float(rng.uniform(0, 360)))),
         Body("crates", (box((0.3, 0.3, 0.3), WOOD, (-1.3, -0.3, 1.2), yaw_deg=20),), pose()),
     ]
     for k in range(8):

@@ -47,10 +47,10 @@ class Take:
 
 TAKES: dict[Name, Take] = {
     # 1600 pixels for 180 degrees: just over the 512 that a view of 60 degrees is cut to.
-    "street": Take(36, (16, 16), (1600, 1600), Encoding(crf=18, preset="slow")),
-    "room": Take(48, (640, 480), encoding=Encoding(crf=18, preset="slow")),
-    "handheld": Take(60, (848, 480)),
-    "ring": Take(48, (480, 360)),
+    "street": Take(36, (16, 16), (1600, 1600), Encoding(crf=19, preset="slow")),
+    "room": Take(40, (640, 480), encoding=Encoding(crf=18, preset="slow")),
+    "handheld": Take(48, (720, 408)),
+    "ring": Take(40, (480, 360)),
 }
 
 
@@ -137,7 +137,7 @@ def _tracks_of_view(clip: SyntheticClip, cameras: Cameras, grid: tuple[int, int]
     t = tracks.queries[:, 0].astype(np.int64)
     asked = np.concatenate([tracks.queries[:, :1], xy[np.arange(len(t)), t]], 1)
     ahead = np.isfinite(asked).all(1)
-    flat = Tracks2D(*(a[ahead].astype(np.float32) for a in (xy, visible, visible, asked)))
+    flat = Tracks2D(xy[ahead].astype(np.float32), visible[ahead], visible[ahead].astype(np.float32), asked[ahead].astype(np.float32))
     return flat, tracks.tracks_3d.select(ahead)
 
 

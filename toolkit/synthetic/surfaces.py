@@ -26,7 +26,7 @@ SHAPE = np.dtype(
     + [(f"r{i}{j}", np.float64) for i in range(3) for j in range(3)]
     + [(name, np.float64) for name in ("cx", "cy", "cz", "bound")]
     + [(f"{name}{channel}", np.float64) for name in "abc" for channel in "rgb"]
-    + [(name, np.float64) for name in ("period_u", "period_v", "line", "noise", "grain", "stretch", "offset")]
+    + [(name, np.float64) for name in ("period_u", "period_v", "line", "noise", "grain", "stretch", "gloss", "offset")]
 )
 
 

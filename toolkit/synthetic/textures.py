@@ -43,6 +43,7 @@ class Texture:
         noise: Strength of the noise, as a share of brightness.
         grain_m: Size of the largest blobs of the noise, in metres.
         stretch: Blobs are this many times longer along x (wood).
+        gloss: How much it mirrors the sky and the sun: 0 not at all, 1 like glass.
     """
 
     pattern: Pattern = "plain"
@@ -54,6 +55,7 @@ class Texture:
     noise: float = 0.5
     grain_m: float = 0.4
     stretch: float = 1.0
+    gloss: float = 0.0
 
     @property
     def kind(self) -> int:
@@ -61,10 +63,10 @@ class Texture:
         return _PATTERNS[self.pattern]
 
     def row(self, offset_m: float) -> tuple[float, ...]:
-        """The last sixteen fields of a `SHAPE`; the offset makes the noise of two like things differ."""
+        """The last seventeen fields of a `SHAPE`; the offset makes the noise of two like things differ."""
         # Light adds up linearly; squaring is the display's curve, near enough, and its square root is cheap.
         colours = np.square([*self.a, *self.b, *self.c])
-        return (*colours, *self.period_m, self.line_m, self.noise, self.grain_m, self.stretch, offset_m)
+        return (*colours, *self.period_m, self.line_m, self.noise, self.grain_m, self.stretch, self.gloss, offset_m)
 
 
 @compiled(error_model="numpy")
