@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.errors import UserError
+from toolkit.export.clouds import static_cloud
 from toolkit.progress import Report, silent
 from toolkit.scene import U8, Cameras, Scene
 from toolkit.views import colours
@@ -23,6 +24,8 @@ from toolkit.views.page_parts import PageSettings, Parts, choose_parts
 from toolkit.views.page_view import starting_view
 
 _HERE = Path(__file__).parent
+_ROUNDS = 8  # of making a page smaller; two are usual
+_OWN_BYTES = 60_000  # of a page without a scene
 _SCRIPTS = ("page_data.js", "page_camera.js", "page_webgl.js", "page_canvas.js", "page_main.js")
 
 
@@ -68,11 +71,15 @@ def page_html(scene: Scene, *, seed: int = 0, settings: PageSettings | None = No
     """
     settings = settings or PageSettings()
     if lacking := lacks(scene):
-        raise UserError(f"A 4D page needs {lacking}, but the scene holds neither.")
+        raise UserError(f"A 4D page needs {lacking}, but the scene holds none of them.")
+    if scene.points is None and scene.video is not None and scene.depth is not None and scene.cameras is not None:
+        scene = replace(scene, points=static_cloud(scene, max_points=settings.max_cloud, report=lambda *_: report(0, 0)))
     parts = choose_parts(scene, settings, seed=seed, report=report)
     text = _text(scene, parts, settings)
-    while len(text) > settings.max_bytes and _smaller(settings) is not None:
-        settings = _smaller(settings) or settings
+    for _ in range(_ROUNDS):
+        if len(text) <= settings.max_bytes:
+            break
+        settings = _smaller(settings, scene, parts, len(text))
         parts = choose_parts(scene, settings, seed=seed, report=report)
         text = _text(scene, parts, settings)
     return text
@@ -86,12 +93,19 @@ def lacks(scene: Scene) -> str:
     return "" if tracks or cloud or poses else "3D tracks, a cloud or camera poses"
 
 
-def _smaller(settings: PageSettings) -> PageSettings | None:
-    """The next smaller budget; None at the smallest."""
-    if settings.max_samples < 20_000:  # noqa: PLR2004  (what is left then are pictures and frames)
-        return None
-    shares = {name: int(getattr(settings, name) * 0.7) for name in ("max_samples", "max_surface_samples", "max_cloud", "max_frames")}
-    return replace(settings, **shares, picture_px=int(settings.picture_px * 0.9))
+def _smaller(settings: PageSettings, scene: Scene, parts: Parts, size: int) -> PageSettings:
+    """A budget for a page that was too large: less of everything that fills it; fewer frames once the pictures are small."""
+    share = 0.95 * max(settings.max_bytes - _OWN_BYTES, 1) / (size - _OWN_BYTES)
+    frames, smallest_px = len(parts.frames), 128
+    picture = min(settings.picture_px, max(scene.video.size)) if scene.video is not None else settings.picture_px
+    return replace(
+        settings,
+        max_samples=int(share * (0 if parts.tracks is None else frames * len(parts.tracks))),
+        max_surface_samples=int(share * (0 if parts.surface is None else parts.surface.size)),
+        max_cloud=int(share * (0 if parts.cloud is None else len(parts.cloud))),
+        max_frames=max(1, frames if picture > smallest_px else int(share * frames)),
+        picture_px=max(16, round(picture * share**0.5)),
+    )
 
 
 def _text(scene: Scene, parts: Parts, settings: PageSettings) -> str:
@@ -150,7 +164,8 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
         arrays["cloud_rgb"] = parts.cloud.rgb[inside].reshape(-1)
         counts["cloud"] = int(inside.sum())
     if parts.surface is not None:
-        near, far = (float(q) for q in np.nanquantile(parts.surface[:: max(1, len(parts.surface) // 16)], [0.0005, 0.9995]))
+        known = parts.surface[np.isfinite(parts.surface)]
+        near, far = (float(q) for q in np.quantile(known[:: max(1, len(known) // 100_000)], [0.0005, 0.9995]))
         far = max(far, near * 1.01)
         steps = depth_steps(parts.surface, near, far)
         arrays["surface"] = byte_planes(steps, axis=2)

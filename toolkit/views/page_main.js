@@ -19,6 +19,14 @@ const look = { moment: 0, frame: 0, bySpeed: true, layers: {}, frustum: 0.16, cl
 const state = { playing: false, rate: 1, dirty: true };
 const times_s = meta.times_s, length = times_s.length > 1 ? times_s[times_s.length - 1] + (times_s[times_s.length - 1] - times_s[times_s.length - 2]) : 0;
 
+const WITHOUT_WEBGL = "This browser has no WebGL: the scene is drawn more coarsely.";
+
+function note(words) {
+  const line = document.createElement("li");
+  line.textContent = words;
+  element("notes").append(line);
+}
+
 function legend() {
   element("what").textContent = "4D scene";
   for (const [key, name, amount, colour, kind] of LAYERS) {
@@ -41,8 +49,8 @@ function legend() {
     [0, 0.5, 1].forEach((s) => { const tick = document.createElement("span"); tick.textContent = rounded(meta.fastest * s) + (s === 1 ? (metric ? " m/s" : " units/s") : ""); element("ticks").append(tick); });
   }
   element("unit").textContent = metric ? "Lengths are in metres." : "Lengths are relative: the scale is not known.";
-  for (const note of meta.notes) { const line = document.createElement("li"); line.textContent = note; element("notes").append(line); }
-  if (innerWidth <= 600) element("panel").open = false;
+  meta.notes.forEach(note);
+  element("panel").open = innerWidth > 900;
 }
 
 function setTime(seconds) {
@@ -125,7 +133,7 @@ function cloudGain(cloud) {
 }
 
 // Pixels at the window's edges that lie under panels.
-const covered = () => ({ left: element("panel").open && innerWidth > 900 ? 256 : 0, bottom: 70 });
+const covered = () => ({ left: element("panel").open ? 256 : 0, bottom: 70 });
 
 // Draws with WebGL where it works, else on a plain canvas.
 function painterOf(scene) {
@@ -152,11 +160,12 @@ async function main() {
   canvas.addEventListener("webglcontextlost", (e) => { e.preventDefault(); painter = null; });
   canvas.addEventListener("webglcontextrestored", () => { painter = WebglPainter.on(canvas, scene); state.dirty = true; });
   if (painter.name === "canvas") {
+    note(WITHOUT_WEBGL);
     element("message").className = "low";
     setTimeout(() => { element("message").textContent = ""; }, 8000);
   }
   const eye = new Eye(sampleOf(scene), pathOnStage.filter(Boolean));
-  element("message").textContent = painter.name === "canvas" ? "This browser has no WebGL: the scene is drawn more coarsely." : "";
+  element("message").textContent = painter.name === "canvas" ? WITHOUT_WEBGL : "";
   look.cloudGain = cloudGain(scene.cloud);
 
   element("time").max = length;

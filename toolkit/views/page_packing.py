@@ -72,8 +72,9 @@ def depth_steps(depth: F32, near: float, far: float) -> U16:
     """Depths as 1..4095, evenly in their logarithm between `near` and `far`; 0 where unknown or outside."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = np.log(depth / near) / np.log(far / near)
-        good = (share >= 0) & (share <= 1)
-    return np.where(good, np.where(good, share, 0) * (DEPTH_LEVELS - 1) + 1.5, 0).astype(np.uint16)
+        slack = 1e-5  # the ends themselves belong to the range
+        good = (share >= -slack) & (share <= 1 + slack)
+    return np.where(good, np.clip(np.where(good, share, 0), 0, 1) * (DEPTH_LEVELS - 1) + 1.5, 0).astype(np.uint16)
 
 
 def packed(parts: Mapping[str, U8]) -> tuple[bytes, dict[str, list[int]]]:

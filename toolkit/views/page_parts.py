@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from scipy.spatial import KDTree
 
-from toolkit.export.clouds import static_cloud
 from toolkit.geometry.depth_edges import off_edges
 from toolkit.progress import Report
 from toolkit.scene import F32, I64, U8, B, PointCloud, Scene, Tracks3D
@@ -90,7 +89,7 @@ def choose_parts(scene: Scene, settings: PageSettings, *, seed: int, report: Rep
     report(0, steps)
     tracks, moving, trails = _tracks(scene, frames, settings, seed, notes)
     report(1, steps)
-    cloud, spacing = _cloud(scene, settings, seed, lambda *_: report(1, steps), notes)
+    cloud, spacing = _cloud(scene, settings, seed, notes)
     report(2, steps)
     surface = _surface(scene, frames, settings)
     pictures: list[bytes] | None = None
@@ -124,7 +123,7 @@ def _tracks(scene: Scene, frames: I64, settings: PageSettings, seed: int, notes:
     if not known.any():
         notes.append("No track has a known position.")
         return none
-    most = min(settings.max_tracks, settings.max_samples // len(frames))
+    most = max(1, min(settings.max_tracks, settings.max_samples // len(frames)))
     which = np.flatnonzero(known)
     if len(which) > most:
         which = choose_indices(scene, most, seed=seed)
@@ -140,15 +139,13 @@ def _tracks(scene: Scene, frames: I64, settings: PageSettings, seed: int, notes:
     return Tracks3D(chosen.xyz[:, frames], chosen.visible[:, frames], chosen.rgb, chosen.motion), moving[order], trails
 
 
-def _cloud(scene: Scene, settings: PageSettings, seed: int, report: Report, notes: list[str]) -> tuple[PointCloud | None, float]:
+def _cloud(scene: Scene, settings: PageSettings, seed: int, notes: list[str]) -> tuple[PointCloud | None, float]:
     """Points of the scene that stand still; none where only tracks are known: still tracks show themselves."""
     cloud = scene.points
-    if cloud is None and scene.video is not None and scene.depth is not None and scene.cameras is not None:
-        cloud = static_cloud(scene, max_points=settings.max_cloud, report=report)
     if cloud is not None:
         finite = np.isfinite(cloud.xyz).all(-1)
         cloud = PointCloud(cloud.xyz[finite], cloud.rgb[finite])
-    if cloud is None or len(cloud) == 0:
+    if cloud is None or len(cloud) == 0 or settings.max_cloud < 1:
         notes.append("The scene holds no static cloud.")
         return None, 0.0
     if len(cloud) > settings.max_cloud:
@@ -166,9 +163,10 @@ def _surface(scene: Scene, frames: I64, settings: PageSettings) -> F32 | None:
     if scene.depth is None or scene.cameras is None or scene.video is None or len(frames) == 0:
         return None
     height, width = scene.depth.depth.shape[1:]
-    pixels = min(settings.surface_pixels, settings.max_surface_samples // len(frames))
+    pixels = max(4, min(settings.surface_pixels, settings.max_surface_samples // len(frames)))
     stride = max(1.0, float(np.sqrt(height * width / pixels)))
-    rows, columns = (((np.arange(int(side / stride)) + 0.5) * side / int(side / stride)).astype(int) for side in (height, width))
+    counts = (max(1, int(side / stride)) for side in (height, width))
+    rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(counts, (height, width), strict=True))
     surface = np.full((len(frames), len(rows), len(columns)), np.nan, np.float32)
     for i, t in enumerate(frames):
         if scene.cameras.registered[t]:

@@ -241,7 +241,7 @@ class WebglPainter {
     gl.disable(gl.BLEND);
     if (cloud && layers.cloud) {
       const side = 1.5 * meta.spacing / meta.view.reach * pixel;
-      this.use("cloud", this.cloud, { model: stageFromSteps, size: side, limits: [1.2 * ratio, 14 * ratio], gain: look.cloudGain });
+      this.use("cloud", this.cloud, { model: stageFromSteps, size: side, limits: [1.2 * ratio, 9 * ratio], gain: look.cloudGain });
       gl.drawArrays(gl.POINTS, 0, cloud.count);
     }
     if (surface && layers.surface && pose && this.shownPicture >= 0) {

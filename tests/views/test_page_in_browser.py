@@ -1,0 +1,240 @@
+"""The 4D page in a real browser: it opens from disk, plays, asks for nothing, and can be used by mouse, touch and keys."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from toolkit.scene import Scene
+from toolkit.views.page import write_page
+from toolkit.views.page_display import page_frame
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+pytestmark = pytest.mark.browser
+
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
+SOFTWARE_WEBGL = ["--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
+NO_WEBGL = ["--disable-gpu", "--disable-software-rasterizer", "--disable-3d-apis"]
+
+
+def chromium() -> str:
+    """Where a Chromium is, or a skip that says how to get one."""
+    names = (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome")
+    found = next((path for name in names if name and (path := shutil.which(name))), None)
+    if found is None:
+        pytest.skip("No Chromium was found: install one (Debian: apt-get install chromium) or name it in CHROMIUM.")
+    return found
+
+
+@pytest.fixture(scope="module")
+def browsers():
+    with playwright.sync_playwright() as driver:
+        launch = driver.chromium.launch
+        common = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND"]
+        found = {
+            name: launch(executable_path=chromium(), args=[*common, *args])
+            for name, args in (("webgl", SOFTWARE_WEBGL), ("canvas", NO_WEBGL))
+        }
+        yield found
+        for browser in found.values():
+            browser.close()
+
+
+@pytest.fixture(scope="module")
+def page_file(room, tmp_path_factory) -> Path:
+    return write_page(room, tmp_path_factory.mktemp("page") / "scene.html")
+
+
+@contextmanager
+def opened(browser: Any, path: Path, *, size: tuple[int, int] = (700, 480), still: bool = True, **options: Any) -> Iterator[Any]:
+    """The page, ready; on leaving, it must have asked for nothing but itself and complained about nothing."""
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce" if still else "no-preference", **options
+    )
+    page, asked, complaints = context.new_page(), [], []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("websocket", lambda socket: asked.append(socket.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
+    page.goto(path.as_uri())
+    page.wait_for_selector("html[data-ready]", timeout=60_000)
+    yield page
+    context.close()
+    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [path.as_uri()]
+    # Reading back its own drawing is slow for a graphics card, which a screenshot does: Chromium says so.
+    assert [c for c in complaints if "ReadPixels" not in c and "GPU stall" not in c] == []
+
+
+def picture(page: Any, name: str = "") -> np.ndarray:
+    """What the window shows now, (H, W, 3)."""
+    page.wait_for_timeout(400)
+    data = page.screenshot()
+    if name:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        (SCREENSHOTS / f"{name}.png").write_bytes(data)
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    assert image is not None
+    return image
+
+
+def drawn(image: np.ndarray) -> float:
+    """Share of the picture's middle that is neither backdrop nor panel."""
+    height, width = image.shape[:2]
+    middle = image[height // 8 : -height // 5, int(0.38 * width) :] if width > 600 else image[height // 8 : -height // 5]
+    return float((middle.max(-1) > 60).mean())
+
+
+def pixels_per_metre(page: Any) -> float:
+    """By the scale bar."""
+    length, unit = page.inner_text("#scale span").split()
+    return page.locator("#scale i").bounding_box()["width"] / (float(length) * {"m": 1, "cm": 0.01}[unit])
+
+
+def moment(page: Any) -> float:
+    return float(page.eval_on_selector("#time", "e => e.value"))
+
+
+@pytest.mark.parametrize("kind", ["webgl", "canvas"])
+def test_it_opens_from_disk_shows_the_scene_and_plays(browsers, page_file, kind):
+    with opened(browsers[kind], page_file) as page:
+        assert page.get_attribute("html", "data-ready") == kind
+        assert ("no WebGL" in page.text_content("#notes")) == (kind == "canvas")
+        first = picture(page)
+        assert drawn(first) > 0.15
+        assert moment(page) == 0
+        page.click("#play")
+        page.wait_for_function("() => Number(document.getElementById('time').value) > 0.1", timeout=30_000)
+        page.click("#play")
+        later = moment(page)
+        second = picture(page)
+        assert moment(page) == later, "paused"
+        assert np.abs(second.astype(int) - first).max(-1)[:380, 280:].mean() > 0.5, "the picture changed"
+
+
+def test_it_plays_by_itself_and_stops_at_the_time_bar(browsers, page_file):
+    with opened(browsers["canvas"], page_file, still=False) as page:
+        assert page.get_attribute("html", "data-playing") == "yes"
+        page.eval_on_selector("#time", "e => { e.value = 0.2; e.dispatchEvent(new Event('input')); }")
+        assert page.get_attribute("html", "data-playing") == "no"
+        assert page.get_attribute("html", "data-frame") == "5"
+        assert "0.20 / 0.40 s" in page.text_content("#clock")
+        page.focus("#stage")
+        page.keyboard.press("ArrowRight")
+        assert page.get_attribute("html", "data-frame") == "6"
+
+
+def test_the_legend_tells_counts_and_units_and_switches_layers(browsers, page_file, room):
+    with opened(browsers["webgl"], page_file, size=(960, 480)) as page:
+        words = page.inner_text("#panel")
+        assert f"{len(room.points)}" in words and "m/s" in words and "Lengths are in metres." in words
+        page.eval_on_selector("#time", "e => { e.value = 0.3; e.dispatchEvent(new Event('input')); }")
+        before = picture(page)
+        for layer in ("moving", "trails", "surface", "cloud", "camera", "picture"):
+            page.uncheck(f"#layer-{layer}")
+            after = picture(page)
+            assert (after != before)[:, 280:].any(), layer
+            before = after
+        assert drawn(before) < 0.001
+        page.check("#layer-moving")
+        shown = picture(page)
+        page.uncheck("#by-speed")
+        assert (picture(page) != shown).any()
+
+
+def test_mouse_turns_moves_and_zooms_and_home_brings_it_back(browsers, page_file):
+    with opened(browsers["canvas"], page_file) as page:
+        home = picture(page)
+
+        def drag(button: str) -> None:
+            page.mouse.move(500, 200)
+            page.mouse.down(button=button)
+            page.mouse.move(560, 230, steps=3)
+            page.mouse.up(button=button)
+
+        acts = {
+            "turn": lambda: drag("left"),
+            "move": lambda: drag("right"),
+            "zoom": lambda: page.mouse.wheel(0, -300),
+            "about a point": lambda: page.mouse.dblclick(350, 200),
+            "through the camera": lambda: page.click("#through"),
+        }
+        for name, act in acts.items():
+            page.mouse.move(500, 200)
+            act()
+            assert (picture(page) != home)[:380, 280:].mean() > 0.02, name
+            page.click("#reset")
+            page.mouse.move(5, 5)
+            assert (picture(page) != home)[:380, 280:].mean() < 0.002, name
+
+
+def test_fingers_turn_and_pinch(browsers, page_file):
+    with opened(browsers["canvas"], page_file, size=(390, 700), has_touch=True, is_mobile=True) as page:
+        assert not page.eval_on_selector("#panel", "e => e.open"), "a small window is for the scene"
+        assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+        home = picture(page)
+        assert drawn(home) > 0.1
+        session = page.context.new_cdp_session(page)
+
+        def touch(kind: str, *places: tuple[float, float]) -> None:
+            session.send(
+                "Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y, "id": i} for i, (x, y) in enumerate(places)]}
+            )
+
+        touch("touchStart", (200, 300))
+        touch("touchMove", (240, 320))
+        touch("touchEnd")
+        turned = picture(page)
+        assert (turned != home).mean() > 0.02
+        wide = pixels_per_metre(page)
+        touch("touchStart", (180, 300), (220, 300))
+        touch("touchMove", (120, 300), (280, 300))
+        touch("touchEnd")
+        picture(page)
+        assert pixels_per_metre(page) > 1.5 * wide
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_screenshots_of_a_desktop_and_a_phone(browsers, page_file, width):
+    with opened(browsers["webgl"], page_file, size=(width, 900 if width > 600 else 844)) as page:
+        page.eval_on_selector("#time", "e => { e.value = 0.3; e.dispatchEvent(new Event('input')); }")
+        assert drawn(picture(page, f"scene_{width}")) > 0.15
+        for name in ("#play", "#time", "#rate", "#reset", "#through"):
+            box = page.locator(name).bounding_box()
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] >= 30, name
+
+
+def test_it_plays_inside_a_frame_that_may_do_nothing_but_run(browsers, page_file, tmp_path):
+    outer = tmp_path / "outer.html"
+    outer.write_text("<!doctype html><html data-ready='yes'><body>" + page_frame(page_file.read_text(encoding="utf-8")), encoding="utf-8")
+    with opened(browsers["canvas"], outer) as page:
+        frame = page.frame_locator("iframe")
+        frame.locator("html[data-ready='canvas']").wait_for(timeout=60_000)
+        frame.locator("#play").click()
+        frame.locator("html[data-playing='yes']").wait_for()
+
+
+def test_scenes_that_lack_parts_are_drawn(browsers, room, tmp_path):
+    still = replace(room.tracks_3d, motion=np.zeros(len(room.tracks_3d), np.float32))
+    poseless = replace(room.cameras, T_wc=np.full_like(room.cameras.T_wc, np.nan))
+    scenes = {
+        "tracks alone": Scene(tracks_3d=room.tracks_3d, unit="relative", method="x"),
+        "all still": replace(room, tracks_3d=still),
+        "a cloud alone": Scene(points=room.points, method="x"),
+        "no poses": replace(room, cameras=poseless, tracks_2d=None),
+        "cameras alone": Scene(cameras=room.cameras, method="x"),
+    }
+    for name, scene in scenes.items():
+        with opened(browsers["canvas"], write_page(scene, tmp_path / "scene.html")) as page:
+            image = picture(page)
+            assert (image[:380, 280:].max(-1) > 60).sum() > 50, name
+            if name == "tracks alone":
+                assert "the scale is not known" in page.text_content("#panel")
+            if name == "a cloud alone":
+                assert page.is_disabled("#play") and page.is_disabled("#through")
