@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from toolkit.export.camera_files import write_transforms, write_tum
@@ -55,6 +56,14 @@ def test_transforms_project_world_points_to_the_pixels_of_the_tracks(room, tmp_p
         np.testing.assert_allclose(xy, room.tracks_2d.xy[seen, t], atol=1e-3)
 
 
+def test_transforms_name_depth_only_where_its_levels_are_millimetres(room, tmp_path):
+    far = replace(room, depth=replace(room.depth, depth=100 * room.depth.depth))
+    for scene, named in ((room, True), (far, False), (replace(room, depth=replace(room.depth, unit="relative")), False)):
+        write_transforms(scene, tmp_path / "transforms.json")
+        frame = json.loads((tmp_path / "transforms.json").read_text())["frames"][3]
+        assert frame.get("depth_file_path") == ("depth/000003.png" if named else None)
+
+
 def test_ply_holds_points_and_colours_in_world_coordinates(room, tmp_path):
     write_ply(room.points, tmp_path / "p.ply", unit="metre")
     back: Any = trimesh.load(tmp_path / "p.ply")
@@ -94,7 +103,7 @@ def test_glb_colours_are_linear_light_and_its_axes_have_y_up(room, tmp_path):
     part = glb_parts(tmp_path / "t.glb")["static cloud"]
     order = np.argsort(part["POSITION"][:, 0])
     np.testing.assert_array_equal(part["POSITION"][order], cloud.xyz * [1, -1, -1])
-    linear = part["COLOR_0"][order, :3] / 65535
+    linear = part["COLOR_0"][order]
     srgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     np.testing.assert_array_equal(np.round(255 * srgb), rgb)
 
@@ -111,10 +120,20 @@ def test_glb_lines_join_neighbouring_known_samples_of_moving_tracks_only(room, t
     assert np.linalg.norm(steps[:, 1] - steps[:, 0], axis=1).max() < 1.05 * np.nanmax(np.linalg.norm(np.diff(moving, axis=1), axis=-1))
 
 
-def test_glb_opens_in_trimesh_with_as_many_points(room, tmp_path):
+def test_glb_opens_in_trimesh_with_its_points_colours_and_lines(room, tmp_path):
     write_glb(room, tmp_path / "t.glb", fps=25)
     scene: Any = trimesh.load(tmp_path / "t.glb")
-    assert len(scene.geometry["static cloud"].vertices) == len(room.points)
+    cloud = scene.geometry["static cloud"]
+    order = np.lexsort(np.asarray(cloud.vertices).T)
+    mine = np.lexsort((room.points.xyz * [1, -1, -1]).T)
+    np.testing.assert_allclose(np.asarray(cloud.vertices)[order], (room.points.xyz * [1, -1, -1])[mine], atol=1e-6)
+    linear = np.asarray(cloud.colors)[order, :3] / 255.0
+    srgb = room.points.rgb[mine] / 255.0
+    np.testing.assert_allclose(linear, np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4), atol=1 / 200)
+    path = scene.geometry["camera path"]
+    np.testing.assert_allclose(path.vertices, room.cameras.centres * [1, -1, -1], atol=1e-6)
+    assert path.length == pytest.approx(np.linalg.norm(np.diff(room.cameras.centres, axis=0), axis=1).sum(), rel=1e-5)
+    assert len(scene.geometry["moving tracks"].entities) > 0
 
 
 def test_depth_png_times_scale_is_the_depth_and_zero_is_unknown(room, tmp_path):
@@ -123,6 +142,8 @@ def test_depth_png_times_scale_is_the_depth_and_zero_is_unknown(room, tmp_path):
     for t in range(len(room.depth)):
         levels = np.asarray(cv2.imread(str(tmp_path / "depth" / f"{t:06d}.png"), cv2.IMREAD_UNCHANGED))
         assert levels.dtype == np.uint16
+        with Image.open(tmp_path / "depth" / f"{t:06d}.png") as picture:
+            np.testing.assert_array_equal(np.asarray(picture), levels)
         np.testing.assert_array_equal(levels == 0, np.isnan(room.depth.depth[t]))
         np.testing.assert_allclose(np.where(levels, levels * notes["scale"], np.nan), room.depth.depth[t], atol=0.00051)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from toolkit.export.picture_files import MILLIMETRE, depth_scale
 from toolkit.scene import Cameras, Scene
 
 OPENGL_FROM_OPENCV = np.diag([1.0, -1.0, -1.0, 1.0])
@@ -30,9 +31,11 @@ def write_tum(scene: Scene, path: Path) -> dict[str, Any]:
 def write_transforms(scene: Scene, path: Path) -> dict[str, Any]:
     """Nerfstudio's transforms.json: camera-to-world with OpenGL camera axes, in the same world as points.ply.
 
-    The frames name images/*.jpg, depth/*.png and points.ply of the same bundle.
+    The frames name images/*.jpg, depth/*.png and points.ply of the same bundle; the depth only where its levels are millimetres,
+    as these tools take them to be.
     """
     cameras = _cameras(scene)
+    millimetres = scene.depth is not None and depth_scale(scene.depth) == MILLIMETRE
     frames = []
     for t in np.flatnonzero(cameras.registered):
         K, (w, h) = cameras.K[t], cameras.size[t]
@@ -41,7 +44,7 @@ def write_transforms(scene: Scene, path: Path) -> dict[str, Any]:
             "transform_matrix": (cameras.T_wc[t] @ OPENGL_FROM_OPENCV).tolist(),
             **{"fl_x": K[0, 0], "fl_y": K[1, 1], "cx": K[0, 2], "cy": K[1, 2], "w": int(w), "h": int(h)},
         }
-        if scene.depth is not None:
+        if millimetres:
             frame["depth_file_path"] = f"depth/{t:06d}.png"
         frames.append(frame)
     shared = {key: frames[0][key] for key in ("fl_x", "fl_y", "cx", "cy", "w", "h")} if frames else {}

@@ -16,8 +16,8 @@ from toolkit.views.overlay import choose_indices, moving_tracks
 
 MAX_GLB_POINTS = 100_000  # Viewers on phones stay fluent.
 MAX_GLB_TRACKS = 2_000
-_POINTS, _LINES, _LINE_STRIP = 0, 1, 3
-_FLOAT, _USHORT, _UINT = 5126, 5123, 5125
+_POINTS, _LINES = 0, 1
+_FLOAT, _UINT = 5126, 5125
 
 
 def write_ply(cloud: PointCloud, path: Path, *, unit: str) -> dict[str, Any]:
@@ -36,8 +36,8 @@ def write_ply(cloud: PointCloud, path: Path, *, unit: str) -> dict[str, Any]:
 def write_glb(scene: Scene, path: Path, *, fps: float, seed: int = 0) -> dict[str, Any]:
     """Cloud as points, moving tracks as lines coloured by speed, camera path as a line, in glTF's axes (y up, z backward).
 
-    glTF takes vertex colours as linear light, so sRGB bytes written as they are look washed out everywhere; 16 bits keep
-    dark colours apart after the conversion, which 8 bits do not.
+    glTF takes vertex colours as linear light, so sRGB bytes written as they are look washed out everywhere. They are floats: 8 bits
+    would not keep dark colours apart after the conversion, and 16 bits are read wrongly by trimesh (modulo 256).
     """
     shapes: list[tuple[str, int, NDArray, U8, NDArray | None]] = []
     if scene.points is not None and len(scene.points):
@@ -54,14 +54,16 @@ def write_glb(scene: Scene, path: Path, *, fps: float, seed: int = 0) -> dict[st
         lines = np.stack([number[:, :-1][pairs], number[:, 1:][pairs]], axis=1)
         pace = colours.speed(xyz, fps)
         if len(lines):
-            rgb = colours.look_up(colours.WARM, pace[known] / colours.typical_top_speed(pace))
+            spread = colours.speed_spread(None if scene.tracks_3d.sigma is None else scene.tracks_3d.sigma[which])
+            rgb = colours.look_up(colours.WARM, pace[known] / colours.typical_top_speed(pace, spread))
             shapes.append(("moving tracks", _LINES, xyz[known], rgb, lines.reshape(-1)))
             drawn = len(which)
     if scene.cameras is not None and scene.cameras.registered.sum() > 1:
         path_w = scene.cameras.centres[scene.cameras.registered]
-        shapes.append(("camera path", _LINE_STRIP, path_w, np.full((len(path_w), 3), (120, 220, 160), np.uint8), None))
+        steps = np.arange(len(path_w) - 1).repeat(2) + np.tile([0, 1], len(path_w) - 1)  # trimesh passes over line strips
+        shapes.append(("camera path", _LINES, path_w, np.full((len(path_w), 3), (120, 220, 160), np.uint8), steps))
     path.write_bytes(_glb(shapes))
-    return {"axes": "glTF: x right, y up, z backward (world y and z negated)", "colours": "linear, 16 bit", "moving_tracks": drawn}
+    return {"axes": "glTF: x right, y up, z backward (world y and z negated)", "colours": "linear light, float", "moving_tracks": drawn}
 
 
 def _glb(shapes: list[tuple[str, int, NDArray, U8, NDArray | None]]) -> bytes:
@@ -78,9 +80,7 @@ def _glb(shapes: list[tuple[str, int, NDArray, U8, NDArray | None]]) -> bytes:
     for name, mode, xyz_w, rgb, indices in shapes:
         xyz = (xyz_w * np.array([1, -1, -1])).astype("<f4")
         attributes = {"POSITION": add(xyz, "VEC3", _FLOAT, min=xyz.min(0).tolist(), max=xyz.max(0).tolist())}
-        colour = np.full((len(rgb), 4), 65535, "<u2")
-        colour[:, :3] = np.round(65535 * _linear(rgb))
-        attributes["COLOR_0"] = add(colour, "VEC4", _USHORT, normalized=True)
+        attributes["COLOR_0"] = add(_linear(rgb).astype("<f4"), "VEC3", _FLOAT)
         primitive = {"attributes": attributes, "mode": mode, "material": 0}
         if indices is not None:
             primitive["indices"] = add(indices.astype("<u4"), "SCALAR", _UINT)

@@ -30,15 +30,20 @@ def write_depth_pngs(depth: DepthVideo, folder: Path, tick: Callable[[], None]) 
         Notes for the manifest: depth = value * scale.
     """
     folder.mkdir()
-    largest = max((float(z[np.isfinite(z)].max(initial=0)) for z in depth.depth), default=0.0)
-    fits = depth.unit == "metre" and largest <= _TOP * MILLIMETRE
-    scale = MILLIMETRE if fits else max(largest, 1e-12) / _TOP
+    scale = depth_scale(depth)
     levels = np.empty(depth.depth.shape[1:], np.uint16)
     for t, z in enumerate(depth.depth):
         tick()
         _quantise(np.ascontiguousarray(z), scale, levels)
         cv2.imwrite(str(folder / f"{t:06d}.png"), levels, _PNG)
     return {"scale": scale, "unit": depth.unit, "unknown": 0, "meaning": "z-depth (not ray length) = value * scale"}
+
+
+def depth_scale(depth: DepthVideo) -> float:
+    """Depth of one level of the 16-bit PNG files."""
+    largest = max((float(z[np.isfinite(z)].max(initial=0)) for z in depth.depth), default=0.0)
+    fits = depth.unit == "metre" and largest <= _TOP * MILLIMETRE
+    return MILLIMETRE if fits else max(largest, 1e-12) / _TOP
 
 
 def write_images(video: Video, folder: Path, tick: Callable[[], None]) -> dict[str, Any]:
