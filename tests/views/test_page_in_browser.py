@@ -53,21 +53,19 @@ def page_file(room, tmp_path_factory) -> Path:
 
 
 @contextmanager
-def opened(browser: Any, path: Path, *, size: tuple[int, int] = (700, 480), still: bool = True, **options: Any) -> Iterator[Any]:
+def opened(browser: Any, path: Path, *, size: tuple[int, int] = (700, 480), address: str = "", **options: Any) -> Iterator[Any]:
     """The page, ready; on leaving, it must have asked for nothing but itself and complained about nothing."""
-    context = browser.new_context(
-        viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce" if still else "no-preference", **options
-    )
+    context = browser.new_context(viewport={"width": size[0], "height": size[1]}, reduced_motion="reduce", **options)
     page, asked, complaints = context.new_page(), [], []
     page.on("request", lambda request: asked.append(request.url))
     page.on("websocket", lambda socket: asked.append(socket.url))
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda message: complaints.append(message.text) if message.type in ("error", "warning") else None)
-    page.goto(path.as_uri())
+    page.goto(path.as_uri() + address)
     page.wait_for_selector("html[data-ready]", timeout=60_000)
     yield page
     context.close()
-    assert [url for url in asked if not url.startswith(("blob:", "data:"))] == [path.as_uri()]
+    assert [url.split("#")[0] for url in asked if not url.startswith(("blob:", "data:"))] == [path.as_uri()]
     # Reading back its own drawing is slow for a graphics card, which a screenshot does: Chromium says so.
     assert [c for c in complaints if "ReadPixels" not in c and "GPU stall" not in c] == []
 
@@ -118,8 +116,8 @@ def test_it_opens_from_disk_shows_the_scene_and_plays(browsers, page_file, kind)
         assert np.abs(second.astype(int) - first).max(-1)[:380, 280:].mean() > 0.5, "the picture changed"
 
 
-def test_it_plays_by_itself_and_stops_at_the_time_bar(browsers, page_file):
-    with opened(browsers["canvas"], page_file, still=False) as page:
+def test_it_plays_when_its_address_says_so_and_stops_at_the_time_bar(browsers, page_file):
+    with opened(browsers["canvas"], page_file, address="#play") as page:
         assert page.get_attribute("html", "data-playing") == "yes"
         page.eval_on_selector("#time", "e => { e.value = 0.2; e.dispatchEvent(new Event('input')); }")
         assert page.get_attribute("html", "data-playing") == "no"
@@ -131,7 +129,7 @@ def test_it_plays_by_itself_and_stops_at_the_time_bar(browsers, page_file):
 
 
 def test_the_legend_tells_counts_and_units_and_switches_layers(browsers, page_file, room):
-    with opened(browsers["webgl"], page_file, size=(960, 480)) as page:
+    with opened(browsers["canvas"], page_file, size=(960, 480)) as page:
         words = page.inner_text("#panel")
         assert f"{len(room.points)}" in words and "m/s" in words and "Lengths are in metres." in words
         page.eval_on_selector("#time", "e => { e.value = 0.3; e.dispatchEvent(new Event('input')); }")
@@ -208,6 +206,17 @@ def test_screenshots_of_a_desktop_and_a_phone(browsers, page_file, width):
         for name in ("#play", "#time", "#rate", "#reset", "#through"):
             box = page.locator(name).bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] >= 30, name
+
+
+def test_a_lost_graphics_card_comes_back(browsers, page_file):
+    with opened(browsers["webgl"], page_file, size=(400, 300)) as page:
+        before = picture(page)
+        page.evaluate("() => { window.lost = document.getElementById('stage').getContext('webgl2').getExtension('WEBGL_lose_context'); }")
+        page.evaluate("() => lost.loseContext()")
+        page.wait_for_timeout(300)
+        page.evaluate("() => lost.restoreContext()")
+        page.wait_for_timeout(500)
+        assert (picture(page) != before).mean() < 0.01
 
 
 def test_it_plays_inside_a_frame_that_may_do_nothing_but_run(browsers, page_file, tmp_path):

@@ -28,7 +28,7 @@ function note(words) {
 }
 
 function legend() {
-  element("what").textContent = "4D scene";
+  element("what").textContent = metric ? "4D scene in metres" : "4D scene, relative scale";
   for (const [key, name, amount, colour, kind] of LAYERS) {
     const there = amount !== false && amount !== 0;
     // Where the surface and the cloud show what stands still, points on it would hide them.
@@ -217,7 +217,8 @@ async function main() {
     if (slow > 4 && lively > 0.5) { lively *= 0.8; slow = 0; }
   };
   setTime(0);
-  play(!matchMedia("(prefers-reduced-motion: reduce)").matches);
+  // It plays at once where drawing costs little; elsewhere it waits to be asked, by the button or by #play in the address.
+  play(location.hash === "#play" || (painter.quick && !matchMedia("(prefers-reduced-motion: reduce)").matches));
   requestAnimationFrame(draw);
 }
 

@@ -119,11 +119,13 @@ class WebglPainter {
   // null where the browser has no WebGL 2.
   static on(canvas, scene) {
     // Without a graphics card, smooth edges would cost more than all the rest.
-    const gl = canvas.getContext("webgl2", { antialias: true, failIfMajorPerformanceCaveat: true }) || canvas.getContext("webgl2", { antialias: false });
-    return gl ? new WebglPainter(gl, scene) : null;
+    const quick = canvas.getContext("webgl2", { antialias: true, failIfMajorPerformanceCaveat: true });
+    const gl = quick || canvas.getContext("webgl2", { antialias: false });
+    return gl ? new WebglPainter(gl, scene, Boolean(quick)) : null;
   }
-  constructor(gl, scene) {
+  constructor(gl, scene, quick) {
     this.gl = gl;
+    this.quick = quick;
     this.scene = scene;
     this.name = "webgl";
     this.programs = {};

@@ -67,6 +67,8 @@ def figure_3d(
 ) -> PlotlyFigure:
     """The scene to turn and play: moving tracks with trails, part of the static cloud, the camera path; slider and Play button.
 
+    Plotly draws it with WebGL only; `toolkit.view` also works in browsers without.
+
     Args:
         scene: With 3D tracks.
         max_tracks: Moving tracks that are shown.
