@@ -15,6 +15,8 @@ from toolkit.scene import F64, U8
 from toolkit.stereo.pair_check import PairCheck, match_pair, summarise
 from toolkit.stereo.rectify import Rectifier, View
 
+_HELD_DEG = 1e-6  # a deviation that lets nothing turn
+
 
 @dataclass(frozen=True)
 class RefineSettings:
@@ -23,8 +25,8 @@ class RefineSettings:
     Attributes:
         fov_deg: Field of view of the pair that is matched: wide, because a turn about the vertical shows only towards the corners.
         size_px: Width and height of that pair.
-        bad_from_px: Typical row error of the matched pair from which a turn is sought at all; below it the lens model's own errors
-            would be taken for a turn, and a wrong turn about y spoils every depth.
+        bad_from_px: Typical row error of the matched pair from which all of the turn is sought; below it the lens model's own errors
+            would be taken for a turn about y, and a wrong one spoils every depth. The turn about x and z moves rows only.
         turn_sigma_deg: How far the eyes of a rig in use are believed to be turned against its calibration, about x, y and z; y is
             told by rows only through their corners, where a lens model errs most.
         baseline_sigma_deg: The same for the direction of the baseline.
@@ -71,8 +73,9 @@ def refine_rig(rig: StereoRig, frames: Sequence[U8 | tuple[U8, U8]], *, settings
     """Corrects a calibration that has drifted: a turn of the right eye, and the direction of the baseline.
 
     Rows that disagree tell of the turn about x and z anywhere, of the one about y by how the disagreement grows towards the corners;
-    besides, nothing may lie beyond infinity. Half of the matches find the turn, the other half judges it. Where rows agree already,
-    the right eye is at most turned about y, just so far that the farthest matches no longer lie beyond infinity.
+    besides, nothing may lie beyond infinity. Half of the matches find the turn, the other half judges it. Where rows nearly agree,
+    only the turn about x and z is found from them, and the one about y is just so large that the farthest matches no longer lie
+    beyond infinity.
 
     Args:
         rig: The rig as calibrated.
@@ -90,20 +93,33 @@ def refine_rig(rig: StereoRig, frames: Sequence[U8 | tuple[U8, U8]], *, settings
     if not np.isfinite(before.vertical_median_px):
         return Refinement(rig, False, before, before, (0.0, 0.0, 0.0))
     focal_px = float(rectifier.K[0, 0])
-    bad = _row_error(left[judged], right[judged]) > settings.bad_from_px
-    if bad:
-        unknowns = _fit(_rays(left[~judged], rectifier.view), _rays(right[~judged], rectifier.view), focal_px, settings)
-        turn, common = _rotations(unknowns, settings)
-    else:
-        beyond_px = _beyond_infinity(left[~judged] - right[~judged])
-        turn, common = Rotation.from_rotvec([0, beyond_px / focal_px, 0]).as_matrix(), np.eye(3)
-    moved = [_pixels(_rays(xy[judged], rectifier.view) @ R, rectifier.view) for xy, R in ((left, common), (right, turn @ common))]
-    after = summarise(*moved)
-    was, now = _row_error(left[judged], right[judged]), _row_error(*moved)
-    applied = now < was * (1 - settings.least_gain) if bad else beyond_px > 0 and now < was * (1 + settings.least_gain)
+    was = _row_error(left[judged], right[judged])
+    bad = was > settings.bad_from_px
+    rays = [_rays(xy[~judged], rectifier.view) for xy in (left, right)]
+
+    def outcome(turn: F64, common: F64) -> tuple[PairCheck, float]:
+        moved = [_pixels(_rays(xy[judged], rectifier.view) @ R, rectifier.view) for xy, R in ((left, common), (right, turn @ common))]
+        return summarise(*moved), _row_error(*moved)
+
+    freedom = settings if bad else _rows_alone(settings)
+    turn, common = _rotations(_fit(rays[0], rays[1], focal_px, freedom), freedom)
+    after, now = outcome(turn, common)
+    applied = now < was * (1 - settings.least_gain)
+    if not bad:
+        turn, common = (turn if applied else np.eye(3)), np.eye(3)
+        beyond_px = _beyond_infinity(left[~judged] - _pixels(rays[1] @ turn, rectifier.view))
+        turn = turn @ Rotation.from_rotvec([0, beyond_px / focal_px, 0]).as_matrix()
+        after, now = outcome(turn, common)
+        applied = applied or (beyond_px > 0 and now < was * (1 + settings.least_gain))
     better = replace(rig, R_left=rig.R_left @ common, R_right=rig.R_right @ turn @ common) if applied else rig
     x, y, z = (float(v) for v in np.rad2deg(Rotation.from_matrix(turn).as_rotvec()))
     return Refinement(better, bool(applied), before, after, (x, y, z))
+
+
+def _rows_alone(settings: RefineSettings) -> RefineSettings:
+    """Settings under which only the turn about x and z is free."""
+    x, _, z = settings.turn_sigma_deg
+    return replace(settings, turn_sigma_deg=(x, _HELD_DEG, z), baseline_sigma_deg=_HELD_DEG)
 
 
 def _row_error(left: F64, right: F64) -> float:
