@@ -1,0 +1,277 @@
+"""The page in a real browser: what a person clicks through, from a clip to the files; screenshots of all of it."""
+
+import io
+import os
+import shutil
+import socket
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import toolkit as tk
+from toolkit.page import texts
+
+SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
+HOW = "a browser: put Chromium on the PATH (Debian: apt-get install chromium fonts-dejavu-core) and pip install -r requirements-dev.txt"
+HARMLESS = ("WebGPU", "GPU stall due to ReadPixels", "Method not implemented")
+PATIENCE_MS = 120_000
+"""Two busy cores that also draw WebGL in software are slow."""
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture(scope="module")
+def browser():
+    program = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+    required = os.environ.get("LIFT4D_BROWSER") == "required"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        (pytest.fail if required else pytest.skip)(f"These tests need {HOW}.")
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        opened = playwright.chromium.launch(executable_path=program, args=arguments)
+        yield opened
+        opened.close()
+
+
+class Person:
+    """Somebody at the page; what the browser had to say is kept."""
+
+    def __init__(self, browser, url: str, width: int = 1440, height: int = 1000) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": height}, accept_downloads=True)
+        self.page.set_default_timeout(PATIENCE_MS)
+        self.foreign: list[str] = []
+        self.errors: list[str] = []
+        own = (url, "data:", "blob:", "about:")
+        self.page.on("request", lambda r: None if r.url.startswith(own) else self.foreign.append(r.url))
+        self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("pageerror", lambda e: self.errors.append(str(e)))
+        self.page.on("response", lambda r: self.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None)
+        self.page.goto(url, wait_until="load")
+        self.page.locator("#run").wait_for()
+
+    def tab(self, name: str) -> None:
+        self.page.get_by_role("tab", name=name, exact=True).click()
+
+    def status(self) -> str:
+        return self.page.locator("#status").inner_text()
+
+    def until_done(self) -> str:
+        self.page.locator("#status .l4-line.good, #status .l4-line.poor").wait_for()
+        return self.status()
+
+    def shot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
+
+    def scene(self) -> np.ndarray:
+        """The pixels of the 4D view."""
+        self.page.frame_locator("#scene iframe").locator("canvas").first.wait_for()
+        self.page.wait_for_timeout(1500)
+        return np.asarray(Image.open(io.BytesIO(self.page.locator("#scene iframe").screenshot())).convert("RGB"))
+
+    def leave(self) -> None:
+        self.page.close()
+        assert self.foreign == [], "no request to any other host"
+        assert [e for e in self.errors if not any(word in e for word in HARMLESS)] == [], "no error in the console"
+
+
+@pytest.fixture
+def person(browser, served):
+    somebody = Person(browser, served.url)
+    yield somebody
+    somebody.leave()
+
+
+def not_blank(pixels: np.ndarray) -> bool:
+    """Whether a picture shows more than one thing."""
+    return len(np.unique(pixels.reshape(-1, 3) // 16, axis=0)) > 40 and pixels.std() > 8
+
+
+def test_an_example_is_open_in_the_4d_view_soon_after_the_page(browser, served):
+    began = time.monotonic()
+    somebody = Person(browser, served.url)
+    somebody.page.locator("#examples .thumbnail-item").first.click()
+    somebody.tab(texts.TAB_SCENE)
+    pixels = somebody.scene()
+    took_s = time.monotonic() - began
+    somebody.shot("1440-example-4d")
+    assert not_blank(pixels)
+    assert took_s < 60, "ten seconds on two idle cores"
+    somebody.page.wait_for_timeout(600)
+    assert (somebody.scene() != pixels).mean() > 0.001, "it plays"
+    somebody.page.locator("#found .l4-meter").wait_for()
+    somebody.tab(texts.TAB_MEASURE)
+    picture = somebody.page.locator("#measure img")
+    picture.wait_for()
+    box = picture.bounding_box()
+    assert box is not None
+    for x, y in ((0.35, 0.8), (0.6, 0.85)):
+        picture.click(position={"x": x * box["width"], "y": y * box["height"]})
+        somebody.page.wait_for_timeout(1500)
+    somebody.page.locator("#measured", has_text=" m apart").wait_for()
+    somebody.shot("1440-example-measure")
+    somebody.leave()
+
+
+def test_a_clip_becomes_files_by_clicks_alone(person, served, clip, tmp_path):
+    page = person.page
+    person.shot("1440-start")
+    page.set_input_files("#upload input[type=file]", clip)
+    page.locator("#found .l4-meter").wait_for()
+    assert "VR180" in page.locator("#found").inner_text()
+    page.locator("#pair img").wait_for()
+    assert "about" in page.locator("#preset").inner_text(), "seconds and memory are told before the run"
+    page.locator("#preset").get_by_text("Draft · ").click()
+    page.locator("#advanced button").first.click()
+    page.locator("#settings textarea").fill("grid = (32, 32)")
+    person.shot("1440-clip")
+    page.locator("#run").click()
+    page.locator("#status .l4-stage.now").wait_for()
+    seen = set()
+    while not page.locator("#status .l4-line.good, #status .l4-line.poor").count():
+        seen |= {name for name in page.locator("#status .l4-name").all_inner_texts()}
+        if len(seen) == 4:
+            person.shot("1440-running")
+        page.wait_for_timeout(100)
+    assert len(seen) >= 4, f"a bar a stage was seen: {seen}"
+    assert "Done" in person.status(), person.status()
+    page.locator("#tracks video").wait_for()
+    page.wait_for_function("() => document.querySelector('#tracks video').readyState >= 2")
+    person.shot("1440-tracks")
+    person.tab(texts.TAB_DEPTH)
+    page.wait_for_function("() => document.querySelector('#depth video')?.readyState >= 2")
+    person.shot("1440-depth")
+    person.tab(texts.TAB_SCENE)
+    assert not_blank(person.scene()), "the 4D view is drawn"
+    person.shot("1440-4d")
+    person.tab(texts.TAB_CAMERAS)
+    page.locator("#cameras img").wait_for()
+    person.shot("1440-cameras")
+    person.tab(texts.TAB_QUALITY)
+    assert "rows of the two eyes" in page.locator("#quality").inner_text()
+    person.shot("1440-quality")
+    person.tab(texts.TAB_FILES)
+    person.shot("1440-files")
+    with page.expect_download() as download:
+        page.locator("#files a.all").click()
+    target = tmp_path / "all.zip"
+    download.value.save_as(target)
+    with zipfile.ZipFile(target) as archive:
+        assert archive.testzip() is None
+        name = next(name for name in archive.namelist() if name.endswith("scene.npz"))
+        archive.extract(name, tmp_path)
+    assert tk.load(tmp_path / name).frames == 6
+
+
+def test_points_are_clicked_on_any_frame_taken_back_and_pasted(person, clip):
+    page = person.page
+    page.set_input_files("#upload input[type=file]", clip)
+    page.locator("#found .l4-meter").wait_for()
+    page.locator("#picks button").first.click()
+    picture, points = page.locator("#picking img"), page.locator("#points textarea")
+    picture.wait_for()
+    box = picture.bounding_box()
+    assert box is not None
+
+    def click_at(x: float, y: float, lines: int) -> None:
+        picture.click(position={"x": x * box["width"], "y": y * box["height"]})
+        page.wait_for_function(f"() => document.querySelector('#points textarea').value.split('\\n').filter(l => l).length == {lines}")
+
+    click_at(0.25, 0.5, 1)
+    t, x, y = (float(v) for v in points.input_value().split(","))
+    assert t == 0 and abs(x - 128) < 3 and abs(y - 256) < 3, "pixels of the result's video, whatever the size on screen"
+    page.locator("#frame input[type=number]").fill("3")
+    page.locator("#frame input[type=number]").press("Enter")
+    page.wait_for_timeout(2500)
+    click_at(0.5, 0.5, 2)
+    assert points.input_value().splitlines()[1].startswith("3,")
+    person.shot("1440-points")
+    page.get_by_role("button", name=texts.UNDO, exact=True).click()
+    page.wait_for_function("() => !document.querySelector('#points textarea').value.includes('\\n')")
+    points.fill("t,x,y\n2,10,20\n99,1,1")
+    page.get_by_role("button", name=texts.PASTE_DO).click()
+    page.locator("#status .l4-line.poor", has_text="frame 99").wait_for()
+    page.get_by_role("button", name=texts.CLEAR, exact=True).click()
+    page.wait_for_function("() => document.querySelector('#points textarea').value == ''")
+
+
+def test_cancel_frees_the_place_within_two_seconds(person, served, clip, wait_for):
+    page = person.page
+    page.set_input_files("#upload input[type=file]", clip)
+    page.locator("#found .l4-meter").wait_for()
+    page.locator("#run").click()
+    page.locator("#status .l4-stage.now").wait_for()
+    running = [v for v in served.studio.scratch._visitors.values() if v.job is not None]
+    assert len(running) == 1
+    worker = running[0].job
+    page.locator("#cancel").click()
+    wait_for(lambda: running[0].job is None and not worker.alive, 2, "the place is free")
+    page.locator("#status", has_text=texts.CANCELLED).wait_for()
+    assert not list(running[0].folder.glob("run-*")), "nothing of it is kept"
+
+
+def test_a_file_that_cannot_be_used_gets_a_sentence_on_the_page(person, tmp_path):
+    (tmp_path / "holiday.mp4").write_text("not a video " * 100)
+    person.page.set_input_files("#upload input[type=file]", tmp_path / "holiday.mp4")
+    person.page.locator("#found .problem", has_text="holiday.mp4 is not a video").wait_for()
+    person.shot("1440-problem")
+
+
+def test_a_flat_clip_declared_vr180_is_told_so_before_anything_is_computed(person, tmp_path):
+    rng = np.random.default_rng(0)
+    flat = np.kron(rng.integers(0, 255, (24, 32, 3), np.uint8), np.ones((10, 20, 1), np.uint8))
+    tk.write_video(tmp_path / "flat.mp4", np.stack([np.roll(flat, 3 * i, axis=1) for i in range(4)]), 30)
+    page = person.page
+    page.set_input_files("#upload input[type=file]", tmp_path / "flat.mp4")
+    page.locator("#found .l4-found").wait_for()
+    page.locator("#kind input").click()
+    page.get_by_role("option", name=texts.KINDS["vr180-sbs"][0]).click()
+    page.locator("#found .l4-meter.poor, #found .l4-note", has_text="the eyes").first.wait_for()
+    card = page.locator("#found").inner_text()
+    assert texts.METER_NONE in card or texts.METER_POOR in card, card
+
+
+def test_the_page_is_useful_on_a_phone(browser, served):
+    somebody = Person(browser, served.url, 390, 844)
+    width = somebody.page.evaluate("() => document.documentElement.scrollWidth")
+    assert width <= 390, "nothing sticks out sideways"
+    somebody.page.locator("#examples .thumbnail-item").first.click()
+    somebody.page.locator("#tracks video").wait_for()
+    somebody.page.locator("#found .l4-meter").wait_for()
+    somebody.shot("390-tracks")
+    somebody.tab(texts.TAB_SCENE)
+    assert not_blank(somebody.scene())
+    somebody.shot("390-4d")
+    assert somebody.page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    somebody.leave()
+
+
+def test_a_closed_tab_frees_its_place_and_its_files(browser, served, clip, wait_for):
+    somebody = Person(browser, served.url)
+    known = set(served.studio.scratch._visitors)
+    somebody.page.set_input_files("#upload input[type=file]", clip)
+    somebody.page.locator("#found .l4-meter").wait_for()
+    somebody.page.locator("#run").click()
+    somebody.page.locator("#status .l4-stage.now").wait_for()
+    visitor = next(v for key, v in served.studio.scratch._visitors.items() if key not in known and v.job is not None)
+    somebody.leave()
+    wait_for(lambda: visitor.job is None, 20, "the run stopped")
+    wait_for(lambda: not visitor.folder.exists(), 20, "the files are gone")
+
+
+def test_the_server_is_connected_to_nobody_outside(served):
+    """Its sockets, and those of its workers: all ends are on this machine."""
+    import psutil
+
+    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
+    ends = [c.raddr.ip for process in family if process.is_running() for c in process.net_connections("inet") if c.raddr]
+    local = {"127.0.0.1", "::1", "::ffff:127.0.0.1", socket.gethostbyname(socket.gethostname())}
+    assert set(ends) <= local
