@@ -281,7 +281,9 @@ class WebglPainter {
   mesh(frame) {
     const gl = this.gl, { steps, width, height } = this.scene.surface, { near, far, levels } = meta.surface;
     const depth = steps.subarray(frame * width * height, (frame + 1) * width * height);
-    const most = Math.log(1.16) / Math.log(far / near) * (levels - 1);
+    // On slanted ground, depth grows faster from pixel to pixel the coarser the grid is.
+    const [fx] = meta.cameras[frame].lens, step = Math.min(1.35, 1 + 0.16 * Math.max(1, 150 / (width * fx)));
+    const most = Math.log(step) / Math.log(far / near) * (levels - 1);
     this.cornerList = this.cornerList || new Uint16Array(6 * width * height);
     const corners = this.cornerList;
     let n = 0;
