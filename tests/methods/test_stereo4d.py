@@ -83,6 +83,8 @@ def test_the_report_is_plain_json_with_lights(scene):
 
     json.dumps(scene.report, allow_nan=False)
     assert {"rows of the two eyes", "pixels with depth", "length of tracks", "camera path"} <= set(scene.report["quality"])
+    doubts = {"tracks that may or may not move", "apparent motion withdrawn", "depth where the picture is bare"}
+    assert doubts <= set(scene.report["quality"])
     assert len(quality_lines(scene)) == len(scene.report["quality"])
 
 

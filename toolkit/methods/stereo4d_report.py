@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +15,10 @@ from toolkit.methods.stereo_intake import Intake
 from toolkit.scene import Scene
 from toolkit.sfm.odometry import OdometryResult
 from toolkit.wording import counted
+
+_SURELY_STILL = 0.1  # chance of moving up to which a track stands still for sure; one minus it, for moving
+_LOOKED_AT = 10  # frames that stand for a clip
+_BARE_PX, _BARE_LEVELS = 9, 1.0  # side of a square, and the standard deviation of its grey values, in which nothing can be matched
 
 
 def describe(
@@ -38,6 +43,9 @@ def describe(
     else:
         warnings += [] if scene.cameras.registered.all() else [_without_camera(int((~scene.cameras.registered).sum()))]
     quality["spread of still points"] = _spread(scene)
+    quality["depth where the picture is bare"] = _bare(scene)
+    quality["tracks that may or may not move"] = _unsure(scene)
+    quality["apparent motion withdrawn"] = _withdrawn(scene, put_back)
     reasons, counts = np.unique(dropped, return_counts=True)
     settings = {name: value for name, value in asdict(request.settings).items() if name != "labels"}
     return {
@@ -50,6 +58,7 @@ def describe(
         "dropped_tracks": {str(reason): int(count) for reason, count in zip(reasons, counts, strict=True)},
         "put_back_tracks": put_back,
         "moving_tracks": int((scene.tracks_3d.motion > 0.5).sum()),
+        "unsure_tracks": int(_is_unsure(scene).sum()),
     }
 
 
@@ -102,6 +111,48 @@ def _spread(scene: Scene) -> dict[str, Any]:
         share = float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else share
     advice = "Depth is uncertain: things are far for this baseline; a narrower field of view or the preset fine helps."
     return measure(100 * share, "% of their distance", green=2, amber=6, higher_is_better=False, advice=advice)
+
+
+def _bare(scene: Scene) -> dict[str, Any]:
+    """How much of the depth lies where there is nothing to match, as on a sky: it is found by chance, or carried in from the rim."""
+    share = float("nan")
+    if scene.video is not None and scene.depth is not None:
+        frames = range(0, len(scene.depth), max(1, len(scene.depth) // _LOOKED_AT))
+        known = [np.isfinite(scene.depth.depth[t]) for t in frames]
+        bare = [_is_bare(scene.video.frames[t]) & k for t, k in zip(frames, known, strict=True)]
+        share = float(np.sum(bare) / max(np.sum(known), 1))
+    advice = "Sky and bare walls get a depth by chance: mask them, ask for a higher min_confidence, or a smaller max_depth_m."
+    return measure(100 * share, "% of the pixels with depth", green=2, amber=6, higher_is_better=False, advice=advice)
+
+
+def _is_bare(frame: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """(H, W) pixels whose surroundings vary by less than the noise of a compressed picture."""
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    mean = cv2.blur(grey, (_BARE_PX, _BARE_PX))
+    return np.asarray(cv2.blur(grey**2, (_BARE_PX, _BARE_PX)) - mean**2 < _BARE_LEVELS**2)
+
+
+def _is_unsure(scene: Scene) -> NDArray[np.bool_]:
+    """(N,) tracks whose errors allow neither word."""
+    assert scene.tracks_3d is not None
+    return np.asarray((scene.tracks_3d.motion > _SURELY_STILL) & (scene.tracks_3d.motion < 1 - _SURELY_STILL))
+
+
+def _unsure(scene: Scene) -> dict[str, Any]:
+    """How many tracks are called still or moving on evidence that would allow the other word."""
+    unsure = _is_unsure(scene)
+    share = float(unsure.mean()) if len(unsure) else float("nan")
+    advice = "Points shown as moving may stand still, and the other way round: try a narrower field of view, or more frames."
+    return measure(100 * share, "% of the tracks", green=10, amber=20, higher_is_better=False, advice=advice)
+
+
+def _withdrawn(scene: Scene, put_back: int) -> dict[str, Any]:
+    """How many tracks went astray in the image until depth and cameras put them back: the more, the more go unnoticed."""
+    assert scene.tracks_3d is not None
+    tracks = max(len(scene.tracks_3d), put_back)
+    advice = "Many tracks slid off, on repeated or bare texture: take what moves with care; a higher resolution or frame rate helps."
+    share = put_back / tracks if tracks else float("nan")
+    return measure(100 * share, "% of the tracks", green=40, amber=60, higher_is_better=False, advice=advice)
 
 
 def _plain(value: Any) -> Any:
