@@ -84,11 +84,13 @@ def round_up(value: float) -> float:
 
 
 def typical_top_speed(pace: NDArray, spread: NDArray | None = None) -> float:
-    """A round number that few samples exceed, of those that are faster than their standard deviation `spread` where that is known."""
-    known = np.isfinite(pace)
-    sure = known & (pace > spread) if spread is not None else known
-    samples = pace[sure if sure.any() else known]
-    return round_up(float(np.percentile(samples, 95))) if len(samples) else 1.0
+    """A round number that few samples exceed; the surer a sample is by its standard deviation `spread`, the more it counts."""
+    known = np.isfinite(pace) if spread is None else np.isfinite(pace) & np.isfinite(spread)
+    if not known.any():
+        return 1.0 if spread is None else typical_top_speed(pace)
+    order = np.argsort(pace[known])
+    weight = np.ones(len(order)) if spread is None else 1 / np.maximum(spread[known][order].astype(np.float64), 1e-9) ** 2
+    return round_up(float(pace[known][order][np.searchsorted(np.cumsum(weight), 0.95 * weight.sum())]))
 
 
 def speed_spread(sigma: F32 | None, *, window_s: float = 0.2) -> F32 | None:
@@ -97,6 +99,6 @@ def speed_spread(sigma: F32 | None, *, window_s: float = 0.2) -> F32 | None:
 
 
 def speed_ticks(fastest: float, unit: str) -> list[tuple[float, str]]:
-    """Five ticks of a bar from 0 to `fastest`; the last label carries the unit."""
-    last = 4
+    """Three ticks of a bar from 0 to `fastest`; the last label carries the unit."""
+    last = 2
     return [(i / last, f"{fastest * i / last:.3g}" + (f" {unit}" if i == last else "")) for i in range(last + 1)]
