@@ -11,19 +11,16 @@ from typing import Annotated, Any
 import cv2
 import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.gallery import CATALOGUE, RESULT_FILES, TRUTH, Entry, examples
 from toolkit.progress import Progress
-from toolkit.scene import F32, DepthVideo, PointCloud, Scene
+from toolkit.scene import U8, PointCloud, Scene
+from toolkit.thinning import DEPTH_BLOCK_PX, thinned
 
-MAX_TRACKS = 1000  # kept in scene.npz, moving ones first
-MAX_POINTS = 10_000  # of its static cloud
-DEPTH_BLOCK_PX = 4  # its depth is kept for every fourth pixel of every fourth row, and repeated
-DEPTH_BITS = 7  # of the mantissa: 0.8 percent at worst
-PAGE_BYTES = 450_000  # of scene.html
 POSTER_QUALITY = 85
+BANNER_HEIGHT_PX = 411
+BANNER_MOMENT = 0.75  # of the clip: trails have grown by then
 _ZIP_DATE = (1980, 1, 1, 0, 0, 0)
 
 Tell = Callable[[str], None]
@@ -66,7 +63,28 @@ def _make(name: str, entry: Entry, folder: Path, tell: Tell) -> list[Path]:
     cv2.imwrite(str(picture), poster(clip)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
     scene = _found(path, entry, name, tell) if _has_method(entry) else _truth(clip)
     tell(f"{name}: {scene}")
-    return [path, picture, *write_result(scene, place / "result")]
+    written = [path, picture, *write_result(scene, place / "result")]
+    if name == next(iter(CATALOGUE)):
+        written.append(folder / f"{name}.jpg")
+        cv2.imwrite(str(written[-1]), side_by_side(place / "result")[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
+    return written
+
+
+def side_by_side(folder: Path) -> U8:
+    """(H, W, 3) uint8 RGB: one frame of tracks, depth and the world beside each other, to show what comes out at a glance.
+
+    Args:
+        folder: With the three videos of a result.
+    """
+    from toolkit.media.video import read_video
+
+    pictures = []
+    for name in ("tracks.mp4", "depth.mp4", "tracks_3d.mp4"):
+        frames = read_video(folder / name).frames
+        image = frames[round(BANNER_MOMENT * (len(frames) - 1))]
+        size = (round(image.shape[1] * BANNER_HEIGHT_PX / image.shape[0]), BANNER_HEIGHT_PX)
+        pictures.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return np.ascontiguousarray(np.hstack(pictures), np.uint8)
 
 
 def _has_method(entry: Entry) -> bool:
@@ -126,15 +144,14 @@ def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
     from toolkit.views.depth import draw_depth
     from toolkit.views.flyaround import draw_tracks_3d
     from toolkit.views.overlay import draw_tracks
+    from toolkit.views.page import PageSettings, write_page
 
-    encoding, fps = Encoding(crf=28, preset="slow"), scene.video.fps if scene.video is not None else 30.0
+    encoding, fps = Encoding(crf=30, preset="slow"), scene.video.fps if scene.video is not None else 30.0
     write_video(folder / "tracks.mp4", draw_tracks(scene, seed=seed), fps, encoding=encoding)
     write_video(folder / "depth.mp4", draw_depth(scene), fps, encoding=encoding)
     write_video(folder / "tracks_3d.mp4", draw_tracks_3d(scene, seed=seed), fps, encoding=encoding)
-    if "scene.html" in FORMATS:
-        from toolkit.views.page import PageSettings, write_page
-
-        write_page(scene, folder / "scene.html", seed=seed, settings=PageSettings(max_bytes=PAGE_BYTES))
+    page = PageSettings(max_tracks=1500, max_cloud=15_000, surface_pixels=3000, picture_px=192, picture_quality=60)
+    write_page(scene, folder / "scene.html", seed=seed, settings=page)
     thin = thinned(scene, seed=seed)
     _packed_again(save(thin, folder / "scene.npz", compact=True))
     precision = (
@@ -147,52 +164,6 @@ def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
     notes["scene.npz"]["precision"] = precision
     manifest = write_manifest(thin, folder, notes, {}, seed)
     return [*(folder / name for name in notes), manifest]
-
-
-def thinned(scene: Scene, *, seed: int = 0) -> Scene:
-    """A scene with fewer tracks and points, and numbers that pack well: small enough to travel with the program.
-
-    Args:
-        scene: With cameras, video, tracks and depth.
-        seed: Of the choice of tracks and points.
-    """
-    from toolkit.views.overlay import choose_indices
-
-    rng = np.random.default_rng(seed)
-    parts: dict[str, Any] = {}
-    if scene.tracks_2d is not None and scene.tracks_3d is not None:
-        kept = choose_indices(scene, MAX_TRACKS, seed=seed)
-        flat, solid = scene.tracks_2d.select(kept), scene.tracks_3d.select(kept)
-        # A 16th of a pixel; positions to a millimetre; how sure they are to a few percent.
-        parts["tracks_2d"] = replace(
-            flat,
-            xy=np.round(flat.xy * 16) / 16,
-            confidence=np.round(flat.confidence * 16) / 16,
-            sigma_px=None if flat.sigma_px is None else _rounded(flat.sigma_px, 3),
-        )
-        parts["tracks_3d"] = replace(
-            solid, xyz=np.round(solid.xyz * 1024) / 1024, sigma=None if solid.sigma is None else _rounded(solid.sigma, 3)
-        )
-    if scene.depth is not None:
-        depth, sure = _blocks(scene.depth.depth), _blocks(scene.depth.confidence)
-        parts["depth"] = DepthVideo(_rounded(depth, DEPTH_BITS), np.round(sure * 4) / np.float32(4), scene.depth.unit)
-    if scene.points is not None:
-        some = np.sort(rng.choice(len(scene.points), min(MAX_POINTS, len(scene.points)), replace=False))
-        parts["points"] = PointCloud(np.round(scene.points.xyz[some] * 512) / 512, scene.points.rgb[some])
-    return replace(scene, **parts)
-
-
-def _blocks(values: F32) -> F32:
-    """(T, H, W) the middle one of each block of pixels, in all of its pixels: real measurements, never a mean across an edge."""
-    n, (h, w) = DEPTH_BLOCK_PX, values.shape[1:]
-    rows, columns = (np.minimum(np.arange(size) // n * n + n // 2, size - 1) for size in (h, w))
-    return values[:, rows[:, None], columns]
-
-
-def _rounded(values: NDArray, bits: int) -> F32:
-    """Numbers to so many bits of their mantissa."""
-    mantissa, exponent = np.frexp(np.asarray(values, np.float32))
-    return np.ldexp(np.round(mantissa * 2**bits) / 2**bits, exponent).astype(np.float32)
 
 
 def _packed_again(path: Path) -> Path:

@@ -42,26 +42,26 @@ class Entry:
 CATALOGUE: dict[str, Entry] = {
     "street": Entry(
         "A street in VR180",
-        "Two fisheye eyes walk up a street while a car, people, balls and a balloon move: half a minute to a metric 4D scene.",
+        "A VR180 camera walks up a street where a car, people, a cat, balls and a balloon move: half a minute to a metric 4D scene.",
         "vr180",
         "street_vr180.mp4",
     ),
     "room": Entry(
         "A living room in stereo",
-        "A calibrated pair, side by side: a toy train circles the table while balls bounce and roll.",
+        "A calibrated pair, side by side: a cat strolls past a toy train, balls bounce and roll, a balloon sways.",
         "stereo",
         "room_stereo.mp4",
         {"projection": "pinhole", "fov_deg": 60.0, "baseline_m": 0.1},
     ),
     "handheld": Entry(
         "A walk with a phone",
-        "One hand-held camera on the pavement; someone crosses the road in front of a coming car.",
+        "One hand-held camera on the pavement: someone crosses the road in front of a coming car, and a cat comes closer.",
         "mono",
         "walk_phone.mp4",
     ),
     "ring": Entry(
         "A square from four sides",
-        "Four synchronised, calibrated cameras around two walkers and three balls.",
+        "Four synchronised, calibrated cameras around two walkers, a cat, balls and a balloon.",
         "multiview",
         "square_four_cameras.zip",
     ),

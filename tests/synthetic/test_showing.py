@@ -47,7 +47,7 @@ def test_the_truth_of_four_views_has_tracks_of_all_of_them_in_the_first(ring):
     np.testing.assert_allclose(scene.tracks_2d.xy[ahead], xy[ahead], rtol=1e-3, atol=0.05)
     # What another view sees is not always seen in the first.
     assert scene.tracks_3d.visible.mean() > scene.tracks_2d.visible.mean() + 0.1
-    assert [len(view.video) for view in true_views(ring)] == [2, 2, 2, 2]
+    assert [view.frames for view in true_views(ring)] == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("name", ["street", "room", "handheld", "ring"])
