@@ -27,10 +27,11 @@ class FisheyePrior:
     Attributes:
         half_angle_deg: Angle from the axis to the rim of the image circle; lenses for VR180 see 184 to 200 degrees.
         half_angle_sigma_deg: Its standard deviation; give a small one when the lens is known.
-        k1_sigma: Standard deviation of k1 about the equidistant model.
-        k2_sigma: Standard deviation of k2; at the rim both then allow a few per cent.
+        k1_sigma: Standard deviation of k1 about the equidistant model; stereographic lenses have +0.083, equisolid ones -0.042.
+        k2_sigma: Standard deviation of k2. Narrower ones press what the lens really does at its rim into the half angle.
         centre_sigma: Standard deviation of the lens's optical centre about that of the image circle, as a share of the circle's radius.
-        rim_sigma: Standard deviation of the difference between both eyes in that respect, as a share of the radius.
+        rim_sigma: Standard deviation of the difference between both eyes in that respect, as a share of the radius. A wider
+            one fits raw pairs better and tells less of the turn about y, which is what depth hangs on.
         baseline_sigma_deg: Standard deviation of the baseline's direction about the left camera's x axis.
         farthest_sigma_deg: Parallax of the farthest things: 0.063 m seen from 15 m.
         match_sigma_px: How well features are located at the matching size; residuals beyond three of it count little.
@@ -40,8 +41,8 @@ class FisheyePrior:
 
     half_angle_deg: float = 96.0
     half_angle_sigma_deg: float = 3.0
-    k1_sigma: float = 0.02
-    k2_sigma: float = 0.005
+    k1_sigma: float = 0.03
+    k2_sigma: float = 0.01
     centre_sigma: float = 0.005
     rim_sigma: float = 0.005
     baseline_sigma_deg: float = 5.0
