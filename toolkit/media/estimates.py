@@ -14,8 +14,7 @@ Preset = Literal["draft", "normal", "fine"]
 class Costs:
     """CPU-seconds and memory of a run with all its result files.
 
-    Those of two eyes were fitted to runs of four clips (VR180 of 36, 60 and 199 frames, a rectified pair of 20), within 20 %. Those of
-    one camera are guesses.
+    Those of two eyes were fitted to runs of VR180 clips; those of one camera are guesses.
 
     Attributes:
         start_s: Whatever the clip: imports, compiled code, a look at the file.
@@ -33,7 +32,7 @@ class Costs:
 
     start_s: float = 0.6
     decode_s_per_mpx: float = 0.018
-    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.29, "normal": 0.48, "fine": 0.57})
+    frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.385, "fine": 0.49})
     frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
     doubling_frames: float = 190.0
     cores_used: float = 1.6
@@ -41,7 +40,7 @@ class Costs:
     result_px_at_most: int = 500_000
     start_mb: float = 350.0
     decode_mb_per_mpx: float = 60.0
-    frame_mb: float = 7.4
+    frame_mb: float = 3.7
 
 
 def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None) -> dict[str, Estimate]:

@@ -13,4 +13,3 @@ from toolkit.stereo.refine import refine_rig as refine_rig
 from toolkit.stereo.registry import matchers as matchers
 from toolkit.stereo.registry import register_matcher as register_matcher
 from toolkit.stereo.search import check_pair as check_pair
-from toolkit.stereo.temporal import smooth_over_time as smooth_over_time
