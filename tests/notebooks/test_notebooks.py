@@ -3,6 +3,7 @@
 import ast
 import os
 from pathlib import Path
+from typing import TypeVar
 
 import nbformat
 import pytest
@@ -16,6 +17,7 @@ PUBLIC_ROOMS = {"toolkit.evaluation", "toolkit.gallery", "toolkit.synthetic"}
 # Stages of the method that have no verb of their own.
 STAGES = {"toolkit.geometry.rig": {"default_vr180_rig"}, "toolkit.sfm.odometry": {"stereo_odometry"}}
 
+Node = TypeVar("Node", bound=ast.AST)
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 
 
@@ -31,7 +33,7 @@ def trees(path):
     return [ast.parse(source) for source in cells(path, "code")]
 
 
-def nodes(path, kind):
+def nodes(path: Path, kind: type[Node]) -> list[Node]:
     return [node for tree in trees(path) for node in ast.walk(tree) if isinstance(node, kind)]
 
 
