@@ -1,6 +1,7 @@
 """Background that a passing thing drags along is put back; what moves is left alone."""
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from points_in_motion import camera_path
 
 from toolkit.geometry.cameras import project, unproject
 from toolkit.lifting import lift_tracks
-from toolkit.lifting.still_test import put_back_still
+from toolkit.lifting.still_test import _across_epipolar_lines, put_back_still
 from toolkit.scene import Cameras, DepthVideo, Tracks2D, Video
 
 FRAMES, SIZE = 30, (512, 512)
@@ -125,6 +126,39 @@ def test_frames_without_pose_and_tracks_without_depth_change_nothing_of_themselv
     assert not after.visible[:, 12].any()
     nothing = DepthVideo(np.full_like(depth.depth, np.nan), depth.confidence)
     assert not put_back(tracks, video, nothing, cameras)[1].any()
+
+
+def on_the_board(rows):
+    """World paths of board points in a column of so many rows, 2 cm apart (4 px), which all move sideways."""
+    y = 0.02 * (np.arange(rows) - rows / 2)
+    board = np.repeat(np.stack([np.full(rows, -0.3), y, np.full(rows, BOARD)], axis=-1)[:, None], FRAMES, axis=1)
+    board[..., 0] += SPEED * np.arange(FRAMES)
+    return board
+
+
+def test_motion_within_a_tracks_own_errors_needs_company():
+    video, depth, cameras = board_before_wall()
+    sure = tracks_of(on_the_board(12), cameras)
+    sigma = sure.sigma_px.copy()
+    sigma[5] = 60.0
+    assert put_back(replace(sure, sigma_px=sigma).select([5]), video, depth, cameras)[1].all()
+    assert not put_back(replace(sure, sigma_px=sigma), video, depth, cameras)[1].any()
+
+
+def test_along_the_epipolar_line_an_offset_says_nothing():
+    cameras = board_before_wall()[2]
+    point = np.array([[0.2, 0.1, 1.5], [-0.1, 0.2, 1.5]])  # near enough for the sway to show lines
+    standing = project(np.repeat(point[:, None], FRAMES, axis=1), cameras.K, cameras.T_wc)[0].astype(np.float32)
+    seen_at = np.array([0, 3])
+    nearer = point - 0.3 * (point - cameras.centres[seen_at])  # as if on the query's ray, but at another depth
+    slid = project(np.repeat(nearer[:, None], FRAMES, axis=1), cameras.K, cameras.T_wc)[0].astype(np.float32)
+    shifted = np.linalg.norm(slid - standing, axis=-1)
+    across = _across_epipolar_lines(slid - standing, point, seen_at, standing, cameras)
+    assert shifted.max() > 8
+    assert across[shifted > 8].max() < 0.1
+    offset = np.zeros_like(standing)
+    offset[..., 1] = 7.0  # the camera sways sideways: across the lines
+    np.testing.assert_allclose(_across_epipolar_lines(offset, point, seen_at, standing, cameras)[shifted > 8], 7, rtol=0.1)
 
 
 @pytest.mark.parametrize("count", [0, 1])

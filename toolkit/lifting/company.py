@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from toolkit.compiling import compiled
-from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
+from toolkit.scene import F64, B, Cameras, Tracks2D, Tracks3D
 
 
 @dataclass(frozen=True)
@@ -55,11 +57,48 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
     alone = np.zeros(len(known), bool)
     known = known & np.isfinite(tracks_2d.xy).all(-1)
     candidates = np.flatnonzero((tracks_3d.motion > options.suspect) & known.any(1))
+    for here, partners, crowded in _on_surface(tracks_2d, tracks_3d, cameras, known, candidates, options):
+        along = _moving_along(tracks_3d.xyz, known, cameras.centres, here, partners, options.shared, options.common)
+        alone[here] = (((partners >= 0).sum(1) >= options.fewest) | crowded) & (along < options.needed)
+    return alone
+
+
+def share_on_surface(
+    tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, known: B, which: NDArray, are: B, options: CompanyOptions
+) -> F64:
+    """How many of the nearest tracks on the same surface have a property.
+
+    Args:
+        tracks_2d: N tracks of T frames.
+        tracks_3d: The same in the world.
+        cameras: T cameras.
+        known: (N, T) samples to use, all of frames with a camera.
+        which: (M,) indices of the tracks that are asked about.
+        are: (N,) which tracks have the property.
+        options: What counts as the same surface.
+
+    Returns:
+        (M,) share, 0..1; NaN where fewer than half the `neighbours` are found.
+    """
+    share = np.full(len(known), np.nan)
+    known = known & np.isfinite(tracks_2d.xy).all(-1)
+    which = np.asarray(which)
+    for here, partners, _ in _on_surface(tracks_2d, tracks_3d, cameras, known, which[known[which].any(1)], options):
+        count = (partners >= 0).sum(1)
+        having = ((partners >= 0) & are[partners]).sum(1)
+        share[here] = np.where(count >= options.neighbours / 2, having / np.maximum(count, 1), np.nan)
+    return share[which]
+
+
+def _on_surface(
+    tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, known: B, candidates: NDArray, options: CompanyOptions
+) -> Iterator[tuple[NDArray, NDArray, B]]:
+    """Yields candidates, their (M, K) nearest tracks at the same depth, -1 for none, and whether any are near at all."""
     if not len(candidates):
-        return alone
+        return
     order = np.cumsum(known[candidates], axis=1)
     middle = (order >= (order[:, -1:] + 1) // 2).argmax(1)  # in the middle of its life a track has most neighbours
-    T_cw, centres = cameras.T_cw, cameras.centres
+    T_cw = cameras.T_cw
     for t in np.unique(middle):
         here, there = candidates[middle == t], np.flatnonzero(known[:, t])
         inverse = 1 / (tracks_3d.xyz[there, t] @ T_cw[t, 2, :3] + T_cw[t, 2, 3])
@@ -74,10 +113,7 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
         crowded = found.sum(1) >= options.crowd
         found &= np.abs(inverse[index] - own[:, None]) < options.same_depth * own[:, None]
         found &= np.cumsum(found, axis=1) <= options.neighbours
-        partners = np.where(found, there[index], -1)
-        along = _moving_along(tracks_3d.xyz, known, centres, here, partners, options.shared, options.common)
-        alone[here] = ((found.sum(1) >= options.fewest) | crowded) & (along < options.needed)
-    return alone
+        yield here, np.where(found, there[index], -1), crowded
 
 
 @compiled()

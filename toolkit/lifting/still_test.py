@@ -7,15 +7,21 @@ should be, and does it look the same?
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
+from toolkit.geometry.cameras import project
 from toolkit.lifting._patches import compare, query_patches, smooth_grey
-from toolkit.lifting.motion import check_frames
+from toolkit.lifting.company import CompanyOptions, share_on_surface
+from toolkit.lifting.motion import check_frames, known_samples
 from toolkit.progress import Report, silent
-from toolkit.scene import F32, B, Cameras, DepthVideo, Tracks2D, Tracks3D, Video
+from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Tracks2D, Tracks3D, Video
+
+_LEAST_SIGMA_PX = 0.3  # no track is told better than it can be measured
+_STEP, _LEAST_STEP_PX = 0.1, 1.0  # a share of the distance, and the pixels that so much more distance must shift a point to show a line
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,16 @@ class StillTestOptions:
         margin: How much better the tracked place must look to speak for the tracker.
         weak_vote: A frame with the right depth but too little texture to compare speaks this much for it.
         hidden_vote: A frame where something nearer covers the standing place speaks this much for it: that is what drags tracks away.
-        odds: Votes for standing still needed per vote against.
+        odds: Votes for standing still that outweigh one against.
+        least_sigmas: Nothing speaks for a motion that is, in the median of the frames that differ, fewer of the track's own told errors
+            than this: tracks slide by as much before anybody notices. Weighs still points shown as moving against the reverse, on
+            generated streets at two resolutions.
+        in_place: Where the surface is still seen in its place, at the right depth, in so many of these frames, only offsets across the
+            epipolar line count: along it, repeated texture lets a track slide, and nothing has left its place.
+        moving_share: Such a track moves nevertheless where so many of its neighbours on the same surface surely do.
+        overruling_share: And so many overrule the votes, if it is that far away.
+        company: Which these are.
+        usual_sigma_px: Error of a position whose tracker tells none.
         fewest: Frames that must differ before anything is changed.
     """
 
@@ -46,6 +61,12 @@ class StillTestOptions:
     weak_vote: float = 0.25
     hidden_vote: float = 0.25
     odds: float = 1.5
+    least_sigmas: float = 4.0
+    in_place: float = 0.7
+    moving_share: float = 0.5
+    overruling_share: float = 0.75
+    company: CompanyOptions = field(default_factory=CompanyOptions)
+    usual_sigma_px: float = 1.0
     fewest: int = 3
 
 
@@ -107,7 +128,21 @@ def put_back_still(
     looks_wrong = right_depth & (follows >= o.least_likeness) & (follows > stays + o.margin)
     undecided = right_depth & ~looks_right & ~looks_wrong
     votes = (looks_right & differs).sum(1) + o.weak_vote * (undecided & differs).sum(1) + o.hidden_vote * ((relation == 2) & differs).sum(1)
-    still = votes > o.odds * ((looks_wrong | (relation == 3)) & differs).sum(1)
+    against = o.odds * ((looks_wrong | (relation == 3)) & differs).sum(1)
+    offset = tracks_2d.xy[doubted] - xy
+    in_place = (right_depth & differs).sum(1) >= o.in_place * np.maximum(differs.sum(1), 1)
+    across = _across_epipolar_lines(offset[in_place], point[doubted[in_place]], query_frame[doubted[in_place]], xy[in_place], cameras)
+    distance = np.linalg.norm(offset, axis=-1)
+    distance[in_place] = across
+    away = _sigmas_away(tracks_2d, doubted, distance, differs, o.usual_sigma_px)
+    stands, moves = votes > against, np.zeros(N, bool)
+    moves[doubted[~stands & (away >= o.least_sigmas)]] = True
+    still = ~moves[doubted]
+    asked = np.flatnonzero(still)
+    company = share_on_surface(tracks_2d, tracks_3d, cameras, known_samples(tracks_3d, cameras), doubted[asked], moves, o.company)
+    unsure = ~stands[asked]
+    overruled = (company >= o.overruling_share) & (away[asked] >= o.least_sigmas)
+    still[asked] = ~np.where(unsure, company >= o.moving_share, overruled)
     rows = doubted[still]
     put_back = np.zeros(N, bool)
     put_back[rows] = True
@@ -115,6 +150,30 @@ def put_back_still(
     new_xy[rows] = np.where(np.isfinite(xy[still]), xy[still], new_xy[rows])
     visible[rows] = inside[still] & (looks_right | undecided)[still]
     return replace(tracks_2d, xy=new_xy, visible=visible), put_back
+
+
+def _across_epipolar_lines(offset: F32, point: F64, query: NDArray, standing: F32, cameras: Cameras) -> F32:
+    """(P, T) lengths of offsets from the standing place across the epipolar line of the query; whole ones where no line is to be seen."""
+    centres = cameras.centres
+    from_query = point - centres[query]
+    further = point + _STEP * from_query
+    along = np.full(offset.shape, np.nan, np.float32)
+    for t in np.flatnonzero(cameras.registered):
+        along[:, t] = project(further, cameras.K[t], cameras.T_wc[t])[0] - standing[:, t]
+    length = np.linalg.norm(along, axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        across = np.abs(offset[..., 0] * along[..., 1] - offset[..., 1] * along[..., 0]) / length
+    return np.where(length > _LEAST_STEP_PX, across, np.linalg.norm(offset, axis=-1))
+
+
+def _sigmas_away(tracks: Tracks2D, rows: NDArray, distance: F32, differs: B, usual_sigma_px: float) -> F64:
+    """(P,) how far tracks are from where they should stand, in told errors: medians over the frames that differ; 0 without any."""
+    sigma_px = np.full(differs.shape, usual_sigma_px, np.float32) if tracks.sigma_px is None else tracks.sigma_px[rows]
+    away = np.zeros(len(rows))
+    for n in np.flatnonzero(differs.any(1)):
+        told = np.median(sigma_px[n, differs[n]])
+        away[n] = np.median(distance[n, differs[n]]) / max(told if np.isfinite(told) else usual_sigma_px, _LEAST_SIGMA_PX)
+    return away
 
 
 def _sigma(tracks_3d: Tracks3D) -> F32:
