@@ -30,7 +30,7 @@ class Costs:
         frame_mb: Per frame of 512 x 512 of the result: both eyes, disparity, depth, flow, tracks.
     """
 
-    start_s: float = 0.6
+    start_s: float = 3.0
     decode_s_per_mpx: float = 0.018
     frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.385, "fine": 0.49})
     frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
@@ -38,9 +38,9 @@ class Costs:
     cores_used: float = 1.6
     frames_at_most: int = 200
     result_px_at_most: int = 500_000
-    start_mb: float = 350.0
+    start_mb: float = 500.0
     decode_mb_per_mpx: float = 60.0
-    frame_mb: float = 3.7
+    frame_mb: float = 3.3
 
 
 def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None) -> dict[str, Estimate]:
