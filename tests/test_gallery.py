@@ -1,32 +1,79 @@
-"""The shipped examples open at once and hold what the page shows."""
+"""The shipped examples open at once, hold what a page shows, and can be made again."""
 
+import json
 import time
 
+import cv2
 import pytest
 
 import toolkit as tk
+from toolkit.cli import main
 from toolkit.errors import UserError
-from toolkit.gallery import examples, open_example
+from toolkit.gallery import CATALOGUE, FOLDER, examples, open_example
+from toolkit.media.inspection import inspect
+from toolkit.synthetic import TAKES, film, write_clip
+
+NAMES = list(CATALOGUE)
 
 
-def test_the_first_example_is_the_street():
+def test_the_first_of_four_examples_is_the_street():
     shown = examples()
-    assert next(iter(shown)) == "street"
+    assert list(shown) == NAMES == ["street", "room", "handheld", "ring"]
     assert (shown["street"].kind, shown["street"].truth) == ("vr180", False)
     assert shown["street"].result_title == "found by the method stereo4d, preset normal"
 
 
-@pytest.mark.parametrize("name", list(examples()))
+def test_all_of_it_is_less_than_twelve_megabytes():
+    assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 12_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_example_opens_in_under_a_second(name):
     start = time.process_time()
     scene = open_example(name)
     assert time.process_time() - start < 1
     assert scene.video is not None and scene.tracks_3d is not None and scene.depth is not None and scene.points is not None
+    assert scene.depth.depth.shape == scene.video.frames.shape[:3]
     files = examples()[name].files
     assert {"scene.npz", "tracks.mp4", "depth.mp4", "tracks_3d.mp4", "scene.html", "manifest.json"} == set(files)
     assert len(tk.read_video(files["tracks.mp4"])) == scene.frames
+    poster = cv2.imread(str(examples()[name].poster))
+    assert poster is not None and poster.shape == (480, 640, 3)
 
 
-def test_an_unknown_example_is_refused_with_the_known_ones():
+@pytest.mark.parametrize("name", NAMES)
+def test_a_clip_is_taken_for_what_it_is(name):
+    shown = examples()[name]
+    source = inspect(shown.clip)
+    assert (source.kind, source.frames, source.warnings) == (shown.kind, TAKES[name].frames, ())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_truth_is_never_shown_as_the_result_of_a_method(name):
+    shown, scene = examples()[name], open_example(name)
+    known = any(shown.kind in info.inputs for info in tk.methods().values())
+    assert shown.truth == (scene.method not in tk.methods())
+    if shown.truth:
+        assert "ground truth" in shown.result_title and "ground truth" in scene.method
+        assert any("ground truth" in warning for warning in scene.report["warnings"])
+    else:
+        assert known and scene.method in shown.result_title
+    told = json.loads(shown.files["manifest.json"].read_text())
+    assert set(told["files"]) == set(shown.files) - {"manifest.json"}
+
+
+def test_a_clip_made_again_is_the_same_bytes(tmp_path):
+    """The others take longer: `python -m toolkit examples --out` makes them all."""
+    again = write_clip(film("handheld"), tmp_path / "again.mp4", encoding=TAKES["handheld"].encoding)
+    assert again.read_bytes() == examples()["handheld"].clip.read_bytes()
+
+
+def test_an_unknown_example_is_refused_with_the_known_ones(tmp_path, capsys):
     with pytest.raises(UserError, match=r"no example 'ocean'; there are: street"):
         open_example("ocean")
+    assert main(["examples", "--out", str(tmp_path), "--only", "ocean"]) == 2
+    assert "street, room, handheld, ring" in capsys.readouterr().err
+
+
+def test_a_folder_without_examples_has_none(tmp_path):
+    assert examples(tmp_path) == {}

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from toolkit.scene import F32, DepthVideo, PointCloud, Scene
 from toolkit.views.overlay import choose_indices
 
-MAX_TRACKS = 750  # moving ones first, the others spread out
-MAX_POINTS = 10_000  # of the static cloud
+MAX_TRACKS = 600  # moving ones first, the others spread out
+MAX_POINTS = 7_000  # of the static cloud
 DEPTH_BLOCK_PX = 5  # depth is kept for every fifth pixel of every fifth row, and repeated
 DEPTH_BITS = 7  # of its mantissa: 0.8 percent at worst
 _PER_PIXEL = 16  # steps of a track's position
