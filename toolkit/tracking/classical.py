@@ -27,7 +27,7 @@ class ClassicalSettings:
 
 
 NORMAL = ClassicalSettings()
-DRAFT = ClassicalSettings(flow=FlowSettings(refined_strides=(), quick_strides=(1,)))
+DRAFT = ClassicalSettings(flow=FlowSettings(strides=(1, 4, 16), refined_strides=()))
 
 
 def track_classical(

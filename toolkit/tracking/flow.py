@@ -1,4 +1,4 @@
-"""Optical flow between frames 1, 4 and 16 apart, both ways, computed once per clip and shared by all tracks."""
+"""Optical flow between frames 1, 2, 4 and 16 apart, both ways, computed once per clip and shared by all tracks."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ class FlowSettings:
     Attributes:
         strides: Frame distances. Long ones stop drift (a hop costs the same error whatever its length), short ones survive fast change.
         refined_strides: Distances whose fields get a variational refinement at full resolution; it moves most where hops are long.
-        quick_strides: Distances that get half the search effort: neighbouring frames hardly differ.
+        quick_strides: Distances that get half the search effort: so near, frames hardly differ, and more effort or refinement changes
+            none of the scores.
         max_pixels: Larger frames are shrunk to about this area first: DIS is tuned to images of this size.
         memory_mb: All fields of a clip together stay below it, at half or a quarter of the resolution if need be (costs about 0.1 point).
     """
 
-    strides: tuple[int, ...] = (1, 4, 16)
-    refined_strides: tuple[int, ...] = (1, 4, 16)
-    quick_strides: tuple[int, ...] = ()
+    strides: tuple[int, ...] = (1, 2, 4, 16)
+    refined_strides: tuple[int, ...] = (4, 16)
+    quick_strides: tuple[int, ...] = (1, 2)
     max_pixels: int = 420_000
     memory_mb: float = 700.0
 

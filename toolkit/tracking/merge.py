@@ -1,8 +1,8 @@
 """One frame of tracking: several flow hops per track propose where it is, and the most certain one that the others back is taken.
 
 Short hops survive fast change but drift; a long hop costs the same error once, but can lock onto the background. Each track
-carries the variance it has gathered since its query; the proposal with the least variance wins, provided it agrees with the
-short hops (the gate) and looks no less like the query than its rivals.
+carries the drift it has gathered since its query: hops of one track err alike, so their errors add up in a line. The proposal
+with the least drift wins, provided it agrees with the short hops (the gate) and looks no less like the query than its rivals.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from toolkit.tracking.flow import UNITS_PER_PX
 from toolkit.tracking.patches import CORE_PX, PATCH_PIXELS, RADIUS_PX, cut, likeness_of_cores, likeness_to_query
 
 _MOST_STRIDES = 8
-_CARRIED_OFF = 1000.0  # px^2
+_CARRIED_OFF_PX = 2000.0
+_ARMS = np.array([[5.0, 0.0], [-5.0, 0.0], [0.0, 5.0], [0.0, -5.0]])  # px; about the reach of the patches that flow compares
 
 
 @dataclass(frozen=True)
@@ -26,18 +27,20 @@ class MergeSettings:
     """How proposals are weighed. Pixels are those of a frame of about 512 x 512.
 
     Attributes:
-        hop_sigma_px: Error of one flow hop, whatever its length: this is what makes long hops win.
-        sigma_per_disagreement: Further error per pixel of forward-backward disagreement.
-        sigma_per_unlikeness_px: Further error where the two ends of a hop look entirely unlike.
+        hop_px: Error of one flow hop, whatever its length: this is what makes long hops win.
+        per_disagreement: Further error per pixel of forward-backward disagreement.
+        per_unlikeness_px: Further error where the two ends of a hop look entirely unlike.
+        per_shear: Further error per pixel by which flow differs a few pixels away. Flow is a compromise over its surroundings, so it
+            is wrong where they move differently: on what turns, bends, or borders on something else. Of all that can be measured at
+            a hop this tells most about its error, by about the same factor on real and generated clips.
+        most_shear_px: Beyond it shear says no more.
         most_disagreement_px: A hop whose way back misses its start by more is no proposal ...
         disagreement_share: ... where this share of its length is allowed on top.
         least_likeness: A hop between ends that are less alike than this is none: flow is smooth across a small thing that
             passes by, forward and backward, and so finds its way back even where the point is hidden.
-        gate_px: Proposals further than this from the mean of the short hops are dropped, ...
-        gate_sigmas: ... plus this many standard deviations of that mean, ...
-        most_gate_px: ... but never more than this.
+        gate_px: Proposals further than this from the mean of the short hops are dropped.
         gate_stride: Hops up to this length make the mean: they cannot skip over an occlusion onto something else.
-        likeness_weight: A proposal that looks less like the query by x has its variance multiplied by 1 + weight * x.
+        likeness_weight: A proposal that looks less like the query by x has its drift multiplied by 1 + weight * x.
         return_gain: A long hop that looks more like the query than every short one by this much overrules them: the track had
             been carried off by what passed in front of the point, and is back. The frames in between are hidden.
         return_likeness: It must look at least this much like the query itself.
@@ -46,52 +49,53 @@ class MergeSettings:
         agreement_px: ... or where, before, long hops had agreed with the short ones this closely ...
         agreement_frames: ... in nearly all of this many frames. Otherwise a thin thing that moves over a still background would be
             taken for its background, which its patch holds too.
-        loss_variance_px2: Variance gained in a frame without any proposal.
-        visible_sigma_px: A track whose standard deviation is larger no longer counts as seen: about 16 clean hops.
+        loss_px: Drift gained in a frame without any proposal.
+        visible_drift_px: A track that gathered more no longer counts as seen: about 16 clean hops.
         visible_window: Frames over which the majority decides whether a point is seen; single frames are noise.
     """
 
-    hop_sigma_px: float = 0.5
-    sigma_per_disagreement: float = 0.3
-    sigma_per_unlikeness_px: float = 0.35
+    hop_px: float = 0.45
+    per_disagreement: float = 0.3
+    per_unlikeness_px: float = 0.35
+    per_shear: float = 0.3
+    most_shear_px: float = 6.0
     most_disagreement_px: float = 1.5
     disagreement_share: float = 0.05
     least_likeness: float = 0.1
-    gate_px: float = 6.0
-    gate_sigmas: float = 0.3
-    most_gate_px: float = 12.0
+    gate_px: float = 7.0
     gate_stride: int = 4
     likeness_weight: float = 1.5
-    return_gain: float = 0.4
+    return_gain: float = 0.25
     return_likeness: float = 0.6
     broken_link: float = 0.4
     agreement_px: float = 1.0
     agreement_frames: int = 8
-    loss_variance_px2: float = 1.0
-    visible_sigma_px: float = 2.05
+    loss_px: float = 2.0
+    visible_drift_px: float = 8.4
     visible_window: int = 5
 
     def packed(self) -> F64:
         """The numbers in the order the compiled loop reads them."""
         return np.array(
             [
-                self.hop_sigma_px,
-                self.sigma_per_disagreement,
-                self.sigma_per_unlikeness_px,
+                self.hop_px,
+                self.per_disagreement,
+                self.per_unlikeness_px,
+                self.per_shear,
+                self.most_shear_px,
                 self.most_disagreement_px,
                 self.disagreement_share,
                 self.least_likeness,
                 self.gate_px,
-                self.gate_sigmas,
-                self.most_gate_px,
                 self.gate_stride,
                 self.likeness_weight,
-                self.loss_variance_px2,
+                self.loss_px,
                 self.return_gain,
                 self.return_likeness,
                 self.broken_link,
                 self.agreement_px,
                 self.agreement_frames,
+                self.visible_drift_px,
             ]
         )
 
@@ -102,7 +106,7 @@ class TrackState:
 
     Attributes:
         xy: (N, T, 2) float32 positions in pixels of the working frames.
-        variance: (N, T) float32 px^2 per axis; negative where a track has not been carried to yet.
+        drift: (N, T) float32 px; negative where a track has not been carried to yet.
         found: (N, T) uint8, 1 where some proposal survived.
         alike: (N, T) float32 likeness to the query, -1..1; 0 where not found.
         link: (N, T) float32 how alike the ends of the best short hop into the frame are, -1..1.
@@ -112,7 +116,7 @@ class TrackState:
     """
 
     xy: F32
-    variance: F32
+    drift: F32
     found: U8
     alike: F32
     link: F32
@@ -136,7 +140,7 @@ class TrackState:
 
     def certain(self, settings: MergeSettings, t: int | slice = slice(None)) -> B:
         """(N, T), or (N,) of one frame: where a track was found and is certain enough to count as seen."""
-        return (self.found[:, t] > 0) & (self.variance[:, t] < settings.visible_sigma_px**2)
+        return (self.found[:, t] > 0) & (self.drift[:, t] < settings.visible_drift_px)
 
 
 @compiled(inline="always")
@@ -153,13 +157,35 @@ def _displacement(field, x, y, x_scale, y_scale):
     return dx / UNITS_PER_PX, dy / UNITS_PER_PX
 
 
+@compiled(inline="always")
+def _shear(field, x, y, dx, dy, x_scale, y_scale):
+    """How much, in px, a stored field differs at most around a point where it is (dx, dy)."""
+    most = 0.0
+    for k in range(4):
+        ex, ey = _displacement(field, x + _ARMS[k, 0], y + _ARMS[k, 1], x_scale, y_scale)
+        most = max(most, (ex - dx) ** 2 + (ey - dy) ** 2)
+    return math.sqrt(most)
+
+
 @compiled()
-def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, direction, strides, there, back, images, numbers):
+def _hopeless(drift, start, t, direction, longest, certain):
+    """Whether no frame from which a hop may still start was certain: drift never falls, so the track will not be seen again."""
+    for m in range(1, longest + 1):
+        source = t - direction * m
+        if drift[source] < certain:
+            return False
+        if source == start:
+            break
+    return True
+
+
+@compiled()
+def carry(xy, drift, found, alike, link, agree, start, patches, rows, t, direction, strides, there, back, images, numbers, give_up):
     """Finds rows `rows[0]:rows[1]` of a TrackState in frame `t`, from frames already visited.
 
     Args:
         xy: State, see TrackState.
-        variance: State.
+        drift: State.
         found: State.
         alike: State.
         link: State.
@@ -174,18 +200,25 @@ def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, dire
         back: S fields the other way.
         images: (T, H, W) uint8 frames, slightly blurred.
         numbers: MergeSettings.packed().
+        give_up: Whether a track that cannot be seen again stays where it is, which saves time.
     """
-    hop, per_miss, per_unlike, most_miss, miss_share, least_alike = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]
-    gate0, gate_sigmas, gate_most, gate_stride, likeness, loss = numbers[6], numbers[7], numbers[8], numbers[9], numbers[10], numbers[11]
-    return_gain, return_likeness, broken, agreement, history = numbers[12], numbers[13], numbers[14], numbers[15], int(numbers[16])
+    hop, per_miss, per_unlike, per_shear, most_shear = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    most_miss, miss_share, least_alike, gate, gate_stride = numbers[5], numbers[6], numbers[7], numbers[8], numbers[9]
+    likeness, loss, return_gain, return_likeness, broken = numbers[10], numbers[11], numbers[12], numbers[13], numbers[14]
+    agreement, history, certain = numbers[15], int(numbers[16]), numbers[17]
     image = images[t]
     height, width = image.shape
     count = len(strides)
-    px, py, pv, likes = np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES)
+    px, py, pd, likes = np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES), np.empty(_MOST_STRIDES)
     good = np.empty(_MOST_STRIDES, np.bool_)
     source_patch, target_patches = np.empty(PATCH_PIXELS, np.float32), np.empty((_MOST_STRIDES, PATCH_PIXELS), np.float32)
     for n in range(rows[0], rows[1]):
         link[n, t] = -1.0
+        if give_up and _hopeless(drift[n], start[n], t, direction, strides[count - 1], certain):
+            xy[n, t] = xy[n, t - direction]
+            drift[n, t] = drift[n, t - direction]
+            found[n, t] = 0
+            continue
         for k in range(count):
             good[k] = False
             source = t - direction * strides[k]
@@ -208,7 +241,8 @@ def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, dire
                 continue
             good[k] = True
             likes[k] = likeness_to_query(target_patches[k], patches[n])
-            pv[k] = variance[n, source] + (hop + per_miss * miss + per_unlike * (1 - same)) ** 2
+            shear = min(_shear(there[k], x, y, dx, dy, x_scale, y_scale), most_shear)
+            pd[k] = drift[n, source] + hop + per_miss * miss + per_unlike * (1 - same) + per_shear * shear
 
         # Back from behind something: the short hops come from the occluder, a long one from before it.
         short_like, long_like, longest = -1.0, -1.0, 0
@@ -234,15 +268,14 @@ def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, dire
             if good[k] and strides[k] <= gate_stride:
                 if returned:
                     good[k] = False
-                weight += 1 / pv[k]
-                mean_x += px[k] / pv[k]
-                mean_y += py[k] / pv[k]
+                weight += 1 / pd[k]
+                mean_x += px[k] / pd[k]
+                mean_y += py[k] / pd[k]
         agree[n, t] = 0
         if weight > 0 and not returned:
             for k in range(count):
                 if good[k] and strides[k] > gate_stride:
                     agree[n, t] = math.hypot(px[k] - mean_x / weight, py[k] - mean_y / weight) < agreement
-            gate = min(gate_most, gate0 + gate_sigmas / math.sqrt(weight))
             for k in range(count):
                 if good[k] and math.hypot(px[k] - mean_x / weight, py[k] - mean_y / weight) > gate:
                     good[k] = False
@@ -254,26 +287,26 @@ def carry(xy, variance, found, alike, link, agree, start, patches, rows, t, dire
         if most_alike < -1.5:  # noqa: PLR2004 (no proposal survived)
             # The shortest hop always exists: a track is never carried to its own query frame.
             xy[n, t, 0], xy[n, t, 1] = min(max(px[0], 0.0), width), min(max(py[0], 0.0), height)
-            variance[n, t] = variance[n, t - direction] + loss
+            drift[n, t] = drift[n, t - direction] + loss
             found[n, t] = 0
             continue
         trust = min(max((most_alike - 0.3) / 0.4, 0.0), 1.0)
         chosen, least = 0, np.inf
         for k in range(count):
             if good[k]:
-                weighed = pv[k] * (1 + likeness * trust * (most_alike - likes[k]))
+                weighed = pd[k] * (1 + likeness * trust * (most_alike - likes[k]))
                 if weighed < least:
                     chosen, least = k, weighed
         xy[n, t, 0], xy[n, t, 1] = px[chosen], py[chosen]
-        variance[n, t] = pv[chosen]
+        drift[n, t] = pd[chosen]
         alike[n, t] = likes[chosen]
         found[n, t] = 1
         if returned:
-            _hide_between(xy[n], variance[n], found[n], alike[n], t - direction * strides[chosen], t, direction, return_gain)
+            _hide_between(xy[n], drift[n], found[n], alike[n], t - direction * strides[chosen], t, direction, return_gain)
 
 
 @compiled()
-def _hide_between(xy, variance, found, alike, source, t, direction, gain):
+def _hide_between(xy, drift, found, alike, source, t, direction, gain):
     """Marks the frames of one track between the ends of a long hop that look unlike as hidden, on a straight way across."""
     for m in range(source + direction, t, direction):
         if found[m] == 0 or alike[m] < alike[t] - gain:
@@ -282,4 +315,4 @@ def _hide_between(xy, variance, found, alike, source, t, direction, gain):
                 xy[m, c] = xy[source, c] + share * (xy[t, c] - xy[source, c])
             found[m] = 0
             alike[m] = 0.0
-            variance[m] = max(variance[m], _CARRIED_OFF)  # no later hop may start from here with any weight
+            drift[m] = max(drift[m], _CARRIED_OFF_PX)  # no later hop may start from here with any weight

@@ -90,15 +90,27 @@ def track_grid(
             points = points[np.sort(rng.permutation(len(points))[: max(room, 0)])]
         return points
 
-    return _sweep(gray, flows, uncovered, settings, report)
+    return _sweep(gray, flows, uncovered, settings, report, give_up=True)
 
 
-def _sweep(gray: U8, flows: FlowBank, seeding: Seeding, settings: MergeSettings, report: Report, *, total: int | None = None) -> TrackState:
-    """Seeds and carries forward in one pass, then backward; `total` tracks go into one block when their number is known."""
+def _sweep(
+    gray: U8,
+    flows: FlowBank,
+    seeding: Seeding,
+    settings: MergeSettings,
+    report: Report,
+    *,
+    total: int | None = None,
+    give_up: bool = False,
+) -> TrackState:
+    """Seeds and carries forward in one pass, then backward; `total` tracks go into one block when their number is known.
+
+    With `give_up`, tracks that will not be seen again are left where they are.
+    """
     frames = len(gray)
     blocks = [TrackState.empty(total, frames)] if total is not None else []
     seeded = 0
-    carrier = _Carrier(gray, flows, settings)
+    carrier = _Carrier(gray, flows, settings, give_up)
     with carrier.pool:
         for t in range(frames):
             for block in blocks:
@@ -121,10 +133,11 @@ def _sweep(gray: U8, flows: FlowBank, seeding: Seeding, settings: MergeSettings,
 class _Carrier:
     """Runs the compiled loop over the rows of a state, in a few threads."""
 
-    def __init__(self, gray: U8, flows: FlowBank, settings: MergeSettings) -> None:
+    def __init__(self, gray: U8, flows: FlowBank, settings: MergeSettings, give_up: bool) -> None:
         self._flows = flows
         self.images = np.stack([cv2.GaussianBlur(frame, (0, 0), _BLUR_SIGMA_PX) for frame in gray])
         self._numbers = settings.packed()
+        self._give_up = give_up
         self._strides = np.array(flows.strides, np.int64)
         self._workers = workers()
         self.pool = ThreadPoolExecutor(max_workers=self._workers)
@@ -134,8 +147,8 @@ class _Carrier:
         if last <= first:
             return
         there, back = self._flows.into(t, direction)
-        state = (block.xy, block.variance, block.found, block.alike, block.link, block.agree, block.start, block.patches)
-        arguments = (t, direction, self._strides, there, back, self.images, self._numbers)
+        state = (block.xy, block.drift, block.found, block.alike, block.link, block.agree, block.start, block.patches)
+        arguments = (t, direction, self._strides, there, back, self.images, self._numbers, self._give_up)
         step = max(_ROWS_PER_TASK, -(-(last - first) // (4 * self._workers)))
         pieces = [(a, min(a + step, last)) for a in range(first, last, step)]
         if len(pieces) == 1:
@@ -149,7 +162,7 @@ class _Carrier:
 def _plant(block: TrackState, first: int, t: int, points: NDArray, image: U8) -> None:
     rows = slice(first, first + len(points))
     block.xy[rows, t] = points
-    block.variance[rows, t] = 0.01
+    block.drift[rows, t] = 0.02
     block.found[rows, t] = 1
     block.alike[rows, t] = 1
     block.start[rows] = t
@@ -159,5 +172,5 @@ def _plant(block: TrackState, first: int, t: int, points: NDArray, image: U8) ->
 def _joined(blocks: list[TrackState], frames: int) -> TrackState:
     """One state of all blocks, without what only the sweeps needed."""
     nothing = TrackState.empty(0, frames)
-    kept = {name: np.concatenate([getattr(b, name) for b in [nothing, *blocks]]) for name in ("xy", "variance", "found", "start")}
+    kept = {name: np.concatenate([getattr(b, name) for b in [nothing, *blocks]]) for name in ("xy", "drift", "found", "start")}
     return replace(nothing, **kept)
