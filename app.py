@@ -82,7 +82,7 @@ def build(studio: Studio) -> gr.Blocks:
                     points = gr.Textbox("", label=texts.PASTE, lines=3, max_lines=8, elem_id="points")
                     paste = gr.Button(texts.PASTE_DO, size="sm")
                 with gr.Accordion(texts.ADVANCED, open=False, elem_id="advanced"):
-                    frames = gr.Number(None, label=texts.FRAMES, info=texts.FRAMES_INFO, precision=0, minimum=1, elem_id="frames")
+                    frames = gr.Number(0, label=texts.FRAMES, info=texts.FRAMES_INFO, precision=0, minimum=0, elem_id="frames")
                     settings = gr.Textbox("", label=texts.SETTINGS, info=texts.SETTINGS_INFO, lines=2, elem_id="settings")
                     explained = gr.Markdown(elem_classes=SMALL)
                 with gr.Row():
@@ -117,6 +117,7 @@ def build(studio: Studio) -> gr.Blocks:
                         files = gr.HTML(None, html_template=FILES_HTML, js_on_load=None, empty=texts.NO_FILES, elem_id="files")
         gr.Markdown(texts.FOOT.format(left=texts.duration(LEFT_S), idle=texts.duration(IDLE_S)), elem_classes=SMALL)
 
+        Endpoints(studio).add(COMPUTE)  # first: names are given to those who come first
         clip_parts = dict(
             upload=upload, found=found, pair=pair, kind=kind, method=method, preset=preset, frame=frame, picture=picture, points=points,
             explained=explained, settings=settings, status=status,
@@ -138,23 +139,23 @@ def build(studio: Studio) -> gr.Blocks:
         kind.input(bringing.declare, chosen, list(clip_parts.values()), **LIGHT)
         method.input(bringing.explain, method, explained, **LIGHT)
         picked = [picture, points, status]
-        for shown in (picking.expand, frame.release):
-            shown(pointing.show_frame, [frame, points, *chosen], [picture, status], **LIGHT)
-        picture.select(pointing.click, [points, frame], picked, **LIGHT)
-        undo.click(pointing.undo, [points, frame], picked, **LIGHT)
-        clear.click(pointing.clear, frame, picked, **LIGHT)
-        paste.click(pointing.paste, [points, frame], picked, **LIGHT)
+        for shown in (picking.expand, frame.input):
+            shown(pointing.show_frame, [frame, points, *chosen], [picture, status], trigger_mode="always_last", **LIGHT)
+        picture.select(pointing.click, points, picked, **LIGHT)
+        undo.click(pointing.undo, points, picked, **LIGHT)
+        clear.click(pointing.clear, None, picked, **LIGHT)
+        paste.click(pointing.paste, points, picked, **LIGHT)
         told = start.click(None, None, status, js=WAITING_JS, api_visibility="private")
         asked = [*chosen, preset, points, frames]
         run = told.then(running.run, asked, [status, result], api_visibility="private", **COMPUTE)
+        run.failure(running.refused, None, status, **LIGHT)
         cancel.click(running.cancel, None, status, cancels=[run], **LIGHT)
         stabilise.input(showing.stabilise, stabilise, [tracks, status], api_visibility="private", **COMPUTE)
-        for shown in (measure.select, moment.release):
-            shown(measuring.show_still, moment, [still, measured], **LIGHT)
+        for shown in (measure.select, moment.input):
+            shown(measuring.show_still, moment, [still, measured], trigger_mode="always_last", **LIGHT)
         mode.input(measuring.anew, None, measured, **LIGHT)
         still.select(measuring.measure, [moment, mode], [still, measured], **LIGHT)
         page.unload(running.leave)
-        Endpoints(studio).add(COMPUTE)
     return page
 
 

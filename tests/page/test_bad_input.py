@@ -102,7 +102,7 @@ def zipped(entries):
     def write(path):
         with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in entries.items():
-                archive.writestr(name, data() if callable(data) else data)
+                archive.writestr(name, data)
 
     return write
 

@@ -189,8 +189,9 @@ def test_points_are_clicked_on_any_frame_taken_back_and_pasted(person, clip):
     t, x, y = (float(v) for v in points.input_value().split(","))
     assert t == 0 and abs(x - 128) < 3 and abs(y - 256) < 3, "pixels of the result's video, whatever the size on screen"
     page.locator("#frame input[type=number]").fill("3")
+    before = picture.get_attribute("src")
     page.locator("#frame input[type=number]").press("Enter")
-    page.wait_for_timeout(2500)
+    page.wait_for_function("old => document.querySelector('#picking img').src != old", arg=before)
     click_at(0.5, 0.5, 2)
     assert points.input_value().splitlines()[1].startswith("3,")
     person.shot("1440-points")

@@ -127,7 +127,8 @@ def test_two_visitors_with_clips_of_the_same_name_never_see_each_others(served, 
     results = [job.result(timeout=300) for job in jobs]
     assert [told["frames"] for told, _, _ in results] == [6, 3]
     for (_, _, files), asked in zip(results, points, strict=True):
-        assert tk.load(next(name for name in files if name.endswith("scene.npz"))).tracks_2d.queries.tolist() == asked
+        tracks = tk.load(next(name for name in files if name.endswith("scene.npz"))).tracks_2d
+        assert tracks is not None and tracks.queries.tolist() == asked
     visitors = [served.studio.scratch._visitors[client.session_hash] for client in clients]
     assert visitors[0].folder != visitors[1].folder
     for mine, theirs, job in zip(visitors, reversed(visitors), jobs, strict=True):

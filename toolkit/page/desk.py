@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -92,10 +91,7 @@ async def ticking(events: AsyncIterator[Any], every_s: float) -> AsyncIterator[A
 def marked(visitor: Visitor, picture: str, points: Sequence[picking.Point], frame: int, size: list[int], name: str) -> str:
     """A picture of the visitor's with points on it, as a new file: browsers keep pictures by name."""
     image = picture_of(picture)
-    number = visitor.kept["pictures"] = visitor.kept.get("pictures", 0) + 1
-    for old in Path(picture).parent.glob(f"{name}-*"):
-        old.unlink(missing_ok=True)
-    target = Path(picture).with_name(f"{name}-{number}.jpg")
+    target = visitor.new_picture(name)
     drawn = picking.draw_points(image, points, frame, (size[0], size[1]))
     cv2.imwrite(str(target), cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 90])
     return str(target)

@@ -21,10 +21,7 @@ class Measuring:
         visitor = self.desk.visitor(request)
         try:
             folder = await self.desk.studio.laid_out(visitor)
-            pictures = visitor.folder / "pictures"
-            pictures.mkdir(exist_ok=True)
-            number = visitor.kept["pictures"] = visitor.kept.get("pictures", 0) + 1
-            target = pictures / f"still-{number}.jpg"
+            target = visitor.new_picture("still")
             visitor.kept["still"] = await self.desk.studio.crew.look("still", folder=str(folder), frame=int(frame), picture=str(target))
             visitor.kept["marks"] = []
             return self.desk.changes(still=str(target), measured=line(texts.MEASURE_HOW))

@@ -26,51 +26,52 @@ class Pointing:
         try:
             options = self.desk.options(kind, settings, method)
             visitor.kept["frame"] = await self.desk.studio.picture(visitor, "frame", frame=int(frame), options=options)
-            return self.desk.changes(picture=self._drawn(visitor, text, int(frame)))
+            return self.desk.changes(picture=self._drawn(visitor, text))
         except Exception as problem:
             return self.desk.changes(picture=None, status=line(sentence(problem), kind="poor"))
 
-    def click(self, text: str, frame: float, request: gr.Request, event: gr.SelectData) -> Changes:
+    def click(self, text: str, request: gr.Request, event: gr.SelectData) -> Changes:
         """One more point, where the visitor clicked."""
         visitor = self.desk.visitor(request)
-        return self._picked(visitor, frame, lambda: self._with_click(visitor, text, frame, event.index))
+        return self._picked(visitor, lambda: self._with_click(visitor, text, event.index))
 
-    def _with_click(self, visitor: Visitor, text: str, frame: float, index: Any) -> list[picking.Point]:
+    def _with_click(self, visitor: Visitor, text: str, index: Any) -> list[picking.Point]:
         shown = visitor.kept["frame"]
         image = picture_of(shown["picture"])
         x, y = picking.to_clip(index, (image.shape[1], image.shape[0]), tuple(shown["size"]))
-        return picking.add_point(self.points(visitor, text), int(frame), x, y)
+        return picking.add_point(self.points(visitor, text), shown["frame"], x, y)
 
-    def undo(self, text: str, frame: float, request: gr.Request) -> Changes:
+    def undo(self, text: str, request: gr.Request) -> Changes:
         """Without the last point."""
         visitor = self.desk.visitor(request)
-        return self._picked(visitor, frame, lambda: self.points(visitor, text)[:-1])
+        return self._picked(visitor, lambda: self.points(visitor, text)[:-1])
 
-    def clear(self, frame: float, request: gr.Request) -> Changes:
+    def clear(self, request: gr.Request) -> Changes:
         """Without any point."""
-        return self._picked(self.desk.visitor(request), frame, list)
+        return self._picked(self.desk.visitor(request), list)
 
-    def paste(self, text: str, frame: float, request: gr.Request) -> Changes:
+    def paste(self, text: str, request: gr.Request) -> Changes:
         """The points of the text, checked."""
         visitor = self.desk.visitor(request)
-        return self._picked(visitor, frame, lambda: self.points(visitor, text))
+        return self._picked(visitor, lambda: self.points(visitor, text))
 
-    def _picked(self, visitor: Visitor, frame: float, change: Callable[[], list[picking.Point]]) -> Changes:
+    def _picked(self, visitor: Visitor, change: Callable[[], list[picking.Point]]) -> Changes:
         if "frame" not in visitor.kept:
             return self.desk.changes(status=line(texts.NO_CLIP, kind="poor"))
         try:
             text = picking.as_text(change())
-            return self.desk.changes(points=text, picture=self._drawn(visitor, text, int(frame)), status=line(texts.READY))
+            return self.desk.changes(points=text, picture=self._drawn(visitor, text), status=line(texts.READY))
         except Exception as problem:
             return self.desk.changes(status=line(sentence(problem), kind="poor"))
 
     def points(self, visitor: Visitor, text: str) -> list[picking.Point]:
-        """The points of the text, checked against the frame that is shown."""
+        """The points of the text, checked against the clip and the picture that is shown."""
         found, shown = visitor.kept["found"], visitor.kept["frame"]
         return picking.parse_points(text, frames=frames_used(found), size=tuple(shown["size"]))
 
-    def _drawn(self, visitor: Visitor, text: str, frame: int) -> str:
-        """The shown frame with its points, as a new file: browsers keep pictures by name."""
+    def _drawn(self, visitor: Visitor, text: str) -> str:
+        """The shown frame with its points."""
+        # A slider may have moved on while its frame is still being made: what counts is the frame that is on the screen.
         shown = visitor.kept["frame"]
         points = self.points(visitor, text)
-        return shown["picture"] if not points else marked(visitor, shown["picture"], points, frame, shown["size"], "points")
+        return shown["picture"] if not points else marked(visitor, shown["picture"], points, shown["frame"], shown["size"], "points")

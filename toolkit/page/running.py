@@ -75,6 +75,10 @@ class Running:
                 stages.take(**event)
             yield stages.html()
 
+    def refused(self) -> Changes:
+        """A run that did not even begin: a control held something impossible, which its own message tells."""
+        return self.desk.changes(status=line(texts.READY))
+
     def cancel(self, request: gr.Request) -> Changes:
         """Stops what runs, at once."""
         stopped = self.desk.studio.cancel(self.desk.visitor(request))

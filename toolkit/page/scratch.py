@@ -24,8 +24,14 @@ IDLE_S = 3600.0
 """A visitor's files are deleted when nothing was asked for so long."""
 LEFT_S = 60.0
 """The same after the page was closed: a phone that changes its network comes back within seconds."""
+KEPT = "poster.jpg"
+"""Pictures of this name belong to the page, not to a visitor."""
 _SWEEP_EVERY_S = 10.0
 _UPLOAD = re.compile(r"[0-9a-f]{64}")
+
+
+PICTURES_KEPT = 8
+"""Of each kind: browsers may still be fetching the one before the last."""
 
 
 @dataclass
@@ -52,6 +58,16 @@ class Visitor:
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir(parents=True)
         return path
+
+    def new_picture(self, name: str) -> Path:
+        """A place for a picture to show. Its name is a new one each time, as browsers keep pictures by name; old ones are deleted."""
+        folder = self.folder / "pictures"
+        folder.mkdir(exist_ok=True)
+        number = self.kept["pictures"] = self.kept.get("pictures", 0) + 1
+        olds = sorted(folder.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
+        for old in olds[: -PICTURES_KEPT + 1]:
+            old.unlink(missing_ok=True)
+        return folder / f"{name}-{number}.jpg"
 
 
 class Scratch:
@@ -145,9 +161,13 @@ class Scratch:
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         self._taken = {upload: at for upload, at in self._taken.items() if at.exists()}
-        for upload in self.root.glob("*/*"):  # brought, but never asked for
-            if _UPLOAD.fullmatch(upload.parent.name) and time.time() - upload.stat().st_ctime > self._idle_s:
-                shutil.rmtree(upload.parent, ignore_errors=True)
+        # What was brought but never asked for; and the empty files that Gradio makes beside each upload.
+        for path in [*self.root.glob("*/*"), *self.root.glob("tmp*")]:
+            old = path.exists() and time.time() - path.stat().st_ctime > self._idle_s
+            if old and path.parent == self.root:
+                path.unlink(missing_ok=True)
+            elif old and _UPLOAD.fullmatch(path.parent.name) and path.name != KEPT:
+                shutil.rmtree(path.parent, ignore_errors=True)
 
     def _sweep(self) -> None:
         while not self._closed.wait(min(_SWEEP_EVERY_S, self._left_s / 2)):

@@ -81,14 +81,7 @@ class Studio:
 
     async def picture(self, visitor: Visitor, job: str, **arguments: Any) -> dict[str, Any]:
         """A picture of the visitor's clip, made by the job `pair` or `frame`."""
-        number = visitor.kept["pictures"] = visitor.kept.get("pictures", 0) + 1
-        folder = visitor.folder / "pictures"
-        folder.mkdir(exist_ok=True)
-        for old in folder.glob(f"{job}-*"):
-            old.unlink(missing_ok=True)
-        # A new name each time: browsers keep pictures by name.
-        target = folder / f"{job}-{number}.jpg"
-        return await self.crew.look(job, clip=self._clip(visitor), picture=str(target), **arguments)
+        return await self.crew.look(job, clip=self._clip(visitor), picture=str(visitor.new_picture(job)), **arguments)
 
     async def run(self, visitor: Visitor, job: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
         """A long job for the visitor, one at a time; its result is in a folder of its own, and replaces the one before.

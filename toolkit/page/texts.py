@@ -53,7 +53,7 @@ PASTE = "Points as lines t,x,y (frame, pixels of the picture above)"
 PASTE_DO = "Take these points"
 ADVANCED = "Advanced"
 FRAMES = "Frames at most"
-FRAMES_INFO = "Empty: as many as the method takes."
+FRAMES_INFO = "0: as many as the method takes."
 SETTINGS = "Settings, a line each"
 SETTINGS_INFO = "Such as fov_deg = 80. The method knows:"
 
