@@ -170,7 +170,9 @@ def _plant(block: TrackState, first: int, t: int, points: NDArray, image: U8) ->
 
 
 def _joined(blocks: list[TrackState], frames: int) -> TrackState:
-    """One state of all blocks, without what only the sweeps needed."""
+    """One state of all blocks, without what only the sweeps needed; empties the list, for both at once would fill the memory."""
     nothing = TrackState.empty(0, frames)
-    kept = {name: np.concatenate([getattr(b, name) for b in [nothing, *blocks]]) for name in ("xy", "drift", "found", "start")}
+    parts = {name: [getattr(b, name) for b in [nothing, *blocks]] for name in ("start", "found", "drift", "xy")}
+    blocks.clear()
+    kept = {name: np.concatenate(parts.pop(name)) for name in tuple(parts)}
     return replace(nothing, **kept)
