@@ -39,6 +39,8 @@ LIGHT: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private",
 FONTS = {"font": ["ui-sans-serif", "system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
 LOOK = Path(texts.__file__).with_name("look.css")
 WAITING_JS = f"() => {json.dumps(line(texts.WAITING))}"
+# On a phone the results are below all controls.
+TO_RESULT_JS = "() => { if (innerWidth < 760) document.querySelector('#status').scrollIntoView({behavior: 'smooth'}) }"
 SMALL = "l4-small"
 
 
@@ -67,7 +69,7 @@ def build(studio: Studio) -> gr.Blocks:
                     elem_id="examples",
                 )
                 found = gr.HTML(cards.quiet_card(texts.NOTHING_YET), elem_id="found")
-                pair = gr.Image(visible=False, interactive=False, buttons=["fullscreen"], elem_id="pair")
+                pair = gr.Image(show_label=False, visible=False, interactive=False, buttons=["fullscreen"], elem_id="pair")
                 gr.Markdown(texts.CHOOSE)
                 kinds = [(title, name) for name, (title, _) in texts.KINDS.items()]
                 kind = gr.Dropdown(kinds, value="found", label=texts.KIND, elem_id="kind")
@@ -90,7 +92,7 @@ def build(studio: Studio) -> gr.Blocks:
                     cancel = gr.Button(texts.CANCEL, elem_id="cancel")
             with gr.Column(scale=3, min_width=340):
                 status = gr.HTML(line(texts.READY), elem_id="status")
-                with gr.Tabs(elem_id="tabs"):
+                with gr.Tabs(selected="scene", elem_id="tabs"):
                     with gr.Tab(texts.TAB_TRACKS):
                         gr.Markdown(texts.TRACKS, elem_classes=SMALL)
                         tracks = _video("tracks")
@@ -98,7 +100,7 @@ def build(studio: Studio) -> gr.Blocks:
                     with gr.Tab(texts.TAB_DEPTH):
                         gr.Markdown(texts.DEPTH, elem_classes=SMALL)
                         depth = _video("depth")
-                    with gr.Tab(texts.TAB_SCENE):
+                    with gr.Tab(texts.TAB_SCENE, id="scene"):
                         scene = gr.HTML(None, html_template=SCENE_HTML, js_on_load=SCENE_JS, empty=texts.NO_SCENE, elem_id="scene")
                         with gr.Accordion(texts.FLY, open=False):
                             fly = _video("fly")
@@ -133,7 +135,9 @@ def build(studio: Studio) -> gr.Blocks:
         result.change(showing.views, None, list(view_parts.values()), **LIGHT)
         chosen = [kind, method, settings]
         upload.upload(bringing.bring, upload, list(clip_parts.values()), **LIGHT)
+        page.load(showing.open_first, None, [status, result], **LIGHT).then(showing.describe_example, None, [quality, cameras], **LIGHT)
         opened = examples.select(showing.open_example, None, [status, result, found, pair, settings], **LIGHT)
+        opened.then(None, js=TO_RESULT_JS)
         described = opened.then(showing.describe_example, None, [quality, cameras], **LIGHT)
         described.then(showing.look_at_example, None, list(clip_parts.values()), **LIGHT)
         kind.input(bringing.declare, chosen, list(clip_parts.values()), **LIGHT)

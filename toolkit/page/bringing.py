@@ -82,10 +82,7 @@ class Bringing:
             found["warnings"].append(str(problem))
             yield self.desk.changes(found=cards.found_card(name, found, notes))
             return
-        title = texts.PAIR if pair["vertical_px"] or pair.get("matches") is not None else texts.FRAME_OF_CLIP
-        yield self.desk.changes(
-            found=cards.found_card(name, found, notes, pair), pair=gr.update(value=pair["picture"], label=title, visible=True)
-        )
+        yield self.desk.changes(found=cards.found_card(name, found, notes, pair), pair=gr.update(value=pair["picture"], visible=True))
 
     def _notes(self, found: dict[str, Any]) -> list[str]:
         notes = []

@@ -48,9 +48,10 @@ def meter(pair: dict[str, Any]) -> str:
     scale = (
         f"linear-gradient(90deg,var(--l4-good) 0 {ends[0]:.0f}%,var(--l4-fair) {ends[0]:.0f}% {ends[1]:.0f}%,var(--l4-poor) {ends[1]:.0f}%)"
     )
+    told = f"{texts.METER} {off:.2f} px, {pair['matches']} matches. {verdict} {texts.PAIR}"
     return (
         f'<div class="l4-meter {light}"><div class="l4-scale" style="background:{scale}"><i style="left:{at:.0f}%"></i></div>'
-        f"<span>{html.escape(texts.METER)} {off:.2f} px, {pair['matches']} matches. {html.escape(verdict)}</span></div>"
+        f"<span>{html.escape(told)}</span></div>"
     )
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import gradio as gr
 
 from toolkit.errors import UserError
+from toolkit.gallery import Example
 from toolkit.page import cards, texts
 from toolkit.page.bringing import Bringing
 from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
 from toolkit.page.results import downloads, in_words
+from toolkit.page.scratch import Visitor
 from toolkit.page.stages import Stages, line
 
 
@@ -45,29 +47,43 @@ class Showing:
             moment=gr.update(maximum=max(1, told["frames"] - 1), value=0),
         )
 
+    def open_first(self, request: gr.Request) -> Changes:
+        """The result of the first example, so that a page that was just opened shows what this is about."""
+        if not self.desk.examples:
+            return {}
+        return self._opened(self.desk.visitor(request), self.desk.examples[0])
+
     def open_example(self, request: gr.Request, event: gr.SelectData) -> Changes:
-        """Copies an example's result to the visitor: it can be shown at once."""
+        """An example to look at and to run: its result can be shown at once."""
         visitor = self.desk.visitor(request)
         try:
             if visitor.job is not None:
                 raise UserError(texts.BUSY)
             example = self.desk.examples[int(event.index)]
-            folder = self.desk.studio.open_example(visitor, example)
-            manifest = json.loads((folder / "files" / "manifest.json").read_text())
-            offered = {name: entry.get("opens_with", "") for name, entry in manifest["files"].items() if name in example.files}
-            visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"]}
+            changes = self._opened(visitor, example)
+            self.desk.studio.drop_clip(visitor)
+            visitor.kept.pop("found", None)
+            visitor.kept["clip"] = str(example.clip)
             visitor.kept["name"] = f"{example.title}. {example.sentence}"
             visitor.kept["settings"] = "\n".join(f"{name} = {value!r}" for name, value in example.settings.items())
-            words = texts.OPENED.format(what=f"{example.title}, {example.result_title}")
-            return self.desk.changes(
-                status=line(words, kind="good"),
-                result=visitor.kept["runs"],
-                found=cards.quiet_card(texts.LOOKING.format(name=example.title)),
-                pair=gr.update(visible=False),
-                settings=visitor.kept["settings"],
-            )
+            return {
+                **changes,
+                **self.desk.changes(
+                    found=cards.quiet_card(texts.LOOKING.format(name=example.title)),
+                    pair=gr.update(visible=False),
+                    settings=visitor.kept["settings"],
+                ),
+            }
         except Exception as problem:
             return self.desk.changes(status=line(sentence(problem), kind="poor"))
+
+    def _opened(self, visitor: Visitor, example: Example) -> Changes:
+        folder = self.desk.studio.open_example(visitor, example)
+        manifest = json.loads((folder / "files" / "manifest.json").read_text())
+        offered = {name: entry.get("opens_with", "") for name, entry in manifest["files"].items() if name in example.files}
+        visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"]}
+        words = texts.OPENED.format(what=f"{example.title}, {example.result_title}")
+        return self.desk.changes(status=line(words, kind="good"), result=visitor.kept["runs"])
 
     async def describe_example(self, request: gr.Request) -> Changes:
         """What an example's result tells of itself."""

@@ -113,10 +113,7 @@ class Studio:
         if not finished:
             shutil.rmtree(folder, ignore_errors=True)
             return
-        visitor.kept["result"] = str(folder)
-        for old in visitor.folder.glob("run-*"):
-            if old != folder:
-                shutil.rmtree(old, ignore_errors=True)
+        self._keep(visitor, folder)
 
     async def work(self, job: str, visitor: Visitor, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
         """A job of some seconds on a result of the visitor, with a worker of its own."""
@@ -139,20 +136,22 @@ class Studio:
         return True
 
     def open_example(self, visitor: Visitor, example: Example) -> Path:
-        """Copies an example's result to the visitor; its clip is used where it lies."""
-        self.drop_clip(visitor)
-        visitor.kept["clip"] = str(example.clip)
-        visitor.kept.pop("found", None)
+        """Copies an example's result to the visitor."""
         number = visitor.kept["runs"] = visitor.kept.get("runs", 0) + 1
         folder = visitor.new_folder(f"run-{number}")
         (folder / "files").mkdir()
         for path in example.files.values():
             shutil.copyfile(path, folder / "files" / path.name)
+        self._keep(visitor, folder)
+        return folder
+
+    @staticmethod
+    def _keep(visitor: Visitor, folder: Path) -> None:
+        """The folder becomes the visitor's result; the one before is deleted."""
         visitor.kept["result"] = str(folder)
         for old in visitor.folder.glob("run-*"):
             if old != folder:
                 shutil.rmtree(old, ignore_errors=True)
-        return folder
 
     def result(self, visitor: Visitor) -> Path:
         """The folder of the visitor's result.

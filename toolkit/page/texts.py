@@ -18,9 +18,8 @@ UPLOAD = (
 )
 NOTHING_YET = "Bring a clip above, or open an example. It is looked at before anything is computed."
 LOOKING = "Looking at {name} …"
-PAIR = "Both eyes: a yellow line meets the same things"
-FRAME_OF_CLIP = "First frame"
-METER = "vertical disparity"
+PAIR = "Below, each yellow line meets the same things in both."
+METER = "Vertical disparity"
 METER_NONE = "The eyes have too little in common to compare their rows."
 METER_GOOD = "The rows of both eyes agree."
 METER_FAIR = "The rows of both eyes agree roughly; depth will be somewhat worse."
