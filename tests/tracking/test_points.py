@@ -102,9 +102,10 @@ def test_tracks_come_in_the_order_of_the_queries(turning):
     assert np.abs(tracks.xy - truth).max() < 0.5
 
 
-def test_points_that_a_passing_bar_hides_are_not_carried_off_by_it():
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_points_that_a_passing_bar_hides_are_not_carried_off_by_it(seed):
     delay, width = 20, 40
-    video, left = behind_a_bar(72, SIDE, width=width, speed=4.0, delay=delay)
+    video, left = behind_a_bar(72, SIDE, width=width, speed=4.0, delay=delay, seed=seed)
     x, y = np.meshgrid([50.5, 60.5, 70.5], [40.5, 64.5, 90.5])
     start = np.column_stack([x.ravel(), y.ravel()])
     tracks = track_points(video, np.column_stack([np.zeros(9), start]))
