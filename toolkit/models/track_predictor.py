@@ -1,0 +1,146 @@
+"""VGGSfM's point tracker, coarse and fine (Wang et al., CVPR 2024): queries of one image found in others, in any order of the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+
+from toolkit.errors import UserError
+from toolkit.models.checkpoints import Published, State, below, filled, read_published
+from toolkit.models.encoders import ImageEncoder, PatchEncoder, resized
+from toolkit.models.fine_tracking import (
+    PATCH,
+    cut_patches,
+    own_spread,
+    patch_corners,
+    published_corners,
+    published_spread,
+    refine_in_patches,
+)
+from toolkit.models.point_refiner import COARSE, FINE, PointRefiner
+from toolkit.models.update_transformer import Tick, no_tick
+
+VGGSFM = Published(
+    name="VGGSfM's tracker",
+    repository="facebook/VGGSfM",
+    file="vggsfm_v2_0_0.bin",
+    licence="The weights of VGGSfM (Meta Platforms and the University of Oxford) are CC BY-NC 4.0: not for commercial use.",
+    prefix="track_predictor.",
+)
+HALVED = 2  # the image encoder sees the image at half its size
+STRIDE = HALVED * ImageEncoder.stride  # image pixels per pixel of the feature maps
+LEAST_SIDE = STRIDE * 2 ** (COARSE.levels - 1)  # the top of the pyramid needs a pixel
+ITERATIONS = 6
+
+
+class TrackPredictor(nn.Module):
+    """The two predictors with their encoders; weights are named as in the published file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parity = False
+        self.coarse_fnet = ImageEncoder()
+        self.coarse_predictor = PointRefiner(COARSE)
+        self.fine_fnet = PatchEncoder()
+        self.fine_predictor = PointRefiner(FINE)
+
+    @classmethod
+    def from_state_dict(cls, state: State, *, parity: bool = False) -> TrackPredictor:
+        """The tracker with these weights.
+
+        Args:
+            state: The published names, with or without "track_predictor."; tensors or arrays.
+            parity: Whether the faults of the published code are reproduced: its score, and patches at the border of the image.
+
+        Raises:
+            UserError: if a name or shape differs.
+        """
+        with torch.device("meta"):
+            network = cls()
+        network.parity = parity
+        return filled(network, below(state, VGGSFM.prefix), model=VGGSFM.name)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None, parity: bool = False) -> TrackPredictor:
+        """The tracker with the published weights that a person has, or that are fetched when asked for by name.
+
+        Their licence is told on the standard error stream.
+
+        Args:
+            name_or_path: The file `vggsfm_v2_0_0.bin` (or a .safetensors of it), or "facebook/VGGSfM".
+            revision: Which commit is fetched.
+            parity: As in `from_state_dict`.
+
+        Raises:
+            UserError: if the file is not there, not a file of weights, or of another model.
+        """
+        return cls.from_state_dict(read_published(name_or_path, VGGSFM, revision=revision), parity=parity)
+
+    @torch.inference_mode()
+    def track(self, images: ArrayLike | Tensor, queries: ArrayLike | Tensor, *, iters: int = ITERATIONS) -> dict[str, Tensor]:
+        """Finds points of the first image in all others.
+
+        Args:
+            images: (S, 3, H, W) float in 0..1 or uint8; H and W at least 128 and divisible by 8.
+            queries: (N, 2) (x, y) in pixels of image 0, pixel centres at whole numbers.
+            iters: Iterations of the coarse predictor.
+
+        Returns:
+            "coarse" and "fine" (S, N, 2) places in pixels, "vis" (S, N) chance of being seen, "score" (S, N) spread of the
+            likeness around the point (larger is worse, see `fine_tracking.spread`), "coarse_iters" (iters, S, N, 2).
+
+        Raises:
+            UserError: for images that are too small.
+        """
+        pictures, points = self._checked(images, queries)
+        maps = self.encode(pictures)
+        steps, vis = self.track_coarse(maps, points, iters=iters)
+        fine, score = self.track_fine(pictures, points, steps[-1])
+        return {"coarse": steps[-1], "vis": vis, "fine": fine, "score": score, "coarse_iters": steps}
+
+    def encode(self, images: Tensor) -> Tensor:
+        """(S, 3, H, W) in 0..1 to feature maps (S, 128, H / 8, W / 8)."""
+        size = (images.shape[-2] // HALVED, images.shape[-1] // HALVED)
+        return torch.cat([self.coarse_fnet(resized(image[None], size)) for image in images])
+
+    def track_coarse(self, maps: Tensor, queries: Tensor, *, iters: int = ITERATIONS, tick: Tick = no_tick) -> tuple[Tensor, Tensor]:
+        """Places (iters, S, N, 2) in image pixels and the chance (S, N) of being seen, from maps and queries (N, 2) of frame 0."""
+        found = self.coarse_predictor(maps[None], queries[None] / STRIDE, iterations=iters, tick=tick)
+        assert found.visible is not None
+        return found.steps[:, 0].transpose(1, 2) * STRIDE, found.visible[0].transpose(0, 1)
+
+    def track_fine(self, images: Tensor, queries: Tensor, coarse: Tensor, *, tick: Tick = no_tick) -> tuple[Tensor, Tensor]:
+        """Refined places (S, N, 2) and spread (S, N) from images (S, 3, H, W), queries (N, 2) and coarse places (S, N, 2)."""
+        corners = patch_corners(coarse)
+        inside = published_corners(corners, (images.shape[-2], images.shape[-1])) if self.parity else corners
+        patches = cut_patches(images, inside)
+        refined, features = refine_in_patches(self.fine_fnet, self.fine_predictor, patches, queries - corners[0], tick=tick)
+        places = refined.steps[-1][:, 0].transpose(0, 1)  # (S, N, 2)
+        fine = corners + places
+        fine[0] = queries
+        measure = published_spread if self.parity else own_spread
+        return fine, measure(features, places, refined.query_feature[:, 0])
+
+    def _checked(self, images: ArrayLike | Tensor, queries: ArrayLike | Tensor) -> tuple[Tensor, Tensor]:
+        device = self.coarse_fnet.conv1.weight.device
+        pictures = torch.as_tensor(images, device=device)
+        if pictures.ndim == 5 and len(pictures) == 1:
+            pictures = pictures[0]
+        if pictures.ndim != 4 or pictures.shape[1] != 3:
+            raise UserError(f"The images have shape {tuple(pictures.shape)}, but (S, 3, H, W) is needed.")
+        if min(pictures.shape[-2:]) < LEAST_SIDE or pictures.shape[-2] % STRIDE or pictures.shape[-1] % STRIDE:
+            size = f"{pictures.shape[-1]} x {pictures.shape[-2]}"
+            raise UserError(f"The images have {size} pixels, but at least {LEAST_SIDE} on each side and multiples of {STRIDE} are needed.")
+        pictures = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures.float()
+        points = torch.as_tensor(queries, device=device).float()
+        if points.ndim == 3 and len(points) == 1:
+            points = points[0]
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise UserError(f"The queries have shape {tuple(points.shape)}, but (N, 2) is needed.")
+        return pictures, points
