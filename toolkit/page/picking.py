@@ -54,7 +54,7 @@ def parse_points(text: str, *, frames: int, size: tuple[int, int]) -> list[Point
             t, x, y = (float(part) for part in parts)
         except ValueError:
             raise UserError(f"Line {number} is {line.strip()[:40]!r}, but three numbers t,x,y are needed.") from None
-        if t != int(t) or not 0 <= t < frames:
+        if not t.is_integer() or not 0 <= t < frames:
             raise UserError(f"Line {number} names frame {parts[0]}, but the clip has frames 0 to {frames - 1}.")
         if not (0 <= x <= size[0] and 0 <= y <= size[1]):
             raise UserError(f"Line {number} lies at ({parts[1]}, {parts[2]}), outside the picture of {size[0]} x {size[1]} px.")
@@ -76,7 +76,7 @@ def draw_points(image: U8, points: Sequence[Point], frame: int, size: tuple[int,
         frame: Which frame is shown.
         size: (width, height) of the full picture.
     """
-    out = np.ascontiguousarray(image)
+    out = np.array(image, order="C")
     scale = image.shape[1] / size[0], image.shape[0] / size[1]
     radius = max(3, round(min(image.shape[:2]) / 110))
     for i, (t, x, y) in enumerate(points):

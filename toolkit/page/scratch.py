@@ -163,7 +163,9 @@ class Scratch:
         self._taken = {upload: at for upload, at in self._taken.items() if at.exists()}
         # What was brought but never asked for; and the empty files that Gradio makes beside each upload.
         for path in [*self.root.glob("*/*"), *self.root.glob("tmp*")]:
-            old = path.exists() and time.time() - path.stat().st_ctime > self._idle_s
+            if not path.exists():
+                continue
+            old = time.time() - path.stat().st_ctime > self._idle_s
             if old and path.parent == self.root:
                 path.unlink(missing_ok=True)
             elif old and _UPLOAD.fullmatch(path.parent.name) and path.name != KEPT:
@@ -171,7 +173,10 @@ class Scratch:
 
     def _sweep(self) -> None:
         while not self._closed.wait(min(_SWEEP_EVERY_S, self._left_s / 2)):
-            self.sweep()
+            try:
+                self.sweep()
+            except OSError as problem:  # somebody else deleted something meanwhile; the next sweep does the rest
+                log.info("sweeping: %s", problem)
 
 
 def sweep_dead(base: Path) -> list[Path]:
