@@ -1,10 +1,10 @@
-"""Building blocks that the networks share: attention with packed projections, and the block in which the residual is the normalised input."""
+"""Blocks that the networks share: attention with packed projections, and residuals on the normalised input."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 NORM_EPS = 1e-6  # of the norms without weights
 CONTEXT_NORM_EPS = 1e-5  # of the norm of a cross-attention's context
@@ -32,12 +32,12 @@ class Attention(nn.Module):
         """
         width = x.shape[-1]
         if context is None:
-            query, key, value = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+            query, key, value = functional.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
         else:
-            query = F.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width])
-            key, value = F.linear(context, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
-        split = [t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value)]  # (B, heads, L, C / heads)
-        return self.out_proj(F.scaled_dot_product_attention(*split).transpose(1, 2).flatten(2))
+            query = functional.linear(x, self.in_proj_weight[:width], self.in_proj_bias[:width])
+            key, value = functional.linear(context, self.in_proj_weight[width:], self.in_proj_bias[width:]).chunk(2, dim=-1)
+        q, k, v = (t.unflatten(-1, (self.heads, -1)).transpose(1, 2) for t in (query, key, value))  # (B, heads, L, C / heads)
+        return self.out_proj(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
 
 
 class Mlp(nn.Module):
@@ -50,7 +50,7 @@ class Mlp(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) to (..., C)."""
-        return self.fc2(F.gelu(self.fc1(x)))
+        return self.fc2(functional.gelu(self.fc1(x)))
 
 
 class SelfAttentionBlock(nn.Module):
@@ -88,4 +88,4 @@ class CrossAttentionBlock(nn.Module):
 
 
 def _normalised(x: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:], eps=NORM_EPS)
+    return functional.layer_norm(x, x.shape[-1:], eps=NORM_EPS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 _GATHERED_AT_ONCE = 1 << 23  # numbers copied out of a map at a time: 32 MB
 
@@ -22,7 +22,7 @@ def pyramid(maps: Tensor, levels: int) -> list[Tensor]:
     found = []
     for level in range(levels):
         if level:
-            maps = F.avg_pool2d(maps, 2)
+            maps = functional.avg_pool2d(maps, 2)
         found.append(maps.permute(0, 2, 3, 1).contiguous())
     return found
 
@@ -94,5 +94,5 @@ def sample_features(maps: Tensor, xy: Tensor) -> Tensor:
     """
     height, width = maps.shape[-2:]
     scale = torch.tensor([2 / max(width - 1, 1), 2 / max(height - 1, 1)], dtype=xy.dtype, device=xy.device)
-    found = F.grid_sample(maps, (xy * scale - 1)[:, :, None], mode="bilinear", padding_mode="border", align_corners=True)
+    found = functional.grid_sample(maps, (xy * scale - 1)[:, :, None], mode="bilinear", padding_mode="border", align_corners=True)
     return found[..., 0].transpose(1, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 class ResidualBlock(nn.Module):
@@ -19,11 +19,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to (B, channels, H / stride, W / stride)."""
-        y = F.relu(F.instance_norm(self.conv1(x)))
-        y = F.relu(F.instance_norm(self.conv2(y)))
+        y = functional.relu(functional.instance_norm(self.conv1(x)))
+        y = functional.relu(functional.instance_norm(self.conv2(y)))
         if self.downsample is not None:
-            x = F.instance_norm(self.downsample(x))
-        return F.relu(x + y)
+            x = functional.instance_norm(self.downsample(x))
+        return functional.relu(x + y)
 
 
 class ImageEncoder(nn.Module):
@@ -45,12 +45,12 @@ class ImageEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in 0..1 to (B, 128, H // 4, W // 4)."""
         size = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
-        x = F.relu(F.instance_norm(self.conv1(images)))
+        x = functional.relu(functional.instance_norm(self.conv1(images)))
         stages = []
         for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
             x = layer(x)
             stages.append(resized(x, size))
-        x = F.relu(F.instance_norm(self.conv2(torch.cat(stages, dim=1))))
+        x = functional.relu(functional.instance_norm(self.conv2(torch.cat(stages, dim=1))))
         return self.conv3(x)
 
 
@@ -68,7 +68,7 @@ class PatchEncoder(nn.Module):
 
     def forward(self, patches: Tensor) -> Tensor:
         """(B, 3, h, w) in 0..1 to (B, 32, h, w)."""
-        x = F.relu(F.instance_norm(self.conv1(patches)))
+        x = functional.relu(functional.instance_norm(self.conv1(patches)))
         half = x.shape[-2:]
         down = self.layer1(x)
         x = x + resized(down, half)
@@ -80,7 +80,7 @@ class PatchEncoder(nn.Module):
 
 def resized(x: Tensor, size: tuple[int, int] | torch.Size) -> Tensor:
     """(B, C, H, W) resized to (B, C, *size), bilinear, corners on corners as in the published networks."""
-    return F.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
+    return functional.interpolate(x, size=tuple(size), mode="bilinear", align_corners=True)
 
 
 def _stage(channels_in: int, channels: int, stride: int) -> nn.Sequential:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from toolkit.models.encoders import PatchEncoder
 from toolkit.models.point_refiner import PointRefiner, Refined

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from toolkit.models.correlation import correlation_windows, pyramid, sample_features
 from toolkit.models.embeddings import displacement_embedding, position_encoding
@@ -82,7 +82,7 @@ class PointRefiner(nn.Module):
             tick: Called after each layer of the transformer.
         """
         groups, frames = maps.shape[:2]
-        count, size = queries.shape[1], (int(maps.shape[-2]), int(maps.shape[-1]))
+        size = (int(maps.shape[-2]), int(maps.shape[-1]))
         query_feature = sample_features(maps[:, 0], queries)  # (B, N, C)
         features = query_feature[:, :, None].expand(-1, -1, frames, -1)  # (B, N, S, C)
         xy = queries[:, :, None].expand(-1, -1, frames, -1)  # (B, N, S, 2)
@@ -107,7 +107,7 @@ class PointRefiner(nn.Module):
         windows = windows.unflatten(0, (groups, frames)).transpose(1, 2)
         moved = displacement_embedding(xy - xy[:, :, :1], self.shape.channels // 2)
         tokens = torch.cat([moved, windows, features], dim=-1)
-        return F.pad(tokens, (0, self.shape.token - tokens.shape[-1]))
+        return functional.pad(tokens, (0, self.shape.token - tokens.shape[-1]))
 
     def _answer(self, tokens: Tensor, tick: Tick) -> Tensor:
         """(B, N, S, C + 2) from the transformer; tracks of different groups must not meet in it."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +13,6 @@ from toolkit.errors import UserError
 from toolkit.models.checkpoints import Published, State, below, filled, read_published
 from toolkit.models.encoders import ImageEncoder, PatchEncoder, resized
 from toolkit.models.fine_tracking import (
-    PATCH,
     cut_patches,
     own_spread,
     patch_corners,
@@ -25,6 +22,10 @@ from toolkit.models.fine_tracking import (
 )
 from toolkit.models.point_refiner import COARSE, FINE, PointRefiner
 from toolkit.models.update_transformer import Tick, no_tick
+from toolkit.models.video_tracking import VideoTracking, estimate, track_video
+from toolkit.progress import Report, silent
+from toolkit.scene import Estimate, Tracks2D, Video
+from toolkit.tracking.queries import checked_queries
 
 VGGSFM = Published(
     name="VGGSfM's tracker",
@@ -104,10 +105,34 @@ class TrackPredictor(nn.Module):
         fine, score = self.track_fine(pictures, points, steps[-1])
         return {"coarse": steps[-1], "vis": vis, "fine": fine, "score": score, "coarse_iters": steps}
 
+    def infer(self, video: Video, queries: ArrayLike, *, settings: VideoTracking | None = None, report: Report = silent) -> Tracks2D:
+        """Follows points through a video, or through photos of one size, from each query to all other frames.
+
+        Args:
+            video: T frames.
+            queries: (N, 3) (t, x, y), t a frame index, continuous pixels.
+            settings: How much is done at once, and how well.
+            report: Told the progress; may raise `Cancelled`.
+
+        Returns:
+            N tracks in pixels of the video. Their confidence is the network's own chance of being seen, not calibrated; sigma is
+            unknown.
+
+        Raises:
+            UserError: for queries outside the video.
+        """
+        return track_video(self, video, checked_queries(queries, frames=len(video), size=video.size), settings, report=report)
+
+    def estimate(self, frames: int, queries: ArrayLike, *, settings: VideoTracking | None = None) -> Estimate:
+        """Seconds and memory that `infer` will take on this machine with these queries (N, 3) in a video of so many frames."""
+        return estimate(self, np.asarray(queries, np.float64).reshape(-1, 3)[:, 0], frames, settings)
+
     def encode(self, images: Tensor) -> Tensor:
-        """(S, 3, H, W) in 0..1 to feature maps (S, 128, H / 8, W / 8)."""
+        """(S, 3, H, W), uint8 or in 0..1, to feature maps (S, 128, H / 8, W / 8)."""
         size = (images.shape[-2] // HALVED, images.shape[-1] // HALVED)
-        return torch.cat([self.coarse_fnet(resized(image[None], size)) for image in images])
+        maps = [self.coarse_fnet(resized(_in_unit_range(image[None]), size)) for image in images]
+        # Features of a pixel lie together: the correlation then reads them without another copy.
+        return torch.cat(maps).contiguous(memory_format=torch.channels_last)
 
     def track_coarse(self, maps: Tensor, queries: Tensor, *, iters: int = ITERATIONS, tick: Tick = no_tick) -> tuple[Tensor, Tensor]:
         """Places (iters, S, N, 2) in image pixels and the chance (S, N) of being seen, from maps and queries (N, 2) of frame 0."""
@@ -116,10 +141,20 @@ class TrackPredictor(nn.Module):
         return found.steps[:, 0].transpose(1, 2) * STRIDE, found.visible[0].transpose(0, 1)
 
     def track_fine(self, images: Tensor, queries: Tensor, coarse: Tensor, *, tick: Tick = no_tick) -> tuple[Tensor, Tensor]:
-        """Refined places (S, N, 2) and spread (S, N) from images (S, 3, H, W), queries (N, 2) and coarse places (S, N, 2)."""
+        """Refines coarse places within small patches.
+
+        Args:
+            images: (S, 3, H, W), uint8 or in 0..1.
+            queries: (N, 2) pixels of image 0.
+            coarse: (S, N, 2) pixels.
+            tick: Called after each layer of the transformer.
+
+        Returns:
+            Places (S, N, 2) in pixels and spread (S, N).
+        """
         corners = patch_corners(coarse)
         inside = published_corners(corners, (images.shape[-2], images.shape[-1])) if self.parity else corners
-        patches = cut_patches(images, inside)
+        patches = _in_unit_range(cut_patches(images, inside))
         refined, features = refine_in_patches(self.fine_fnet, self.fine_predictor, patches, queries - corners[0], tick=tick)
         places = refined.steps[-1][:, 0].transpose(0, 1)  # (S, N, 2)
         fine = corners + places
@@ -137,10 +172,14 @@ class TrackPredictor(nn.Module):
         if min(pictures.shape[-2:]) < LEAST_SIDE or pictures.shape[-2] % STRIDE or pictures.shape[-1] % STRIDE:
             size = f"{pictures.shape[-1]} x {pictures.shape[-2]}"
             raise UserError(f"The images have {size} pixels, but at least {LEAST_SIDE} on each side and multiples of {STRIDE} are needed.")
-        pictures = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures.float()
+        pictures = _in_unit_range(pictures)
         points = torch.as_tensor(queries, device=device).float()
         if points.ndim == 3 and len(points) == 1:
             points = points[0]
         if points.ndim != 2 or points.shape[1] != 2:
             raise UserError(f"The queries have shape {tuple(points.shape)}, but (N, 2) is needed.")
         return pictures, points
+
+
+def _in_unit_range(images: Tensor) -> Tensor:
+    return images.float() / 255 if images.dtype == torch.uint8 else images.float()

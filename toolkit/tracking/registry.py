@@ -9,7 +9,7 @@ from typing import Protocol
 from toolkit.errors import UserError
 from toolkit.progress import Report
 from toolkit.scene import F32, Tracks2D, Video
-from toolkit.tracking import learned
+from toolkit.tracking import learned, vggsfm
 from toolkit.tracking.classical import DRAFT, NORMAL, track_classical
 
 
@@ -45,6 +45,7 @@ _TRACKERS = (
     TrackerInfo("draft", "Merged flow hops without refinement, in half the time.", partial(track_classical, settings=DRAFT)),
     TrackerInfo("cotracker3", learned.COTRACKER3.sentence, learned.track_cotracker3, learned.COTRACKER3.licence),
     TrackerInfo("tapir", learned.TAPIR.sentence, learned.track_tapir, learned.TAPIR.licence),
+    TrackerInfo("vggsfm", vggsfm.SENTENCE, vggsfm.track_vggsfm, vggsfm.LICENCE),
 )
 DEFAULT = "normal"
 

@@ -1,0 +1,272 @@
+"""A tracker of unordered images run over a video: in pieces of bounded memory, both ways in time, with what it will cost told before."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from toolkit.models.point_refiner import COARSE, FINE
+from toolkit.models.square_images import Square
+from toolkit.progress import Report, silent
+from toolkit.scene import F32, B, Estimate, Tracks2D, Video
+
+if TYPE_CHECKING:
+    from toolkit.models.track_predictor import TrackPredictor
+
+
+@dataclass(frozen=True)
+class VideoTracking:
+    """How a video is tracked.
+
+    Attributes:
+        side: Pixels of the padded square that the network sees; it was trained with 1024.
+        iterations: Of the coarse predictor; 6 as published.
+        refine: Whether the fine predictor follows.
+        frames_at_once: Frames that know of each other, the query's included; 32 as in the published video mode.
+        samples_at_once: Points times frames that know of each other: about 20 kB each.
+        patches_at_once: Points times frames refined together: about 400 kB each.
+        features_mb: Feature maps that are kept for another use.
+        seen_above: A point counts as seen where its chance is higher; the published pipeline's gate. The chance is not calibrated.
+    """
+
+    side: int = 1024
+    iterations: int = 6
+    refine: bool = True
+    frames_at_once: int = 32
+    samples_at_once: int = 16384
+    patches_at_once: int = 512
+    features_mb: int = 512
+    seen_above: float = 0.05
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Work in units of one token through one layer of the coarse transformer; measured on one core.
+
+    Attributes:
+        virtual: Units per virtual track, frame and layer: it passes more blocks than a point.
+        refined: Units per point and frame for each layer of the fine transformer, its share of the patch encoder included.
+        encoded: Units per frame of 1024 x 1024 for the image encoder.
+        per_linear: Time of a unit over that of one row of the reference product, see `row_seconds`.
+        base_mb: Memory of torch and the weights.
+        sample_mb: Per point and frame in work.
+        patch_mb: Per patch in work.
+    """
+
+    virtual: float = 1.5
+    refined: float = 0.3
+    encoded: float = 3000.0
+    per_linear: float = 6.0
+    base_mb: float = 700.0
+    sample_mb: float = 0.03
+    patch_mb: float = 0.4
+
+
+COSTS = Costs()
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Points of one frame looked for in a few frames together.
+
+    Attributes:
+        points: Indices of the queries.
+        frames: Frame indices, the query's first.
+    """
+
+    points: NDArray
+    frames: NDArray
+
+
+def plan(moments: NDArray, frames: int, settings: VideoTracking) -> list[Piece]:
+    """Pieces that find every query in every frame.
+
+    Args:
+        moments: (N,) frame index of each query.
+        frames: T, of the video.
+        settings: How much goes into a piece.
+    """
+    pieces = []
+    # Stretches of the video are the outer loop, so that their feature maps are used for all queries while they are there.
+    stretches = -(-frames // max(1, settings.frames_at_once - 1)) if frames > settings.frames_at_once else 1
+    for stretch in np.array_split(np.arange(frames), stretches):
+        for t in np.unique(moments):
+            together = np.append(t, stretch[stretch != t])
+            if len(together) == 1 and frames > 1:
+                continue
+            points = np.flatnonzero(moments == t)
+            shares = -(-len(points) * len(together) // settings.samples_at_once)
+            shares = min(max(shares, 1), len(points))
+            pieces += [Piece(points[i::shares], together) for i in range(shares)]  # each share is spread over the image
+    return pieces
+
+
+def track_video(
+    network: TrackPredictor, video: Video, queries: F32, settings: VideoTracking | None = None, *, report: Report = silent
+) -> Tracks2D:
+    """Tracks of queries from their frame to both ends of the video.
+
+    Args:
+        network: The tracker.
+        video: T frames.
+        queries: (N, 3) (t, x, y), continuous pixels, inside the video.
+        settings: How it is done.
+        report: Told the work done; may raise `Cancelled`. It is called several times a second to every few seconds.
+
+    Returns:
+        N tracks in pixels of the video. Their confidence is the network's own, uncalibrated; errors in pixels are unknown, as the
+        network does not tell them.
+    """
+    s = settings or VideoTracking()
+    moments = queries[:, 0].astype(np.int64)
+    pieces = plan(moments, len(video), s)
+    square = Square(video.size, s.side)
+    features = _Features(network, video, square, s.features_mb)
+    progress = _Progress(report, sum(_work(p, s) for p in pieces) + COSTS.encoded * len(video))
+    features.told = lambda: progress.add(COSTS.encoded)
+    xy = np.zeros((len(queries), len(video), 2), np.float32)
+    chance = np.zeros((len(queries), len(video)), np.float32)
+    asked = square.into(queries[:, 1:])
+    with torch.inference_mode():
+        for piece in pieces:
+            found, seen = _track_piece(network, features, piece, asked[piece.points], s, progress)
+            where = np.ix_(piece.points, piece.frames)
+            xy[where] = square.out_of(found.transpose(1, 0, 2))
+            chance[where] = seen.T
+    progress.finish()
+    rows = np.arange(len(queries))
+    xy[rows, moments], chance[rows, moments] = queries[:, 1:], 1
+    chance[~_inside(xy, video.size)] = 0
+    return Tracks2D(xy, chance > s.seen_above, chance, queries)
+
+
+def estimate(network: TrackPredictor, moments: NDArray, frames: int, settings: VideoTracking | None = None) -> Estimate:
+    """What `track_video` will take on this machine, now: a short product is timed for it.
+
+    Args:
+        network: The tracker, on its device.
+        moments: (N,) frame index of each query.
+        frames: T, of the video.
+        settings: How it will be done.
+    """
+    s = settings or VideoTracking()
+    pieces = plan(np.asarray(moments, np.int64), frames, s)
+    units = sum(_work(p, s) for p in pieces) + COSTS.encoded * frames * (s.side / 1024) ** 2
+    seconds = units * COSTS.per_linear * row_seconds(network.coarse_fnet.conv1.weight.device)
+    samples = max(len(p.points) * len(p.frames) for p in pieces)
+    map_mb = 4 * COARSE.channels * (s.side / 8) ** 2 / 1e6
+    maps = min(frames, s.features_mb / map_mb) + 4 / 3 * min(frames, s.frames_at_once)
+    memory = COSTS.base_mb + map_mb * maps + COSTS.sample_mb * samples + COSTS.patch_mb * min(samples, s.patches_at_once)
+    return Estimate(round(seconds, 1), round(memory))
+
+
+def row_seconds(device: torch.device) -> float:
+    """Seconds that one row of a product with (384, 1536) weights takes, the best of a few tries of 512 rows."""
+    rows = torch.ones(512, COARSE.width, device=device)
+    weights = torch.ones(COARSE.width, 4 * COARSE.width, device=device)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        (rows @ weights).sum().item()  # .item() waits for a graphics processor
+        best = min(best, time.perf_counter() - start)
+    return best / len(rows)
+
+
+class _Features:
+    """Feature maps by frame; the latest are kept."""
+
+    def __init__(self, network: TrackPredictor, video: Video, square: Square, most_mb: int) -> None:
+        self._network = network
+        self._video = video
+        self._square = square
+        self._most_bytes = most_mb * 1e6
+        self._kept: OrderedDict[int, Tensor] = OrderedDict()
+        self.told: Callable[[], None] = lambda: None
+
+    def pictures(self, frames: NDArray) -> Tensor:
+        """(S, 3, side, side) uint8."""
+        device = self._network.coarse_fnet.conv1.weight.device
+        return torch.from_numpy(np.stack([self._square.picture(self._video.frames[t]) for t in frames])).to(device)
+
+    def maps(self, frames: NDArray) -> Tensor:
+        """(S, 128, side / 8, side / 8)."""
+        return torch.cat([self._of(int(t)) for t in frames])
+
+    def _of(self, t: int) -> Tensor:
+        if t in self._kept:
+            self._kept.move_to_end(t)
+            return self._kept[t]
+        maps = self._network.encode(self.pictures(np.array([t])))
+        self.told()
+        self._kept[t] = maps
+        while len(self._kept) > max(1, self._most_bytes // maps.nbytes):
+            self._kept.popitem(last=False)
+        return maps
+
+
+class _Progress:
+    """Work done, told as whole numbers."""
+
+    def __init__(self, report: Report, total: float) -> None:
+        self._report = report
+        self._total = total
+        self._done = 0.0
+
+    def add(self, units: float) -> None:
+        # Feature maps that had to be made anew are not in the plan.
+        self._done = min(self._done + units, self._total)
+        self._report(int(self._done), int(self._total))
+
+    def finish(self) -> None:
+        self._report(int(self._total), int(self._total))
+
+
+def _track_piece(
+    network: TrackPredictor, features: _Features, piece: Piece, asked: F32, s: VideoTracking, progress: _Progress
+) -> tuple[F32, F32]:
+    """Places (S, N, 2) in pixels of the square and the chance (S, N) that each is seen."""
+    maps = features.maps(piece.frames)
+    queries = torch.from_numpy(asked).to(maps.device)
+    layer = _coarse_work(piece)
+    steps, seen = network.track_coarse(maps, queries, iters=s.iterations, tick=lambda: progress.add(layer))
+    coarse = steps[-1]
+    del maps, steps
+    if s.refine and len(piece.frames) > 1:
+        pictures = features.pictures(piece.frames)
+        fine = coarse.clone()
+        for part in _parts(len(piece.points), max(1, s.patches_at_once // len(piece.frames))):
+            units = COSTS.refined * (part.stop - part.start) * len(piece.frames)
+            fine[:, part], _ = network.track_fine(pictures, queries[part], coarse[:, part], tick=lambda u=units: progress.add(u))
+        # Outside the picture there is nothing to refine by.
+        outside = ((coarse < 0) | (coarse > s.side - 1)).any(-1)
+        fine[outside] = coarse[outside]
+        coarse = fine
+    return coarse.cpu().numpy(), seen.cpu().numpy()
+
+
+def _parts(count: int, size: int) -> Iterator[slice]:
+    for first in range(0, count, size):
+        yield slice(first, min(first + size, count))
+
+
+def _coarse_work(piece: Piece) -> float:
+    return (len(piece.points) + COSTS.virtual * COARSE.virtual) * len(piece.frames)
+
+
+def _work(piece: Piece, s: VideoTracking) -> float:
+    units = _coarse_work(piece) * COARSE.layers * s.iterations
+    if s.refine and len(piece.frames) > 1:
+        units += COSTS.refined * len(piece.points) * len(piece.frames) * FINE.layers * 6
+    return units
+
+
+def _inside(xy: F32, size: tuple[int, int]) -> B:
+    return (xy[..., 0] >= 0) & (xy[..., 0] <= size[0]) & (xy[..., 1] >= 0) & (xy[..., 1] <= size[1])
