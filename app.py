@@ -15,6 +15,8 @@ for _name, _value in {
 
 import json
 import logging
+import signal
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -200,4 +202,6 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    # A Space is stopped by this signal: what visitors brought goes with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     launch()
