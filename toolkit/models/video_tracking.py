@@ -62,9 +62,9 @@ class Costs:
     """
 
     virtual: float = 1.5
-    refined: float = 0.3
-    encoded: float = 3000.0
-    per_linear: float = 6.0
+    refined: float = 0.5
+    encoded: float = 6000.0
+    per_linear: float = 7.5
     base_mb: float = 700.0
     sample_mb: float = 0.03
     patch_mb: float = 0.4
