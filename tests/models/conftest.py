@@ -1,8 +1,5 @@
 """One network for all tests of this room, with seeded weights."""
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -12,10 +9,10 @@ torch.set_num_threads(1)
 
 @pytest.fixture(scope="session")
 def seeded():
-    spec = importlib.util.spec_from_file_location("seeded_weights", Path(__file__).with_name("seeded_weights.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    """The module that makes the weights of the golden outputs."""
+    from tests.models import seeded_weights
+
+    return seeded_weights
 
 
 @pytest.fixture(scope="session")

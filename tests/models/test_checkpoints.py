@@ -1,5 +1,7 @@
 """Files of weights: what is read, what is refused and in which words; nothing in them is executed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -40,6 +42,8 @@ def test_safetensors_a_folder_and_files_of_old_are_read_too(weights, tmp_path):
     assert set(read_published(tmp_path / "x.safetensors", SMALL)) == {"weight", "bias"}
     torch.save(weights, tmp_path / "small.bin", _use_new_zipfile_serialization=False)
     assert set(read_published(tmp_path, SMALL)) == {"weight", "bias"}
+    (tmp_path / "small.bin").rename(tmp_path / "alone.pt")
+    assert set(read_published(tmp_path, replace(SMALL, also=("alone.pt",)))) == {"weight", "bias"}
 
 
 def test_code_in_a_file_is_not_executed_and_told(tmp_path, capsys):
@@ -108,6 +112,18 @@ def test_the_hub_is_asked_only_by_name_and_for_a_pinned_revision(weights, tmp_pa
     with pytest.raises(UserError, match="There is no file 'someone/large'; give the path of small.bin or the name 'someone/small'"):
         read_published("someone/large", SMALL)
     assert len(asked) == 2
+
+
+def test_what_is_fetched_without_a_pinned_revision_is_told(weights, tmp_path, monkeypatch, capsys):
+    import huggingface_hub
+
+    (tmp_path / "45ad").mkdir()
+    torch.save(weights, tmp_path / "45ad" / "small.bin")
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: asked.append(k) or str(tmp_path / "45ad" / "small.bin"))
+    read_published("someone/small", replace(SMALL, revision=""))
+    assert asked == [{"revision": None}]
+    assert "the small model was fetched at revision '45ad'" in capsys.readouterr().err
 
 
 def test_a_hub_that_does_not_answer_is_told_in_one_sentence(monkeypatch):

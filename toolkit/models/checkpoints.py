@@ -31,10 +31,11 @@ class Published:
     Attributes:
         name: Of the model, for a person.
         repository: On the Hugging Face hub.
-        file: Its file there.
+        file: Its file there, the one that is fetched.
         licence: Terms of the weights, one sentence.
         prefix: What the names of this model's weights begin with in the published file.
-        revision: The commit that is fetched; empty where none is pinned, and then it must be told.
+        also: Other files with the same weights, looked for in a folder.
+        revision: The commit that is fetched; empty where none is pinned: then the newest is, and which one it was is told.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Published:
     file: str
     licence: str
     prefix: str = ""
+    also: tuple[str, ...] = ()
     revision: str = ""
 
 
@@ -51,7 +53,7 @@ def read_published(name_or_path: str | Path, published: Published, *, revision: 
     The licence is told on the standard error stream.
 
     Args:
-        name_or_path: A file, or `published.repository`.
+        name_or_path: A file, a folder with it, or `published.repository`.
         published: What is expected.
         revision: Commit, tag or branch on the hub; None for the pinned one.
 
@@ -61,8 +63,8 @@ def read_published(name_or_path: str | Path, published: Published, *, revision: 
     path = Path(name_or_path).expanduser()
     if str(name_or_path) == published.repository and not path.is_file():
         path = _fetched(published, revision)
-    if path.is_dir() and (path / published.file).is_file():
-        path = path / published.file
+    if path.is_dir():
+        path = next((path / name for name in (published.file, *published.also) if (path / name).is_file()), path)
     if not path.is_file():
         raise UserError(
             f"There is no file {str(name_or_path)!r}; give the path of {published.file} or the name {published.repository!r} to fetch it."
@@ -185,11 +187,15 @@ def _fetched(published: Published, revision: str | None) -> Path:
             f"Fetching {published.repository} needs the package huggingface_hub; install it or give the path of {published.file}."
         ) from error
     try:
-        return Path(huggingface_hub.hf_hub_download(published.repository, published.file, revision=wanted))
+        path = Path(huggingface_hub.hf_hub_download(published.repository, published.file, revision=wanted or None))
     except Exception as error:  # the hub's client passes on whatever the network, the disk or the server raise
         raise UserError(
             f"{published.file} could not be fetched from {published.repository} ({_first_line(error)}); give the path of the file instead."
         ) from error
+    if not wanted:
+        commit = path.parent.name  # the hub's client keeps files in a folder named after their commit
+        print(f"{published.name} was fetched at revision {commit!r}; name it as revision to have the same again.", file=sys.stderr)
+    return path
 
 
 def _first_line(error: BaseException) -> str:

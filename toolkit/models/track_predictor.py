@@ -33,6 +33,7 @@ VGGSFM = Published(
     file="vggsfm_v2_0_0.bin",
     licence="The weights of VGGSfM (Meta Platforms and the University of Oxford) are CC BY-NC 4.0: not for commercial use.",
     prefix="track_predictor.",
+    also=("vggsfm_v2_tracker.pt",),
 )
 HALVED = 2  # the image encoder sees the image at half its size
 STRIDE = HALVED * ImageEncoder.stride  # image pixels per pixel of the feature maps
@@ -74,8 +75,9 @@ class TrackPredictor(nn.Module):
         Their licence is told on the standard error stream.
 
         Args:
-            name_or_path: The file `vggsfm_v2_0_0.bin` (or a .safetensors of it), or "facebook/VGGSfM".
-            revision: Which commit is fetched.
+            name_or_path: The file `vggsfm_v2_0_0.bin`, the tracker alone (`vggsfm_v2_tracker.pt`), a .safetensors of either, or
+                "facebook/VGGSfM" to fetch the first.
+            revision: Which commit is fetched; None for the newest, which is then told.
             parity: As in `from_state_dict`.
 
         Raises:
