@@ -73,10 +73,16 @@ class Person:
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     def scene(self) -> np.ndarray:
-        """The pixels of the 4D view."""
+        """The pixels of the 4D view, once there is something in it."""
+        view = self.page.locator("#scene iframe")
         self.page.frame_locator("#scene iframe").locator("canvas").first.wait_for()
-        self.page.wait_for_timeout(1500)
-        return np.asarray(Image.open(io.BytesIO(self.page.locator("#scene iframe").screenshot())).convert("RGB"))
+        view.scroll_into_view_if_needed()
+        end = time.monotonic() + PATIENCE_MS / 1000
+        while True:
+            pixels = np.asarray(Image.open(io.BytesIO(view.screenshot())).convert("RGB"))
+            if not_blank(pixels) or time.monotonic() > end:
+                return pixels
+            self.page.wait_for_timeout(250)
 
     def leave(self) -> None:
         self.page.close()
@@ -219,7 +225,8 @@ def test_cancel_frees_the_place_within_two_seconds(person, served, clip, wait_fo
     page.locator("#cancel").click()
     wait_for(lambda: running[0].job is None and not worker.alive, 2, "the place is free")
     page.locator("#status", has_text=texts.CANCELLED).wait_for()
-    assert not list(running[0].folder.glob("run-*")), "nothing of it is kept"
+    kept = [Path(running[0].kept["result"])]
+    wait_for(lambda: list(running[0].folder.glob("run-*")) == kept, 2, "what was shown before is kept, and nothing else")
 
 
 def test_a_file_that_cannot_be_used_gets_a_sentence_on_the_page(person, tmp_path):
@@ -260,12 +267,11 @@ def test_the_page_is_useful_on_a_phone(browser, served):
 
 def test_a_closed_tab_frees_its_place_and_its_files(browser, served, clip, wait_for):
     somebody = Person(browser, served.url)
-    known = set(served.studio.scratch._visitors)
     somebody.page.set_input_files("#upload input[type=file]", clip)
     somebody.page.locator("#found .l4-meter").wait_for()
     somebody.page.locator("#run").click()
     somebody.page.locator("#status .l4-stage.now").wait_for()
-    visitor = next(v for key, v in served.studio.scratch._visitors.items() if key not in known and v.job is not None)
+    visitor = next(v for v in served.studio.scratch._visitors.values() if v.job is not None)
     somebody.leave()
     wait_for(lambda: visitor.job is None, 20, "the run stopped")
     wait_for(lambda: not visitor.folder.exists(), 20, "the files are gone")

@@ -147,11 +147,11 @@ class Studio:
 
     @staticmethod
     def _keep(visitor: Visitor, folder: Path) -> None:
-        """The folder becomes the visitor's result; the one before is deleted."""
+        """The folder becomes the visitor's result; the one before stays, as its page may still be fetching files; older ones go."""
+        kept = {folder, Path(visitor.kept.get("result", folder))}
         visitor.kept["result"] = str(folder)
-        for old in visitor.folder.glob("run-*"):
-            if old != folder:
-                shutil.rmtree(old, ignore_errors=True)
+        for old in set(visitor.folder.glob("run-*")) - kept:
+            shutil.rmtree(old, ignore_errors=True)
 
     def result(self, visitor: Visitor) -> Path:
         """The folder of the visitor's result.
