@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from toolkit.errors import Cancelled, UserError
 from toolkit.models.square_images import Square
+from toolkit.models.track_predictor import TrackPredictor
 from toolkit.models.video_tracking import VideoTracking, plan
 from toolkit.scene import Video
 
@@ -93,6 +94,32 @@ def test_a_query_outside_the_video_is_refused(tracker, video):
         tracker.infer(video, [[5, 1, 1]], settings=SMALL)
 
 
+def test_photos_of_several_sizes_are_tracked_in_pixels_of_each(tracker, video):
+    photos = [video.frames[0], video.frames[1][:, 30:100], np.repeat(np.repeat(video.frames[2], 2, 0), 2, 1)]
+    tracks = tracker.infer(photos, QUERIES[[0, 2]], settings=SMALL)
+    whole = tracker.infer(Video.from_frames(video.frames[:3], 10), QUERIES[[0, 2]], settings=SMALL)
+    assert np.array_equal(tracks.xy[:, 0], whole.xy[:, 0])
+    assert np.abs(tracks.xy[:, 2] / 2 - whole.xy[:, 2]).max() < 6, "twice the pixels, much the same picture"
+    with pytest.raises(UserError, match=r"Query 0 at \(90, 70\) is outside photo 1 of 70 x 96 px"):
+        tracker.infer(photos, [[1, 90, 70]], settings=SMALL)
+
+
+def test_squares_that_cannot_be_halved_are_refused():
+    with pytest.raises(UserError, match="Squares of 100 px"):
+        VideoTracking(side=100)
+
+
+def test_everything_stays_on_the_device_of_the_weights():
+    with torch.device("meta"):
+        network = TrackPredictor()
+        pictures = torch.zeros(3, 3, 128, 128, dtype=torch.uint8)
+        queries = torch.zeros(4, 2)
+    with torch.inference_mode():
+        steps, seen = network.track_coarse(network.encode(pictures), queries)
+        fine, score = network.track_fine(pictures, queries, steps[-1])
+    assert {t.device.type for t in (steps, seen, fine, score)} == {"meta"}
+
+
 def test_feature_maps_are_made_once_per_frame_where_memory_allows(tracker, video, monkeypatch):
     made = []
     encode = tracker.encode
@@ -101,4 +128,3 @@ def test_feature_maps_are_made_once_per_frame_where_memory_allows(tracker, video
     assert sum(made) == len(video)
     tracker.infer(video, QUERIES, settings=VideoTracking(side=128, iterations=1, features_mb=0, refine=False))
     assert sum(made) > 2 * len(video)
-    assert torch.is_tensor(next(tracker.parameters()))

@@ -43,6 +43,9 @@ class RefinerShape:
 COARSE = RefinerShape(channels=128, levels=5, radius=4, token=664, width=384, layers=6, virtual=64, predicts_visibility=True)
 FINE = RefinerShape(channels=32, levels=3, radius=3, token=216, width=256, layers=4, virtual=0, predicts_visibility=False)
 
+STRIDE = 8  # image pixels per pixel of the coarse feature maps
+LEAST_SIDE = STRIDE * 2 ** (COARSE.levels - 1)  # px of an image: the top of the coarse pyramid needs a pixel
+
 
 @dataclass(frozen=True, eq=False)
 class Refined:

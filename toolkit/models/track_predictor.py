@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,11 @@ from toolkit.models.fine_tracking import (
     published_spread,
     refine_in_patches,
 )
-from toolkit.models.point_refiner import COARSE, FINE, PointRefiner
+from toolkit.models.point_refiner import COARSE, FINE, LEAST_SIDE, STRIDE, PointRefiner
 from toolkit.models.update_transformer import Tick, no_tick
 from toolkit.models.video_tracking import VideoTracking, estimate, track_video
 from toolkit.progress import Report, silent
-from toolkit.scene import Estimate, Tracks2D, Video
+from toolkit.scene import U8, Estimate, Tracks2D, Video
 from toolkit.tracking.queries import checked_queries
 
 VGGSFM = Published(
@@ -35,9 +36,7 @@ VGGSFM = Published(
     prefix="track_predictor.",
     also=("vggsfm_v2_tracker.pt",),
 )
-HALVED = 2  # the image encoder sees the image at half its size
-STRIDE = HALVED * ImageEncoder.stride  # image pixels per pixel of the feature maps
-LEAST_SIDE = STRIDE * 2 ** (COARSE.levels - 1)  # the top of the pyramid needs a pixel
+HALVED = STRIDE // ImageEncoder.stride  # the image encoder sees the image at half its size
 ITERATIONS = 6
 
 
@@ -107,23 +106,33 @@ class TrackPredictor(nn.Module):
         fine, score = self.track_fine(pictures, points, steps[-1])
         return {"coarse": steps[-1], "vis": vis, "fine": fine, "score": score, "coarse_iters": steps}
 
-    def infer(self, video: Video, queries: ArrayLike, *, settings: VideoTracking | None = None, report: Report = silent) -> Tracks2D:
-        """Follows points through a video, or through photos of one size, from each query to all other frames.
+    def infer(
+        self, images: Video | Sequence[U8], queries: ArrayLike, *, settings: VideoTracking | None = None, report: Report = silent
+    ) -> Tracks2D:
+        """Follows points through a video or a set of photos, from each query to all other frames.
 
         Args:
-            video: T frames.
+            images: A video of T frames, or T photos (H, W, 3) uint8 of any sizes.
             queries: (N, 3) (t, x, y), t a frame index, continuous pixels.
             settings: How much is done at once, and how well.
             report: Told the progress; may raise `Cancelled`.
 
         Returns:
-            N tracks in pixels of the video. Their confidence is the network's own chance of being seen, not calibrated; sigma is
+            N tracks in pixels of each frame. Their confidence is the network's own chance of being seen, not calibrated; sigma is
             unknown.
 
         Raises:
-            UserError: for queries outside the video.
+            UserError: for queries outside their frame.
         """
-        return track_video(self, video, checked_queries(queries, frames=len(video), size=video.size), settings, report=report)
+        frames = list(images.frames) if isinstance(images, Video) else images
+        sizes = np.array([(frame.shape[1], frame.shape[0]) for frame in frames])
+        asked = checked_queries(queries, frames=len(frames), size=(int(sizes[:, 0].max()), int(sizes[:, 1].max())))
+        outside = np.flatnonzero((asked[:, 1:] > sizes[asked[:, 0].astype(int)]).any(1))
+        if len(outside):
+            t, x, y = asked[outside[0]]
+            width, height = sizes[int(t)]
+            raise UserError(f"Query {outside[0]} at ({x:g}, {y:g}) is outside photo {int(t)} of {width} x {height} px.")
+        return track_video(self, frames, asked, settings, report=report)
 
     def estimate(self, frames: int, queries: ArrayLike, *, settings: VideoTracking | None = None) -> Estimate:
         """Seconds and memory that `infer` will take on this machine with these queries (N, 3) in a video of so many frames."""

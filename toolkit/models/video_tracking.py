@@ -1,10 +1,10 @@
-"""A tracker of unordered images run over a video: in pieces of bounded memory, both ways in time, with what it will cost told before."""
+"""A tracker of unordered images run over a video or photos: in pieces of bounded memory, with what it will cost told before."""
 
 from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from toolkit.models.point_refiner import COARSE, FINE
+from toolkit.errors import UserError
+from toolkit.models.point_refiner import COARSE, FINE, LEAST_SIDE, STRIDE
 from toolkit.models.square_images import Square
 from toolkit.progress import Report, silent
-from toolkit.scene import F32, B, Estimate, Tracks2D, Video
+from toolkit.scene import F32, U8, B, Estimate, Tracks2D
 
 if TYPE_CHECKING:
     from toolkit.models.track_predictor import TrackPredictor
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class VideoTracking:
-    """How a video is tracked.
+    """How a video, or a set of photos, is tracked.
 
     Attributes:
-        side: Pixels of the padded square that the network sees; it was trained with 1024.
+        side: Pixels of the padded square that the network sees, a multiple of 8 from 128 on; it was trained with 1024.
         iterations: Of the coarse predictor; 6 as published.
         refine: Whether the fine predictor follows.
         frames_at_once: Frames that know of each other, the query's included; 32 as in the published video mode.
@@ -45,6 +46,11 @@ class VideoTracking:
     patches_at_once: int = 512
     features_mb: int = 512
     seen_above: float = 0.05
+
+    def __post_init__(self) -> None:
+        """Refuses squares that the network cannot halve as often as it wants to."""
+        if self.side < LEAST_SIDE or self.side % STRIDE:
+            raise UserError(f"Squares of {self.side} px cannot be tracked in; a multiple of {STRIDE} px from {LEAST_SIDE} px on is needed.")
 
 
 @dataclass(frozen=True)
@@ -110,41 +116,41 @@ def plan(moments: NDArray, frames: int, settings: VideoTracking) -> list[Piece]:
 
 
 def track_video(
-    network: TrackPredictor, video: Video, queries: F32, settings: VideoTracking | None = None, *, report: Report = silent
+    network: TrackPredictor, images: Sequence[U8], queries: F32, settings: VideoTracking | None = None, *, report: Report = silent
 ) -> Tracks2D:
-    """Tracks of queries from their frame to both ends of the video.
+    """Tracks of queries from their image to all others.
 
     Args:
         network: The tracker.
-        video: T frames.
-        queries: (N, 3) (t, x, y), continuous pixels, inside the video.
+        images: T frames or photos, (H, W, 3) uint8 each, of any sizes.
+        queries: (N, 3) (t, x, y), continuous pixels, inside their image.
         settings: How it is done.
         report: Told the work done; may raise `Cancelled`. It is called several times a second to every few seconds.
 
     Returns:
-        N tracks in pixels of the video. Their confidence is the network's own, uncalibrated; errors in pixels are unknown, as the
+        N tracks in pixels of each image. Their confidence is the network's own, uncalibrated; errors in pixels are unknown, as the
         network does not tell them.
     """
     s = settings or VideoTracking()
     moments = queries[:, 0].astype(np.int64)
-    pieces = plan(moments, len(video), s)
-    square = Square(video.size, s.side)
-    features = _Features(network, video, square, s.features_mb)
-    progress = _Progress(report, sum(_work(p, s) for p in pieces) + COSTS.encoded * len(video))
-    features.told = lambda: progress.add(COSTS.encoded)
-    xy = np.zeros((len(queries), len(video), 2), np.float32)
-    chance = np.zeros((len(queries), len(video)), np.float32)
-    asked = square.into(queries[:, 1:])
+    pieces = plan(moments, len(images), s)
+    squares = [Square((image.shape[1], image.shape[0]), s.side) for image in images]
+    progress = _Progress(report, sum(_work(p, s) for p in pieces) + _encoding_work(s) * len(images))
+    features = _Features(network, images, squares, s.features_mb, lambda: progress.add(_encoding_work(s)))
+    xy = np.zeros((len(queries), len(images), 2), np.float32)
+    chance = np.zeros((len(queries), len(images)), np.float32)
+    asked = np.zeros((len(queries), 2), np.float32)
+    for t in np.unique(moments):
+        asked[moments == t] = squares[t].into(queries[moments == t, 1:])
     with torch.inference_mode():
         for piece in pieces:
             found, seen = _track_piece(network, features, piece, asked[piece.points], s, progress)
-            where = np.ix_(piece.points, piece.frames)
-            xy[where] = square.out_of(found.transpose(1, 0, 2))
-            chance[where] = seen.T
+            for t, places, chances in zip(piece.frames, found, seen, strict=True):
+                xy[piece.points, t] = squares[t].out_of(places)
+                chance[piece.points, t] = np.where(_inside(xy[piece.points, t], squares[t].size), chances, 0)
     progress.finish()
     rows = np.arange(len(queries))
     xy[rows, moments], chance[rows, moments] = queries[:, 1:], 1
-    chance[~_inside(xy, video.size)] = 0
     return Tracks2D(xy, chance > s.seen_above, chance, queries)
 
 
@@ -159,10 +165,10 @@ def estimate(network: TrackPredictor, moments: NDArray, frames: int, settings: V
     """
     s = settings or VideoTracking()
     pieces = plan(np.asarray(moments, np.int64), frames, s)
-    units = sum(_work(p, s) for p in pieces) + COSTS.encoded * frames * (s.side / 1024) ** 2
+    units = sum(_work(p, s) for p in pieces) + _encoding_work(s) * frames
     seconds = units * COSTS.per_linear * row_seconds(network.coarse_fnet.conv1.weight.device)
     samples = max(len(p.points) * len(p.frames) for p in pieces)
-    map_mb = 4 * COARSE.channels * (s.side / 8) ** 2 / 1e6
+    map_mb = 4 * COARSE.channels * (s.side / STRIDE) ** 2 / 1e6
     maps = min(frames, s.features_mb / map_mb) + 4 / 3 * min(frames, s.frames_at_once)
     memory = COSTS.base_mb + map_mb * maps + COSTS.sample_mb * samples + COSTS.patch_mb * min(samples, s.patches_at_once)
     return Estimate(round(seconds, 1), round(memory))
@@ -181,20 +187,22 @@ def row_seconds(device: torch.device) -> float:
 
 
 class _Features:
-    """Feature maps by frame; the latest are kept."""
+    """Feature maps by frame; the latest are kept. `told` is called for each that is made."""
 
-    def __init__(self, network: TrackPredictor, video: Video, square: Square, most_mb: int) -> None:
+    def __init__(
+        self, network: TrackPredictor, images: Sequence[U8], squares: list[Square], most_mb: int, told: Callable[[], None]
+    ) -> None:
         self._network = network
-        self._video = video
-        self._square = square
+        self._images = images
+        self._squares = squares
         self._most_bytes = most_mb * 1e6
         self._kept: OrderedDict[int, Tensor] = OrderedDict()
-        self.told: Callable[[], None] = lambda: None
+        self._told = told
 
     def pictures(self, frames: NDArray) -> Tensor:
         """(S, 3, side, side) uint8."""
         device = self._network.coarse_fnet.conv1.weight.device
-        return torch.from_numpy(np.stack([self._square.picture(self._video.frames[t]) for t in frames])).to(device)
+        return torch.from_numpy(np.stack([self._squares[t].picture(self._images[t]) for t in frames])).to(device)
 
     def maps(self, frames: NDArray) -> Tensor:
         """(S, 128, side / 8, side / 8)."""
@@ -205,7 +213,7 @@ class _Features:
             self._kept.move_to_end(t)
             return self._kept[t]
         maps = self._network.encode(self.pictures(np.array([t])))
-        self.told()
+        self._told()
         self._kept[t] = maps
         while len(self._kept) > max(1, self._most_bytes // maps.nbytes):
             self._kept.popitem(last=False)
@@ -259,6 +267,10 @@ def _parts(count: int, size: int) -> Iterator[slice]:
 
 def _coarse_work(piece: Piece) -> float:
     return (len(piece.points) + COSTS.virtual * COARSE.virtual) * len(piece.frames)
+
+
+def _encoding_work(s: VideoTracking) -> float:
+    return COSTS.encoded * (s.side / 1024) ** 2
 
 
 def _work(piece: Piece, s: VideoTracking) -> float:
