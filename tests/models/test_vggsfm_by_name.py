@@ -11,7 +11,7 @@ import torch
 import toolkit.models.track_predictor as track_predictor
 from toolkit.errors import UserError
 from toolkit.models.track_predictor import TrackPredictor
-from toolkit.models.video_tracking import VideoTracking
+from toolkit.models.tracking_plan import VideoTracking
 from toolkit.scene import Estimate, Video
 from toolkit.tracking import track_points, trackers
 from toolkit.tracking.vggsfm import WEIGHTS

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from toolkit.errors import Cancelled, UserError
 from toolkit.models.square_images import Square
 from toolkit.models.track_predictor import TrackPredictor
-from toolkit.models.video_tracking import VideoTracking, plan
+from toolkit.models.tracking_plan import VideoTracking, plan
 from toolkit.scene import Video
 
 SMALL = VideoTracking(side=128, iterations=2)
@@ -73,6 +73,7 @@ def test_progress_rises_to_the_end_and_stopping_stops(tracker, video):
     tracker.infer(video, QUERIES, settings=SMALL, report=lambda done, total: told.append((done, total)))
     done, totals = np.array(told).T
     assert (np.diff(done) >= 0).all() and len(set(totals)) == 1 and done[-1] == totals[-1]
+    assert told[-2][0] >= totals[0] - 1, "the plan knows all of the work"
     assert len(told) > 50
 
     def stop(now, of):

@@ -22,8 +22,9 @@ from toolkit.models.fine_tracking import (
     refine_in_patches,
 )
 from toolkit.models.point_refiner import COARSE, FINE, LEAST_SIDE, STRIDE, PointRefiner
+from toolkit.models.tracking_plan import VideoTracking, estimate
 from toolkit.models.update_transformer import Tick, no_tick
-from toolkit.models.video_tracking import VideoTracking, estimate, track_video
+from toolkit.models.video_tracking import track_video
 from toolkit.progress import Report, silent
 from toolkit.scene import U8, Estimate, Tracks2D, Video
 from toolkit.tracking.queries import checked_queries
@@ -136,7 +137,8 @@ class TrackPredictor(nn.Module):
 
     def estimate(self, frames: int, queries: ArrayLike, *, settings: VideoTracking | None = None) -> Estimate:
         """Seconds and memory that `infer` will take on this machine with these queries (N, 3) in a video of so many frames."""
-        return estimate(self, np.asarray(queries, np.float64).reshape(-1, 3)[:, 0], frames, settings)
+        moments = np.asarray(queries, np.float64).reshape(-1, 3)[:, 0]
+        return estimate(moments, frames, settings, device=self.coarse_fnet.conv1.weight.device)
 
     def encode(self, images: Tensor) -> Tensor:
         """(S, 3, H, W), uint8 or in 0..1, to feature maps (S, 128, H / 8, W / 8)."""
