@@ -61,7 +61,7 @@ class StillTestOptions:
     weak_vote: float = 0.25
     hidden_vote: float = 0.25
     odds: float = 1.5
-    least_sigmas: float = 4.0
+    least_sigmas: float = 3.5
     in_place: float = 0.7
     moving_share: float = 0.5
     overruling_share: float = 0.75

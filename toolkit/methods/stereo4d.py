@@ -12,6 +12,7 @@ from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
 from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, motion_label, optimize_tracks, poor_tracks, refine_depth
 from toolkit.lifting.occlusion import drop_other_surfaces
+from toolkit.lifting.parallax import stand_by_parallax
 from toolkit.lifting.still_test import put_back_still
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.stereo4d_report import describe
@@ -170,6 +171,8 @@ def run(request: Request, listener: Listener) -> Scene:
         raw = raw.replaced(put_back, lift_tracks(tracks.select(put_back), depth, cameras, **lift))
     tracks, raw = drop_other_surfaces(tracks, raw, cameras)
     raw = replace(raw, motion=motion_label(raw, cameras, tracks))
+    tracks, raw, by_parallax = stand_by_parallax(tracks, raw, cameras)
+    put_back |= by_parallax
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)
     if not every:
