@@ -7,6 +7,7 @@ from toolkit.media.scene_file import load, save
 from toolkit.media.stereo4d_npz import load_dataset_npz, save_dataset_npz
 from toolkit.media.video import iter_video, read_video, write_video
 from toolkit.methods.registry import MethodInfo, methods
+from toolkit.methods.vggsfm import reconstruct
 from toolkit.progress import Progress
 from toolkit.run import inspect, run, steps
 from toolkit.scene import (
@@ -58,6 +59,7 @@ __all__ = [
     "optimize_tracks",
     "prune_tracks",
     "read_video",
+    "reconstruct",
     "rectify",
     "run",
     "save",

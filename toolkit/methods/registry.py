@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import UserError
-from toolkit.methods import stereo4d
+from toolkit.methods import stereo4d, vggsfm
 from toolkit.progress import Listener
 from toolkit.scene import Kind, Scene
 
@@ -46,6 +46,15 @@ _METHODS = {
             licence="Apache-2.0; no weights.",
             run=stereo4d.run,
             settings=stereo4d.Stereo4DSettings,
+        ),
+        MethodInfo(
+            name="vggsfm",
+            sentence="Photos of one still scene, in any order: for cameras, points and a COLMAP model.",
+            inputs=("photos",),
+            needs="Two or more photos from different places, neighbours sharing half of the picture.",
+            licence="Apache-2.0, on COLMAP (BSD-3); no weights.",
+            run=vggsfm.run,
+            settings=vggsfm.VggsfmSettings,
         ),
     )
 }

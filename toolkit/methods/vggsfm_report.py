@@ -1,0 +1,111 @@
+"""What a reconstruction from photos says about itself: each photo, the lens, the figures, the warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from toolkit.methods.quality import measure
+from toolkit.scene import Scene
+from toolkit.sfm.audit import ray_angles_deg
+from toolkit.sfm.photo_model import PhotoModel
+from toolkit.wording import counted
+
+NARROW_DEG = 3.0  # under which depth is hardly told
+
+
+def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a scene; everything in it is JSON-like and the same for the same input.
+
+    Args:
+        result: The audited model.
+        scene: Made of it.
+        warnings: From taking the photos in.
+        facts: Settings and source.
+    """
+    assert scene.cameras is not None
+    model = result.model
+    missing = [check for check in result.checks if check.reason]
+    error_px = float(model.compute_mean_reprojection_error())
+    angle_deg = float(np.median(ray_angles_deg(model))) if model.num_points3D() else float("nan")
+    told = [*warnings, *(f"{check.name} is not registered: {check.reason}." for check in missing)]
+    if angle_deg < NARROW_DEG:
+        told.append(
+            f"The rays to a point meet under {angle_deg:.1f} degrees only, so depth is unsure: move further sideways between photos."
+        )
+    flat = sum(pair.kind != "full" for pair in result.found.pairs.values())
+    if flat > 0.6 * max(1, len(result.found.pairs)):
+        told.append(
+            f"{flat} of {len(result.found.pairs)} pairs of photos show one plane or a mere turn, so the focal length and depth are unsure; "
+            "give K where it is known."
+        )
+    for group in result.others:
+        names = ", ".join(result.found.names[t] for t in group)
+        told.append(f"{counted(len(group), 'photo')} ({names}) make a model of their own that nothing connects to this one.")
+    turns = [c.rotation_deg for c in result.checks if not c.reason and np.isfinite(c.rotation_deg)]
+    return {
+        **facts,
+        "mapper": result.mapper,
+        "registered": len(result.checks) - len(missing),
+        "points": model.num_points3D(),
+        "observations": model.compute_num_observations(),
+        "reprojection_error_px": round(error_px, 4),
+        "principal_point_refined": result.sureness.centre_freed,
+        "lenses": [
+            {"model": c.model_name, "size": [c.width, c.height], "params": [round(float(p), 6) for p in c.params]}
+            for _, c in sorted(model.cameras.items())
+        ],
+        "photos": [_plain(check) for check in result.checks],
+        "quality": {
+            "photos placed": measure(
+                100 * (1 - len(missing) / len(result.checks)),
+                "%",
+                green=99,
+                amber=80,
+                higher_is_better=True,
+                advice="Photos that are missing share too little with the rest: take more between them.",
+            ),
+            "reprojection error": measure(
+                error_px,
+                "px",
+                green=0.8,
+                amber=1.5,
+                higher_is_better=False,
+                advice="Things moved, or the lens bends straight lines: mask what moves, or try camera_model OPENCV.",
+            ),
+            "angle between rays": measure(
+                angle_deg,
+                "degrees (median)",
+                green=5,
+                amber=NARROW_DEG,
+                higher_is_better=True,
+                advice="Move further sideways between photos.",
+            ),
+            "direction of the cameras": measure(
+                max(turns, default=float("nan")),
+                "degrees, worst standard deviation",
+                green=0.2,
+                amber=1,
+                higher_is_better=False,
+                advice="Photos with few points are unsure: take more photos around them.",
+            ),
+        },
+        "warnings": told,
+    }
+
+
+def _plain(check: Any) -> dict[str, Any]:
+    def number(value: float, digits: int) -> float | None:
+        return round(value, digits) if np.isfinite(value) else None
+
+    return {
+        "name": check.name,
+        "registered": not check.reason,
+        "reason": check.reason,
+        "points": check.points,
+        "error_px": number(check.error_px, 3),
+        "rotation_sigma_deg": number(check.rotation_deg, 5),
+        "position_sigma": number(check.position, 6),
+    }

@@ -1,0 +1,54 @@
+"""Features and matches kept on disk by what they were made of, so that a run that was stopped goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_FORMAT = "1"  # raised whenever what is stored means something else
+
+
+class Store:
+    """A folder of small .npz files named by a hash; without a folder, nothing is kept.
+
+    Args:
+        folder: Made if needed; None to keep nothing.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
+        """Makes the folder."""
+        self._folder = None if folder is None else Path(folder)
+        self.reused = 0
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+
+    def get(self, kind: str, made_of: tuple[Any, ...], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """What was stored for this kind and these inputs, or what `make` gives, which is stored.
+
+        Args:
+            kind: Start of the file's name.
+            made_of: Whatever decides the result; its `repr` is hashed.
+            make: Called where nothing is stored.
+        """
+        if self._folder is None:
+            return make()
+        path = self._folder / f"{kind}-{hashlib.sha256(repr((_FORMAT, kind, made_of)).encode()).hexdigest()[:32]}.npz"
+        if path.is_file():
+            try:
+                with np.load(path, allow_pickle=False) as file:
+                    arrays = {name: file[name] for name in file.files}
+                self.reused += 1
+                return arrays
+            except (OSError, ValueError, EOFError, KeyError):
+                path.unlink()  # half a file, from a full disk; it is made again
+        arrays = make()
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        with partial.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        partial.replace(path)
+        return arrays

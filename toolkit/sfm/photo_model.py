@@ -1,0 +1,242 @@
+"""From what photos have in common to a model whose every frame was checked: map, place who is missing, look again, refine, audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from toolkit.errors import UserError
+from toolkit.progress import Report, silent
+from toolkit.scene import F64
+from toolkit.sfm.audit import AuditOptions, Check, audit, ray_angles_deg
+from toolkit.sfm.mapping import LOCK, Correspondences, MappingOptions, all_at_once, database, incremental, triangulate
+from toolkit.sfm.matching import MatchOptions
+from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
+from toolkit.sfm.registration import Placed, RegistrationOptions, place, poses, second_look
+from toolkit.sfm.two_view import TwoView, TwoViewOptions
+
+if TYPE_CHECKING:
+    import pycolmap
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """How a model is made from correspondences; each part has its own.
+
+    Attributes:
+        mapping: The first model.
+        registration: Photos that it leaves out.
+        matching: The second look along epipolar lines.
+        geometry: What counts as a pair.
+        bundle: The refinement.
+        audit: The check of each photo.
+        few_matches: Pairs with fewer matches get the second look.
+        rounds: Of placing the missing ones, looking again and refining.
+    """
+
+    mapping: MappingOptions = field(default_factory=MappingOptions)
+    registration: RegistrationOptions = field(default_factory=RegistrationOptions)
+    matching: MatchOptions = field(default_factory=MatchOptions)
+    geometry: TwoViewOptions = field(default_factory=TwoViewOptions)
+    bundle: BundleOptions = field(default_factory=BundleOptions)
+    audit: AuditOptions = field(default_factory=AuditOptions)
+    few_matches: int = 150
+    rounds: int = 3
+
+
+@dataclass(frozen=True, eq=False)
+class PhotoModel:
+    """A model and what is to be said about it.
+
+    Attributes:
+        model: COLMAP's; image numbers are photos plus one.
+        found: What it was made of, the second look included.
+        sureness: Standard deviations of the poses.
+        checks: Of each photo.
+        mapper: "incremental", "global" or "known poses".
+        others: Photos of further models that share nothing with this one.
+    """
+
+    model: pycolmap.Reconstruction
+    found: Correspondences
+    sureness: Sureness
+    checks: list[Check]
+    mapper: str
+    others: list[list[int]]
+
+
+def build(
+    found: Correspondences, options: ModelOptions, *, known_T_cw: F64 | None = None, seed: int = 0, report: Report = silent
+) -> PhotoModel:
+    """The model of a set of photos.
+
+    Args:
+        found: Features and pairs.
+        options: How it is made.
+        known_T_cw: (T, 4, 4) known poses, which stay as they are; None to find them.
+        seed: Of the random samples.
+        report: Called per photo and step.
+
+    Raises:
+        UserError: the photos don't make a model, and why.
+    """
+    total = 2 * len(found.names) + 10
+    with LOCK:
+        if known_T_cw is None:
+            model, others, mapper = _map(found, options, seed, lambda n, _: report(min(n, len(found.names)), total))
+        else:
+            with database(found, options.geometry, seed) as db:
+                model, others, mapper = triangulate(db, found, known_T_cw, seed), [], "known poses"
+        done = len(found.names)
+        told: dict[int, Placed] = {}
+        sureness = None
+        for turn in range(options.rounds if known_T_cw is None else 1):
+            report(done + turn, total)
+            T_cw = poses(model, len(found.names))
+            before = int(np.isfinite(T_cw[:, 0, 0]).sum())
+            if known_T_cw is None:
+                T_cw = _placed(model, found, T_cw, options, seed, told)
+            grown = int(np.isfinite(T_cw[:, 0, 0]).sum()) > before
+            if turn and not grown:
+                break
+            found = _looked_again(found, model, T_cw, options, lambda: report(done + turn, total))  # noqa: B023
+            found = replace(found, cameras=_refined_cameras(model, found))
+            with database(found, options.geometry, seed) as db:
+                model = triangulate(db, found, T_cw, seed)
+            sureness = refine(model, options.bundle)
+        if sureness is None:
+            sureness = refine(model, options.bundle)
+        checks = audit(model, found, sureness, told, others, options.audit)
+        out = [t for t, check in enumerate(checks) if check.dropped]
+        if out and known_T_cw is None:
+            for t in out:
+                model.deregister_frame(model.image(t + 1).frame_id)
+            if model.num_reg_images() >= 2:
+                sureness = refine(model, options.bundle)
+        report(total, total)
+    if model.num_reg_images() < 2 or model.num_points3D() < options.audit.fewest:
+        raise UserError(_why_nothing(found))
+    if _mostly_flat(found) and float(np.median(ray_angles_deg(model))) < options.audit.narrowest_deg:
+        raise UserError(_why_nothing(found))
+    return PhotoModel(model, found, sureness, checks, mapper, others)
+
+
+def _map(found: Correspondences, options: ModelOptions, seed: int, report: Report) -> tuple[pycolmap.Reconstruction, list[list[int]], str]:
+    """The first model, by the incremental mapper; by the global one where that leaves many out."""
+    count = len(found.names)
+    with database(found, options.geometry, seed, report) as db:
+        wide = options.mapping.wide_deg
+        models = incremental(db, options.mapping, seed, report, count)
+        while not models and wide > 4:
+            wide /= 2
+            models = incremental(db, replace(options.mapping, wide_deg=wide), seed, report, count)
+        mapper = "incremental"
+        linked = _linked(found)
+        if len(linked) >= 3 and not (not models and _mostly_flat(found)) and (not models or models[0].num_reg_images() < 0.7 * len(linked)):
+            other = all_at_once(db, options.mapping, seed)
+            if other and _supported(other[0], options) > (_supported(models[0], options) if models else 0):
+                models, mapper = other, "global"
+    if not models:
+        raise UserError(_why_nothing(found))
+    largest = {i - 1 for i in models[0].reg_image_ids()}
+    others = [sorted({i - 1 for i in m.reg_image_ids()} - largest) for m in models[1:]]
+    return models[0], [group for group in others if len(group) > 1], mapper
+
+
+def _supported(model: pycolmap.Reconstruction, options: ModelOptions) -> int:
+    """Photos of a model that see enough of its points: a mapper may place one that sees none."""
+    return sum(model.image(i).num_points3D >= options.audit.fewest for i in model.reg_image_ids())
+
+
+def _linked(found: Correspondences) -> set[int]:
+    """The largest set of photos that pairs connect."""
+    group = list(range(len(found.names)))
+    for i, j in found.pairs:
+        a, b = group[i], group[j]
+        group = [a if g == b else g for g in group]
+    largest = max(set(group), key=lambda g: (group.count(g), -g))
+    return {t for t, g in enumerate(group) if g == largest}
+
+
+def _mostly_flat(found: Correspondences) -> bool:
+    """Whether a plane or a mere turn explains most pairs."""
+    return sum(pair.kind != "full" for pair in found.pairs.values()) > 0.6 * len(found.pairs)
+
+
+def _why_nothing(found: Correspondences) -> str:
+    """One sentence on why there is no model."""
+    if not found.pairs:
+        fewest = min(range(len(found.names)), key=lambda t: len(found.features[t]))
+        if len(found.features[fewest]) < 50:
+            return (
+                f"No two of the {len(found.names)} photos show the same: {found.names[fewest]} has only {len(found.features[fewest])} "
+                "points to hold on to; take sharper, brighter photos of things with texture."
+            )
+        return f"No two of the {len(found.names)} photos show the same; neighbouring photos should share at least half of the picture."
+    if _mostly_flat(found):
+        flat = sum(pair.kind != "full" for pair in found.pairs.values())
+        return (
+            f"{flat} of {len(found.pairs)} pairs of photos are explained by a mere turn of the camera or by one plane, "
+            "which tells no depth; move the camera sideways between photos, or give its K if all is one plane."
+        )
+    return (
+        f"The {len(found.pairs)} pairs of photos that match see their points under angles too small to tell depth; "
+        "move the camera further sideways between photos."
+    )
+
+
+def _placed(
+    model: pycolmap.Reconstruction, found: Correspondences, T_cw: F64, options: ModelOptions, seed: int, told: dict[int, Placed]
+) -> F64:
+    """The poses with those of photos that the model's points place; tells of each what came of it."""
+    T_cw = T_cw.copy()
+    for t in np.flatnonzero(~np.isfinite(T_cw[:, 0, 0])).tolist():
+        told[t] = place(model, found, t, options.registration, seed)
+        if told[t].T_cw is not None:
+            T_cw[t] = told[t].T_cw
+    return T_cw
+
+
+def _looked_again(found: Correspondences, model: pycolmap.Reconstruction, T_cw: F64, options: ModelOptions, tick) -> Correspondences:
+    """The pairs with matches sought along the epipolar lines of the poses, where there are few."""
+    pairs: dict[tuple[int, int], TwoView] = dict(found.pairs)
+    cameras = _refined_cameras(model, found)
+    known = np.isfinite(T_cw[:, 0, 0])
+    for i, j in _neighbours(model, found, T_cw):
+        before = pairs.get((i, j))
+        if not (known[i] and known[j]) or (before is not None and len(before.pairs) >= options.few_matches):
+            continue
+        tick()
+        matches = second_look(found, (cameras[i], cameras[j]), T_cw, (i, j), options.matching)
+        if len(matches) > (0 if before is None else len(before.pairs)):
+            pairs[i, j] = TwoView(matches, "full" if before is None else before.kind, np.full((3, 3), np.nan))
+    return replace(found, pairs=pairs)
+
+
+def _neighbours(model: pycolmap.Reconstruction, found: Correspondences, T_cw: F64) -> list[tuple[int, int]]:
+    """Pairs that match already, and pairs of placed photos whose views share points of the model."""
+    chosen = set(found.pairs)
+    known = np.flatnonzero(np.isfinite(T_cw[:, 0, 0]))
+    xyz = np.array([p.xyz for p in model.points3D.values()]).reshape(-1, 3)
+    seen = np.zeros((len(found.names), len(xyz)), bool)
+    for t in known.tolist():
+        camera = found.cameras[t]
+        local = xyz @ T_cw[t, :3, :3].T + T_cw[t, :3, 3]
+        front = local[:, 2] > 1e-6
+        with np.errstate(divide="ignore", invalid="ignore"):
+            xy = local[:, :2] / local[:, 2:] * model.camera(camera.camera_id).mean_focal_length() + [camera.width / 2, camera.height / 2]
+        seen[t] = front & np.all((xy > 0) & (xy < [camera.width, camera.height]), axis=1)
+    shared = seen.astype(np.float32) @ seen.T.astype(np.float32)
+    angle = np.rad2deg(np.arccos(np.clip(T_cw[:, 2, :3] @ T_cw[:, 2, :3].T, -1, 1)))
+    for n, i in enumerate(known):
+        for j in known[n + 1 :]:
+            # SIFT hardly matches things that turned by more than 50 degrees.
+            if shared[i, j] > 0.3 * min(shared[i, i], shared[j, j]) and angle[i, j] < 50:
+                chosen.add((int(i), int(j)))
+    return sorted(chosen)
+
+
+def _refined_cameras(model: pycolmap.Reconstruction, found: Correspondences) -> list[pycolmap.Camera]:
+    return [model.camera(c.camera_id) if model.exists_camera(c.camera_id) else c for c in found.cameras]

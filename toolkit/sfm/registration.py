@@ -1,0 +1,164 @@
+"""Photos that the mapper left out, placed by what they share with the model's points; and matches sought along known epipolar lines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.scene import F32, F64
+from toolkit.sfm.colmap import load_pycolmap
+from toolkit.sfm.features import Features
+from toolkit.sfm.mapping import Correspondences
+from toolkit.sfm.matching import MatchOptions, Pairs, match_guided
+
+if TYPE_CHECKING:
+    import pycolmap
+
+
+@dataclass(frozen=True)
+class RegistrationOptions:
+    """When a photo counts as placed.
+
+    Attributes:
+        fewest: Points of the model that must agree with its pose.
+        error_px: Largest reprojection error of these, in pixels of a picture of 1600.
+        ratio: Nearest descriptor over the second nearest point's; many are wrong, the pose is what sorts them out.
+        share: Least share of the matches that must agree; a pose by chance has less.
+    """
+
+    fewest: int = 12
+    error_px: float = 8.0
+    ratio: float = 0.85
+    share: float = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """How the placing of one photo went.
+
+    Attributes:
+        T_cw: (4, 4) camera-from-world; None where it can't be placed.
+        matches: Features that look like a point of the model.
+        agreeing: Those that one pose explains.
+    """
+
+    T_cw: F64 | None
+    matches: int
+    agreeing: int
+
+
+def place(model: pycolmap.Reconstruction, found: Correspondences, photo: int, options: RegistrationOptions, seed: int) -> Placed:
+    """The pose of one photo from features that look like points of the model (2D-3D matching, Sattler 2011; then RANSAC PnP).
+
+    Args:
+        model: Of other photos; image numbers are photos plus one.
+        found: Features and cameras of all photos.
+        photo: The one to be placed.
+        options: When it counts as placed.
+        seed: Of the random samples.
+    """
+    colmap = load_pycolmap()
+    xyz, descriptors, point = _described_points(model, found)
+    features = found.features[photo]
+    rows, to = _nearest_points(features, descriptors, point, options.ratio)
+    camera = _camera_of(model, found, photo)
+    if len(rows) < options.fewest:
+        return Placed(None, len(rows), 0)
+    asked = colmap.AbsolutePoseEstimationOptions()
+    asked.ransac.max_error = options.error_px * max(camera.width, camera.height, 1600) / 1600
+    asked.ransac.random_seed = seed
+    asked.ransac.min_inlier_ratio = 0.02
+    result = colmap.estimate_and_refine_absolute_pose(features.xy[rows].astype(float), xyz[to], camera, asked)
+    agreeing = 0 if result is None else int(np.sum(result["inlier_mask"]))
+    if result is None or agreeing < options.fewest or agreeing < options.share * len(rows):
+        return Placed(None, len(rows), agreeing)
+    T_cw = np.eye(4)
+    T_cw[:3] = result["cam_from_world"].matrix()
+    return Placed(T_cw, len(rows), agreeing)
+
+
+def poses(model: pycolmap.Reconstruction, photos: int) -> F64:
+    """(T, 4, 4) camera-from-world of each photo, NaN where it is not registered."""
+    T_cw = np.full((photos, 4, 4), np.nan)
+    for image in model.reg_image_ids():
+        T_cw[image - 1, :3] = model.image(image).cam_from_world().matrix()
+        T_cw[image - 1, 3] = [0, 0, 0, 1]
+    return T_cw
+
+
+def second_look(
+    found: Correspondences, cameras: tuple[pycolmap.Camera, pycolmap.Camera], T_cw: F64, pair: tuple[int, int], options: MatchOptions
+) -> Pairs:
+    """Matches of two placed photos along the epipolar lines that their poses give.
+
+    Args:
+        found: Features of all photos.
+        cameras: Of both, as the model has refined them.
+        T_cw: (T, 4, 4) poses of all photos.
+        pair: The two photos.
+        options: How alike matches must be.
+    """
+    i, j = pair
+    first, second = (_rays(c, found.features[t].xy) for c, t in zip(cameras, pair, strict=True))
+    relative = T_cw[j] @ np.linalg.inv(T_cw[i])
+    x, y, z = relative[:3, 3]
+    E = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ relative[:3, :3]
+    focal = float(np.sqrt(cameras[0].mean_focal_length() * cameras[1].mean_focal_length()))
+    near = options.near_line_px * max(cameras[0].width, cameras[0].height, 1600) / 1600 / focal
+    return match_guided(found.features[i].descriptor, found.features[j].descriptor, first, second, E, near, options)
+
+
+def _rays(camera: pycolmap.Camera, xy: F32) -> F32:
+    """(K, 2) places on the plane one before the camera, lens distortion taken out."""
+    return np.asarray(camera.cam_from_img(xy.astype(np.float64)), np.float64)[:, :2].astype(np.float32)
+
+
+def _described_points(model: pycolmap.Reconstruction, found: Correspondences) -> tuple[F64, NDArray[np.uint8], NDArray[np.int64]]:
+    """(P, 3) points, the descriptors of all their observations, and the row of the point of each."""
+    xyz, owners, rows = [], [], []
+    for number, (_, point) in enumerate(sorted(model.points3D.items())):
+        xyz.append(point.xyz)
+        for seen in point.track.elements:
+            owners.append(number)
+            rows.append((seen.image_id - 1, seen.point2D_idx))
+    table = np.array(rows, np.int64).reshape(-1, 2)
+    descriptors = np.empty((len(table), 128), np.uint8)
+    for t in np.unique(table[:, 0]):
+        here = table[:, 0] == t
+        descriptors[here] = found.features[t].descriptor[table[here, 1]]
+    return np.array(xyz).reshape(-1, 3), descriptors, np.array(owners, np.int64)
+
+
+def _nearest_points(
+    features: Features, descriptors: NDArray[np.uint8], point: NDArray[np.int64], ratio: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Features and the points they look like, clearly more than like any other point; each point at most once."""
+    if len(descriptors) == 0 or len(features) == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    order = np.argsort(point, kind="stable")
+    table, owner = descriptors[order].astype(np.float32) / 512, point[order]
+    starts = np.flatnonzero(np.r_[True, np.diff(owner) > 0])
+    best, second, at = np.zeros(len(features)), np.zeros(len(features)), np.zeros(len(features), np.int64)
+    for a in range(0, len(features), 512):
+        alike = features.descriptor[a : a + 512].astype(np.float32) / 512 @ table.T
+        by_point = np.maximum.reduceat(alike, starts, axis=1)
+        rows = np.arange(len(by_point))
+        at[a : a + 512] = by_point.argmax(1)
+        best[a : a + 512] = by_point[rows, at[a : a + 512]]
+        by_point[rows, at[a : a + 512]] = 0
+        second[a : a + 512] = by_point.max(1)
+    good = np.arccos(np.minimum(best, 1)) < np.minimum(ratio * np.arccos(np.minimum(second, 1)), 0.8)
+    rows = np.flatnonzero(good)
+    rows = rows[np.argsort(-best[rows], kind="stable")]
+    _, first = np.unique(at[rows], return_index=True)
+    rows = np.sort(rows[first])
+    return rows, owner[starts][at[rows]]
+
+
+def _camera_of(model: pycolmap.Reconstruction, found: Correspondences, photo: int) -> pycolmap.Camera:
+    """The camera as the model has refined it, or as it was taken to be."""
+    camera = found.cameras[photo]
+    return model.camera(camera.camera_id) if model.exists_camera(camera.camera_id) else camera
