@@ -21,6 +21,7 @@ from toolkit.progress import Listener, Report, reporter
 from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Video
 from toolkit.sfm.odometry import OdometryOptions, OdometryResult, stereo_odometry
 from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
+from toolkit.stereo.fill import FillSettings, without_speckles
 from toolkit.stereo.registry import matcher_of
 from toolkit.tracking import track_points
 from toolkit.tracking.queries import checked_queries, grid_queries
@@ -28,6 +29,9 @@ from toolkit.tracking.registry import find_tracker
 
 LEAST_DISPARITY_PX = 1.4  # 20 m in Stereo4D's view; a fifth of a pixel is a seventh of the depth there
 SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
+LEAST_ISLAND = (
+    1 / 1300
+)  # of the picture, 200 pixels of 512 x 512: smaller islands of depth among the unknown are matches by chance, as on a sky
 JUDGED_TRACKS = 8000  # how many stand still is a figure of the report here; which ones is found out later, in the world
 
 
@@ -205,6 +209,8 @@ def _depth(request: Request, intake: Intake, far_m: float, report: Report) -> De
         unknown = (depth.confidence[t] < settings.min_confidence) | ~intake.seen_by_lens
         if request.masks is not None:
             unknown |= request.masks[t]
+        known = ~unknown & np.isfinite(depth.depth[t])
+        unknown |= ~without_speckles(disparity.px[t], known, area=int(LEAST_ISLAND * known.size), step_px=FillSettings().speckle_step)
         depth.depth[t][unknown] = np.nan
     if not np.isfinite(depth.depth).any():
         raise UserError(
