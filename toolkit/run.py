@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
+from toolkit.geometry.cameras import checked_intrinsics
 from toolkit.media import inspection
 from toolkit.methods.registry import MethodInfo, choose, methods
 from toolkit.methods.request import Frames, Preset, Recording, Request
@@ -57,11 +58,11 @@ def run(
     """
     info, request = _prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options)
     if progress is not None:
-        return info.run(request, progress)
+        return _told(info.run(request, progress))
     from toolkit.views.bar import progress_bar
 
     with progress_bar() as listener:
-        return info.run(request, listener)
+        return _told(info.run(request, listener))
 
 
 def steps(
@@ -79,7 +80,7 @@ def steps(
 ) -> Iterator[Progress]:
     """The same as `run`, as a generator of `Progress`: the last event carries the scene, closing it cancels."""
     info, request = _prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options)
-    return as_events(lambda listener: info.run(request, listener))
+    return as_events(lambda listener: _told(info.run(request, listener)))
 
 
 def inspect(path: str | Path) -> Source:
@@ -93,8 +94,10 @@ def inspect(path: str | Path) -> Source:
         first frame: median and spread) and `eyes_match` (features found in both), and a warning says where that is bad.
 
     Raises:
-        UserError: nothing there, not readable, cut off, empty, or of no known kind.
+        UserError: no path, nothing there, not readable, cut off, empty, or of no known kind.
     """
+    if not isinstance(path, str | Path):
+        raise UserError(f"A path of a file or folder is needed, but this is {type(path).__name__}.")
     source = inspection.inspect(path)
     if not any(source.kind in info.inputs for info in methods().values()):
         warning = f"No method takes a recording of this kind yet ({source.kind}); if a frame holds two eyes, say layout='side-by-side'."
@@ -128,6 +131,13 @@ def _prepare(
 ) -> tuple[MethodInfo, Request]:
     if cameras is not None and not isinstance(cameras, Cameras):
         raise UserError(f"cameras must be Cameras, but they are {type(cameras).__name__}.")
+    if not isinstance(path_or_noun, str | Path | Video | StereoVideo | MultiViewVideo):
+        raise UserError(
+            "A recording is the path of a file or folder, a Video, a StereoVideo or a MultiViewVideo, "
+            f"but this is {type(path_or_noun).__name__}."
+        )
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
     recording: Recording = Path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
     source: Source | None = None
     if isinstance(recording, Path):
@@ -136,6 +146,8 @@ def _prepare(
         kind: Kind = "stereo" if source.kind == "mono" and options.get("layout") else source.kind
     else:
         kind = "stereo" if isinstance(recording, StereoVideo) else "multiview" if isinstance(recording, MultiViewVideo) else "mono"
+        if isinstance(recording, StereoVideo):
+            checked_intrinsics(recording.K, "The K of the StereoVideo")
     info = choose(method, kind)
     request = Request(
         recording=recording,
@@ -143,12 +155,21 @@ def _prepare(
         settings=_settings(info, preset, options),
         frames=frames,
         queries=_numbers("queries", queries, np.float32, (None, 3)),
-        K=_numbers("K", K, np.float64, (3, 3)),
+        K=None if K is None else checked_intrinsics(_numbers("K", K, np.float64, (3, 3)), "K"),
         cameras=cameras,
         masks=_numbers("masks", masks, np.bool_, (None, None, None)),
-        seed=seed,
+        seed=int(seed),
     )
     return info, request
+
+
+def _told(scene: Scene) -> Scene:
+    """The scene; one whose tracks were all dropped says so, as its files would only look empty."""
+    tracks = scene.tracks_3d if scene.tracks_3d is not None else scene.tracks_2d
+    if tracks is None or len(tracks) or not scene.frames:
+        return scene
+    told = "No point could be followed, so the result holds no tracks: the clip is too short, too blurred, or has nothing to hold on to."
+    return replace(scene, report={**scene.report, "warnings": [*scene.report.get("warnings", []), told]})
 
 
 def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int | None, ...]) -> Any:

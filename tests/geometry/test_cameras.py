@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.transform import Rotation
 
 from toolkit.errors import UserError
-from toolkit.geometry.cameras import intrinsics_from_fov, project, scale_intrinsics, unproject
+from toolkit.geometry.cameras import checked_intrinsics, intrinsics_from_fov, project, unproject
 from toolkit.geometry.poses import from_rotation
 from toolkit.geometry.projections import Pinhole
 
@@ -38,14 +38,6 @@ def test_points_behind_a_camera_have_no_pixel_and_negative_depth(camera, xyz):
     assert np.array_equal(np.isnan(xy).all(-1), z <= 0)
 
 
-@given(cameras(), st.floats(0.1, 4), st.floats(0.1, 4), vectors)
-def test_resizing_an_image_moves_its_pixels_with_it(camera, sx, sy, xyz):
-    K, T_wc = camera
-    before, _ = project(xyz, K, T_wc)
-    after, _ = project(xyz, scale_intrinsics(K, (sx, sy)), T_wc)
-    np.testing.assert_allclose(after, before * [sx, sy], rtol=1e-9, atol=1e-6)
-
-
 @given(st.floats(1, 170), sizes)
 def test_the_borders_of_an_image_see_half_the_field_of_view(fov_deg, size):
     eye = Pinhole(intrinsics_from_fov(fov_deg, size), size)
@@ -57,3 +49,23 @@ def test_the_borders_of_an_image_see_half_the_field_of_view(fov_deg, size):
 def test_an_impossible_field_of_view_is_refused(fov_deg):
     with pytest.raises(UserError, match="between 0 and 180"):
         intrinsics_from_fov(fov_deg, (10, 10))
+
+
+def test_intrinsics_of_a_camera_in_pixels_are_kept():
+    K = np.array([[440.0, 0.5, 256], [0, 441, 250], [0, 0, 1]])
+    assert checked_intrinsics(K, "K") is K
+
+
+@pytest.mark.parametrize(
+    ("K", "words"),
+    [
+        ([[0.9, 0, 0.5], [0, 0.9, 0.5], [0, 0, 1]], r"^K has focal lengths 0.9 and 0.9 .* must be in pixels"),
+        ([[440, 0, 256], [0, np.nan, 256], [0, 0, 1]], "focal lengths above 0"),
+        ([[440, 0, 256], [0, -440, 256], [0, 0, 1]], "focal lengths above 0"),
+        ([[440, 0, 256], [0, 440, 256], [0, 0, 2]], "focal lengths above 0"),
+        ([[440, 0, 0], [0, 440, 0], [256, 256, 1]], "focal lengths above 0"),
+    ],
+)
+def test_what_is_no_camera_in_pixels_is_refused(K, words):
+    with pytest.raises(UserError, match=words):
+        checked_intrinsics(np.array(K, float), "K")

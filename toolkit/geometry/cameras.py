@@ -8,6 +8,9 @@ from numpy.typing import NDArray
 from toolkit.errors import UserError
 from toolkit.scene import F64
 
+LEAST_FOCAL_PX = 8.0
+"""The focal length of 127 degrees on a picture 32 px wide, the smallest that is taken; normalised focal lengths lie near 1."""
+
 
 def intrinsics_from_fov(fov_deg: float, size: tuple[int, int]) -> F64:
     """K of a pinhole camera with square pixels and a central principal point.
@@ -28,10 +31,22 @@ def intrinsics_from_fov(fov_deg: float, size: tuple[int, int]) -> F64:
     return np.array([[focal_px, 0, 0.5 * size[0]], [0, focal_px, 0.5 * size[1]], [0, 0, 1.0]])
 
 
-def scale_intrinsics(K: NDArray, scale: float | tuple[float, float]) -> F64:
-    """K of the same camera after its image was resized by `scale` (one number, or one for x and one for y)."""
-    sx, sy = (scale, scale) if np.isscalar(scale) else scale  # type: ignore[misc]
-    return np.diag([sx, sy, 1.0]) @ np.asarray(K, np.float64)  # type: ignore[list-item]
+def checked_intrinsics(K: F64, what: str) -> F64:
+    """K itself, if it can be that of a camera in pixels.
+
+    Args:
+        K: (3, 3) intrinsics.
+        what: How a sentence calls it.
+
+    Raises:
+        UserError: no pinhole camera, or one whose picture has a width of 1.
+    """
+    fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
+    if not np.isfinite(K).all() or min(fx, fy) <= 0 or K[1, 0] != 0 or K[2].tolist() != [0, 0, 1]:
+        raise UserError(f"{what} is {K.tolist()}, but [fx, s, cx], [0, fy, cy], [0, 0, 1] with focal lengths above 0 is needed.")
+    if max(fx, fy) < LEAST_FOCAL_PX:
+        raise UserError(f"{what} has focal lengths {fx:g} and {fy:g} and its centre at ({cx:g}, {cy:g}), but all four must be in pixels.")
+    return K
 
 
 def project(xyz_w: NDArray, K: NDArray, T_wc: NDArray) -> tuple[NDArray, NDArray]:

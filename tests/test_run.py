@@ -1,0 +1,63 @@
+"""The verbs: what is refused before anything is computed, and what a poor result says of itself."""
+
+# pyright: reportArgumentType=false
+# What no caller should pass is passed here.
+
+import numpy as np
+import pytest
+
+import toolkit as tk
+from toolkit.methods import registry
+from toolkit.methods.registry import MethodInfo
+
+
+@pytest.fixture
+def pair():
+    eye = tk.Video.from_frames(np.random.default_rng(0).integers(0, 255, (2, 48, 64, 3), np.uint8), 30.0)
+    return tk.StereoVideo(eye, eye, np.array([[60.0, 0, 32], [0, 60, 24], [0, 0, 1]]), 0.063)
+
+
+@pytest.fixture
+def stages(pair):
+    seen = []
+    yield seen
+    assert not seen, "nothing was computed"
+
+
+@pytest.mark.parametrize("seed", [-1, "a", 1.5, None, True])
+def test_a_seed_is_a_whole_number_from_0(pair, stages, seed):
+    with pytest.raises(tk.UserError, match=f"The seed is {seed!r}, but a whole number from 0 is needed"):
+        tk.run(pair, seed=seed, progress=stages.append)
+    with pytest.raises(tk.UserError, match="The seed is"):
+        tk.steps(pair, seed=seed)
+
+
+@pytest.mark.parametrize(("what", "named"), [(None, "NoneType"), (np.zeros((2, 4, 4, 3)), "ndarray"), (7, "int")])
+def test_what_is_no_recording_is_called_by_its_name(stages, what, named):
+    with pytest.raises(tk.UserError, match=f"but this is {named}"):
+        tk.run(what, progress=stages.append)
+    with pytest.raises(tk.UserError, match=f"path of a file or folder is needed, but this is {named}"):
+        tk.inspect(what)
+
+
+@pytest.mark.parametrize("K", [np.diag([0.9, 0.9, 1.0]), np.zeros((3, 3)), np.full((3, 3), np.nan)])
+def test_intrinsics_that_are_not_in_pixels_are_refused(pair, stages, K):
+    with pytest.raises(tk.UserError, match="K "):
+        tk.run(pair, K=K, progress=stages.append)
+    with pytest.raises(tk.UserError, match="The K of the StereoVideo"):
+        tk.run(tk.StereoVideo(pair.left, pair.right, K, 0.063), progress=stages.append)
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_a_result_without_tracks_says_so(pair, monkeypatch, count):
+    tracks = tk.Tracks3D(np.zeros((count, 2, 3)), np.ones((count, 2)), np.zeros((count, 3)), np.zeros(count))
+    scene = tk.Scene(tracks_3d=tracks, method="none", report={"warnings": ["It was dark."]})
+    settings = registry.methods()["stereo4d"].settings
+    info = MethodInfo("none", "", ("stereo",), "", "", lambda request, listener: scene, settings)
+    monkeypatch.setattr(registry, "_METHODS", {"none": info})
+    last = list(tk.steps(pair))[-1].result
+    assert last is not None
+    for found in (tk.run(pair, progress=lambda event: None), last):
+        told = found.report["warnings"]
+        assert told[0] == "It was dark."
+        assert (len(told) == 2 and "no tracks" in told[1]) if count == 0 else len(told) == 1
