@@ -91,8 +91,8 @@ def take_in(request: Request, report: Report) -> Intake:
             )
         stream = opened.frames()
         first = next(stream)
-        rig, guessed = _rig(opened, request, first[1])
-        rectifier = Rectifier(rig, **_view(settings, rig))
+        rig, guessed = rig_of(opened, request, first[1])
+        rectifier = Rectifier(rig, **view_of(settings, rig))
         check = vertical_disparity(*rectifier(first[1]))
         given = rig
         if check.swapped and settings.swap_eyes is None:
@@ -105,7 +105,7 @@ def take_in(request: Request, report: Report) -> Intake:
             if refinement.applied:
                 warnings.append(f"The calibration was corrected from the pictures: {refinement}.")
         if rig is not given:
-            rectifier = Rectifier(rig, **_view(settings, rig))
+            rectifier = Rectifier(rig, **view_of(settings, rig))
         stereo = rectify(FrameStream(chain([first], stream), opened.count), rectifier, report=report)
         intake = Intake(
             stereo,
@@ -135,8 +135,8 @@ def first_pair(source: Source, settings: Stereo4DSettings) -> tuple[U8, U8, Pair
     request = Request(Path(source.path), source, settings, frames=1)
     with _open(request, settings) as opened:
         _, frame = next(opened.frames())
-        rig, _ = _rig(opened, request, frame)
-        left, right = Rectifier(rig, **_view(settings, rig))(frame)
+        rig, _ = rig_of(opened, request, frame)
+        left, right = Rectifier(rig, **view_of(settings, rig))(frame)
     return left, right, vertical_disparity(left, right)
 
 
@@ -172,7 +172,7 @@ def _budget(request: Request) -> Frames:
     return request.frames
 
 
-def _rig(opened: StereoInput, request: Request, first: Any) -> tuple[StereoRig, list[str]]:
+def rig_of(opened: StereoInput, request: Request, first: Any) -> tuple[StereoRig, list[str]]:
     """The rig that filmed it; what had to be guessed is told."""
     if opened.rig is None:
         size = opened.size
@@ -195,7 +195,7 @@ def _rig(opened: StereoInput, request: Request, first: Any) -> tuple[StereoRig, 
     return opened.rig, []
 
 
-def _view(settings: Stereo4DSettings, rig: StereoRig) -> dict[str, Any]:
+def view_of(settings: Stereo4DSettings, rig: StereoRig) -> dict[str, Any]:
     """What the rectified eyes look at: a window into a half sphere, or all of a perspective picture."""
     direction = {"yaw_deg": settings.yaw_deg, "pitch_deg": settings.pitch_deg}
     if not isinstance(rig.left, Pinhole):
@@ -217,11 +217,16 @@ def _check_fits(request: Request, frames: int, size: tuple[int, int]) -> None:
     shape = (frames, size[1], size[0])
     if request.masks is not None and request.masks.shape != shape:
         raise UserError(f"The masks have shape {request.masks.shape}, but {shape} is needed: one a frame of the rectified left eye.")
+    if request.masks is not None and request.masks.all():
+        raise UserError("The masks are True everywhere, so all pixels would be left out; True marks what is to be ignored.")
     labels = request.settings.labels
     if labels is not None and np.shape(labels) != shape:
         raise UserError(f"The setting labels has shape {np.shape(labels)}, but {shape} is needed: a map for each rectified left frame.")
     if request.cameras is not None and len(request.cameras) != frames:
         raise UserError(f"{counted(len(request.cameras), 'camera')} came for {counted(frames, 'frame')}; one a frame is needed.")
+    if request.cameras is not None and (request.cameras.size != size).any():
+        width, height = request.cameras.size[(request.cameras.size != size).any(1)][0]
+        raise UserError(f"The cameras are for {width} x {height} px, but the rectified left eye has {size[0]} x {size[1]}.")
     if request.queries is not None:
         checked_queries(request.queries, frames=frames, size=size)
 

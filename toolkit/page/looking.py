@@ -18,7 +18,7 @@ from toolkit.media.recording import find_recording
 from toolkit.media.sequences import read_image
 from toolkit.methods.request import Request
 from toolkit.methods.stereo4d import Stereo4DSettings
-from toolkit.methods.stereo_intake import _rig, _view
+from toolkit.methods.stereo_intake import rig_of, view_of
 from toolkit.scene import U8, Source
 from toolkit.stereo import PairCheck, Rectifier, vertical_disparity
 
@@ -43,13 +43,13 @@ class Eyes:
         self.source = source
         self.settings = replace(Stereo4DSettings(), **options)
         first = self._raw(0)
-        rig, _ = _rig(self._opened, Request(Path(source.path), source, self.settings), first)
-        self._rectify = Rectifier(rig, **_view(self.settings, rig))
+        rig, _ = rig_of(self._opened, Request(Path(source.path), source, self.settings), first)
+        self._rectify = Rectifier(rig, **view_of(self.settings, rig))
         pair = self._rectify(first)
         self.check: PairCheck = vertical_disparity(*pair)
         if self.check.swapped and self.settings.swap_eyes is None:
             rig = rig.with_swapped_eyes()
-            self._rectify = Rectifier(rig, **_view(self.settings, rig))
+            self._rectify = Rectifier(rig, **view_of(self.settings, rig))
             pair = self._rectify(first)
         self.first: tuple[U8, U8] = pair
 
