@@ -487,7 +487,8 @@ class Source:
 
     def __str__(self) -> str:
         """For a person: "VR180, top-bottom, 149 frames, 1072 x 1504, 30.0 fps, lens mesh found"."""
-        parts = [_KIND_NAMES[self.kind]]
+        annotation = self.details.get("annotation") if self.kind == "scene" else None  # is opened like a result of ours, but is none
+        parts = [f"{annotation} annotation" if annotation else _KIND_NAMES[self.kind]]
         if self.layout in ("side-by-side", "top-bottom"):
             parts.append(self.layout)
         if self.frames:

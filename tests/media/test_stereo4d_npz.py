@@ -134,6 +134,17 @@ def test_the_rectified_video_has_sixty_degrees_on_512_pixels_unless_told(tmp_pat
         ({"name": np.array([1, 2])}, "text"),
         ({"name": np.array([{"run": "code"}], dtype=object)}, "Python objects"),
         ({"another": np.array([None], dtype=object)}, "Python objects"),
+        ({"hfov": np.array("wide")}, "'hfov' .* 'wide'.*, but a number is needed"),
+        ({"hfov": np.array([60.0, 60.0])}, r"'hfov' .* float64 of shape \(2,\), but a number"),
+        ({"hfov": np.array(np.nan)}, "'hfov' .* nan.*, but a number"),
+        ({"hfov": np.array(500.0)}, "'hfov' .* 500, but 1 to 170 degrees"),
+        ({"size": np.array("512")}, "'size' .* '512'.*, but a number"),
+        ({"size": np.array(-5)}, "'size' .* -5, but 32 to 8192 pixels"),
+        ({"size": np.array(10**12)}, "'size' .* 1e.12, but 32 to 8192 pixels"),
+        ({"video_id": np.array("../../etc/passwd")}, "'video_id' .* without any folder"),
+        ({"video_id": np.array("..")}, "'video_id'"),
+        ({"video_id": np.array("a\0b")}, "'video_id'"),
+        ({"video_id": np.array("x" * 300)}, "'video_id'"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_told_in_one_sentence(tmp_path, changes, words):
@@ -273,6 +284,15 @@ def bundle(path, frames=12, tracks=40, seed=3):
         object_ids=np.zeros(tracks, int),
     )
     return T, xy, seen
+
+
+def test_an_annotation_without_its_video_is_not_called_a_result_of_ours(tmp_path):
+    from toolkit.media.inspection import inspect
+
+    arrays, _, _ = annotation()
+    assert str(inspect(write(tmp_path / "a.npz", arrays))).startswith("Stereo4D annotation, 20 frames")
+    bundle(tmp_path / "clip_1.npz")
+    assert str(inspect(tmp_path / "clip_1.npz")).startswith("reduced bundle annotation")
 
 
 def test_the_roll_of_a_bundle_comes_from_its_tracks(tmp_path):

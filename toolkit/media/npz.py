@@ -145,6 +145,14 @@ class NpzReader:
         item = value.reshape(-1)[0]
         return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
 
+    def number(self, name: str) -> float:
+        """One member that holds a single finite number."""
+        value = self.array(name)
+        if value.dtype.kind not in "iuf" or value.size != 1 or not np.isfinite(value).all():
+            told = f"{value.reshape(-1)[0].item()!r:.40}" if value.size == 1 else f"{value.dtype} of shape {value.shape}"
+            raise UserError(f"{name!r} in {self.name} is {told}, but a number is needed.")
+        return value.reshape(-1)[0].item()
+
     def _open(self, path: str | os.PathLike[str]) -> memoryview:
         if "://" in str(path):
             return memoryview(_fetch(str(path)))

@@ -98,9 +98,9 @@ def load(path: str | os.PathLike[str]) -> Scene:
         if SCENE_MARK not in file or "header" not in file:
             hint = " Stereo4D annotations are read by load_dataset_npz." if "track_coordinates" in file else ""
             raise UserError(f"{file.name} is not a Lift4D scene; it has {', '.join(file.names[:8])}.{hint}")
-        version = int(file.array(SCENE_MARK))
+        version = file.number(SCENE_MARK)
         if version > VERSION:
-            raise UserError(f"{file.name} was written by a newer Lift4D (format {version}, this one reads up to {VERSION}).")
+            raise UserError(f"{file.name} was written by a newer Lift4D (format {version:g}, this one reads up to {VERSION}).")
         try:
             header = json.loads(file.text("header"))
             method, unit, report = header["method"], header["unit"], header["report"]
@@ -114,7 +114,7 @@ def load(path: str | os.PathLike[str]) -> Scene:
             parts["depth"] = _read_depth(file)
         if "video.mp4" in file:
             frames = read_bytes(file.array("video.mp4").tobytes(), file.name)
-            width, height = (int(v) for v in file.array("video.size"))
+            width, height = _size(file)
             parts["video"] = Video(np.ascontiguousarray(frames[:, :height, :width]), np.array(file.array("video.times_s")))
     return Scene(method=method, unit=unit, report=report, **parts)
 
@@ -147,6 +147,14 @@ def _write_compact_depth(archive: zipfile.ZipFile, depth: DepthVideo) -> None:
     _write_packed(archive, "depth.confidence", depth.confidence.shape, np.uint8, levels)
 
 
+def _size(file: NpzReader) -> tuple[int, int]:
+    """Width and height of the video."""
+    size = file.array("video.size")
+    if size.shape != (2,) or size.dtype.kind not in "iu" or size.min() < 1:
+        raise UserError(f"'video.size' in {file.name} is {size.tolist()!r:.40}, but a width and a height are needed.")
+    return int(size[0]), int(size[1])
+
+
 def _read_depth(file: NpzReader) -> DepthVideo:
     """Depth and confidence; frame by frame where they were packed, so that memory holds them once."""
     unit = "metre" if file.text("depth.unit") == "metre" else "relative"
@@ -155,7 +163,7 @@ def _read_depth(file: NpzReader) -> DepthVideo:
         return DepthVideo(np.array(file.array("depth.depth")), np.array(file.array("depth.confidence")), unit)
     if file.shape("depth.confidence")[0] != shape:
         raise UserError(f"The depth of {file.name} and its confidence differ in shape.")
-    scale = np.float32(file.array("depth.scale"))
+    scale = np.float32(file.number("depth.scale"))
     depth, confidence = np.empty(shape, np.float32), np.empty(shape, np.float32)
     for z, packed in zip(depth, file.parts("depth.depth"), strict=True):
         np.multiply(packed, scale, out=z)

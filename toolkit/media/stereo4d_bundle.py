@@ -84,6 +84,8 @@ def _dimensions(file: NpzReader) -> tuple[int, int]:
     if "dim" not in file:
         return 512, 512
     dim = file.array("dim").reshape(-1)
+    if dim.dtype.kind not in "iuf":
+        raise UserError(f"'dim' in {file.name} is {dim.dtype}, but a width and a height are needed.")
     return (int(dim[0]), int(dim[1])) if len(dim) == 2 and (dim > 0).all() else (512, 512)
 
 

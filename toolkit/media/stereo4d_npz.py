@@ -28,6 +28,8 @@ KEYS = (
     "fov_bounds",
 )
 HFOV_DEG, SIZE = 60.0, 512  # the published pipeline's rectified images; the released files do not say
+_HFOV_RANGE = (1, 170)  # degrees that a flat picture can show
+_SIZE_RANGE = (32, 8192)  # pixels that a picture of a video can have
 _ROTATION_TOLERANCE = 1e-2
 
 
@@ -49,7 +51,7 @@ def load_dataset_npz(
 
     Raises:
         UserError: not an .npz, pickles inside, missing keys, lengths that do not add up, frame indices out of range or used twice
-            by one track, poses that are not finite or no rotations, wrong types.
+            by one track, poses that are not finite or no rotations, wrong types, a field of view or size no picture has.
     """
     with NpzReader(path) as file:
         if is_bundle(file):
@@ -62,8 +64,8 @@ def load_dataset_npz(
         missing = [key for key in KEYS if key not in file]
         if missing:
             raise UserError(f"{file.name} lacks {', '.join(missing)}, so it is not a Stereo4D annotation; it has {', '.join(file.names)}.")
-        hfov_deg = hfov_deg if hfov_deg is not None else float(file.array("hfov")) if "hfov" in file else HFOV_DEG
-        width = size if size is not None else int(file.array("size")) if "size" in file else SIZE
+        hfov_deg = hfov_deg if hfov_deg is not None else _within(file, "hfov", *_HFOV_RANGE, "degrees") if "hfov" in file else HFOV_DEG
+        width = size if size is not None else int(_within(file, "size", *_SIZE_RANGE, "pixels")) if "size" in file else SIZE
         timestamps = _array(file, "timestamps", "iu", ("T",), {})
         dims = {"T": len(timestamps)}
         if len(timestamps) == 0:
@@ -80,7 +82,7 @@ def load_dataset_npz(
         xyz, visible, unknown = _tracks(file, len(timestamps))
         report = {
             "name": file.text("name"),
-            "video_id": file.text("video_id"),
+            "video_id": _video_id(file),
             "timestamps_us": [int(t) for t in timestamps],
             "rectified2rig": rectified2rig.tolist(),
             "fov_bounds_deg": bounds.tolist(),
@@ -165,6 +167,22 @@ def _array(file: NpzReader, name: str, kinds: str, shape: tuple[int | str, ...],
     if value.dtype.kind not in kinds:
         raise UserError(f"{name} in {file.name} holds {value.dtype}, but {'integers' if kinds == 'iu' else 'numbers'} are needed.")
     return value
+
+
+def _within(file: NpzReader, name: str, least: float, most: float, unit: str) -> float:
+    """A number of the file, or a UserError where it is outside its range."""
+    value = file.number(name)
+    if not least <= value <= most:
+        raise UserError(f"{name!r} in {file.name} is {value:g}, but {least} to {most} {unit} are needed.")
+    return value
+
+
+def _video_id(file: NpzReader) -> str:
+    """The name of the clip; one that leads to another folder is refused, as the video is looked for under it."""
+    name = file.text("video_id")
+    if any(c in name for c in "/\\\0") or name in (".", "..") or len(name) > 200:
+        raise UserError(f"'video_id' in {file.name} is {name[:40]!r}, but the name of a file without any folder is needed.")
+    return name
 
 
 def _check_poses(matrices: NDArray, file_name: str, name: str) -> None:
