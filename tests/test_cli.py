@@ -109,6 +109,52 @@ def test_points_are_read_with_or_without_a_heading(tmp_path):
         read_queries(tmp_path / "bad.csv")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("0,10.5\n1,2,3\n", "Line 1 .* '0,10.5'"),  # a point that lacks a number is no heading
+        ("0;1;2\n1,2,3\n1 2 3\n", "Line 3 .* '1 2 3'"),  # such a first line has no number, so it may be one
+        ("0,x,2\n1,2,3\n", "Line 1 .* '0,x,2'"),
+        ("# by hand\n\nt,x,y\n0,1,2\n# far\n1,2\n", "Line 6 .* '1,2'"),
+        ("t,x,y\nt,x,y\n0,1,2\n", "Line 2 .* 't,x,y'"),
+        ("0,1,2,3\n", "Line 1"),
+    ],
+)
+def test_a_line_that_is_no_point_is_told_as_the_file_counts_its_lines(tmp_path, text, line):
+    (tmp_path / "points.csv").write_text(text)
+    with pytest.raises(tk.UserError, match=line):
+        read_queries(tmp_path / "points.csv")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["run", "a.mp4", "--out", "o", "--preset", "silly"], "'silly' is not one of 'draft', 'normal', 'fine'"),
+        (["run", "a.mp4", "--out", "o", "--frames", "0"], "--frames"),
+        (["run", "a.mp4", "--out", "o", "--seed", "-1"], "--seed"),
+        (["run", "a.mp4", "--out", ""], "--out': it is empty"),
+        (["export", "scene.npz", "--out", " "], "--out': it is empty"),
+        (["run", "a.mp4"], "Missing option '--out'"),
+        (["walk"], "No such command 'walk'"),
+        (["run", "--fast"], "No such option: --fast"),
+    ],
+)
+def test_a_wrong_word_of_a_command_gets_one_sentence_and_exit_code_2(words, told, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1
+    assert said.err.startswith("error: ") and told in said.err and said.err.endswith("--help.\n")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_a_command_the_help_is_shown(capsys):
+    assert main([]) == 2
+    told = capsys.readouterr()
+    assert "benchmark" in told.out + told.err and "error" not in told.err
+    assert main(["run", "--help"]) == 0
+
+
 def test_what_has_an_option_of_its_own_is_no_setting():
     with pytest.raises(tk.UserError, match="frames is no setting"):
         parse_settings(["frames=2"])

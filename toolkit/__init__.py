@@ -1,5 +1,8 @@
 """Lift4D: video in, 4D out. The public names; `run` is the one that most people need."""
 
+from toolkit import interrupt as _interrupt  # noqa: F401  (the first, as the others take seconds in which Ctrl-C may be pressed)
+
+# isort: split
 from toolkit.errors import Cancelled, UserError
 from toolkit.export.bundle import export
 from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, scene_motion

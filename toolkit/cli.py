@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.exceptions import TyperException
 
+from toolkit import interrupt
 from toolkit.errors import UserError
 from toolkit.example_making import examples_command
 from toolkit.methods.request import Preset
@@ -24,6 +26,15 @@ shell = typer.Typer(
 )
 RESERVED = ("frames", "preset", "method", "queries", "seed", "K", "cameras", "masks", "progress")
 Recording = Annotated[Path, typer.Argument(help="A video, a folder of frames, a zip, or a released Stereo4D .npz.")]
+
+
+def _folder(text: str) -> Path:
+    if not text.strip():
+        raise typer.BadParameter("it is empty, but the name of a folder is needed (. for this one)")
+    return Path(text)
+
+
+Folder = Annotated[Path, typer.Option(help="Folder for the result files.", parser=_folder, metavar="<path>")]
 
 
 @shell.command()
@@ -47,13 +58,13 @@ def inspect(path: Recording, as_json: Annotated[bool, typer.Option("--json", hel
 @shell.command()
 def run(
     path: Recording,
-    out: Annotated[Path, typer.Option(help="Folder for the result files.")],
+    out: Folder,
     method: Annotated[str, typer.Option(help="A method's name, or auto.")] = "auto",
     preset: Annotated[Preset, typer.Option(help="draft, normal or fine.")] = "normal",
     frames: Annotated[int | None, typer.Option(help="Use the first so many frames.", min=1)] = None,
     formats: Annotated[str, typer.Option(help="Result files, separated by commas; all for every one.")] = "all",
     queries: Annotated[Path | None, typer.Option(help="A text file of points t,x,y to follow; a grid otherwise.")] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same result.")] = 0,
+    seed: Annotated[int, typer.Option(help="Same seed, same result.", min=0)] = 0,
     option: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method: name=value; may be repeated.")] = None,
 ) -> None:
     """Turns a recording into a 4D scene and writes the result files."""
@@ -70,7 +81,7 @@ def run(
 @shell.command()
 def export(
     scene: Annotated[Path, typer.Argument(help="A scene.npz of ours, or a released Stereo4D .npz.")],
-    out: Annotated[Path, typer.Option(help="Folder for the result files.")],
+    out: Folder,
     formats: Annotated[str, typer.Option(help="Result files, separated by commas; all for every one.")] = "all",
 ) -> None:
     """Writes the result files of a saved scene."""
@@ -147,23 +158,33 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
 def read_queries(path: Path) -> list[list[float]]:
     """Points (t, x, y) from a text file, one a line, separated by commas."""
     try:
-        lines = [line for line in path.read_text().splitlines() if line.strip() and not line.lstrip().startswith("#")]
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
         raise UserError(f"The points in {path} cannot be read; a text file with lines of t,x,y is needed.") from problem
     points: list[list[float]] = []
+    heading_allowed = True
     for number, line in enumerate(lines, start=1):
-        try:
-            point = [float(part) for part in line.split(",")]
-        except ValueError:
-            point = []
-        if len(point) != 3:
-            if number == 1:
-                continue  # a heading
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        fields = [_number(part) for part in line.split(",")]
+        heading = heading_allowed and all(field is None for field in fields)
+        heading_allowed = False
+        if heading:
+            continue
+        point = [field for field in fields if field is not None]
+        if len(point) != 3 or len(fields) != 3:
             raise UserError(f"Line {number} of {path} is {line[:40]!r}, but t,x,y is needed.")
         points.append(point)
     if not points:
         raise UserError(f"{path} holds no points; lines of t,x,y are needed.")
     return points
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _tell(scene: Scene, written: dict[str, Path]) -> None:
@@ -177,15 +198,42 @@ def _tell(scene: Scene, written: dict[str, Path]) -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command; 0 when it worked, 2 with one sentence for what a person can put right."""
+    """Runs one command; 0 when it worked, 2 with one sentence for what a person can put right, 130 after Ctrl-C."""
     # Small matrices run faster without BLAS threads; the heavy loops have threads of their own.
     for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    try:
-        shell(args=arguments)
-    except UserError as problem:
-        print(f"error: {problem}", file=sys.stderr)
-        return 2
-    except SystemExit as end:
-        return int(end.code or 0)
-    return 0
+    asked = sys.argv[1:] if arguments is None else arguments
+    with interrupt.listening():
+        try:
+            ended = shell(args=asked, standalone_mode=False)
+            if ended != interrupt.EXIT_CODE:
+                return int(ended or 0)
+        except UserError as problem:
+            return _refused(str(problem))
+        except TyperException as problem:
+            if not asked:  # the help was shown
+                return 2
+            return _refused(_sentence(problem))
+        except SystemExit as end:
+            return int(end.code or 0)
+        except BaseException:
+            # Compiled libraries make errors of their own of a Ctrl-C, so what counts is that it was pressed.
+            if not interrupt.was_struck():
+                raise
+    kept = {"examples": "Cancelled; the examples that were finished are kept.", "app": "Closed."}
+    print(kept.get(asked[0], interrupt.SENTENCE), file=sys.stderr)
+    return interrupt.EXIT_CODE
+
+
+def _refused(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _sentence(problem: TyperException) -> str:
+    """What is wrong with the words of a command, in one sentence."""
+    told = str(getattr(problem, "format_message", lambda: problem)())
+    told = " ".join(told.replace("Value error, ", "").split()).rstrip(".")
+    context: Any = getattr(problem, "ctx", None)
+    command = f" {context.info_name}" if context is not None and context.parent is not None else ""
+    return f"{told}; see python -m toolkit{command} --help."
