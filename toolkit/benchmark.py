@@ -23,14 +23,26 @@ class Row:
     """One measurement.
 
     Attributes:
-        name: What is measured, with its size.
-        published: CPU seconds of the published implementation at the same size on a machine like this one, or None.
-        body: (quick) -> number of repetitions inside the measured part; it marks that part with `measured()`.
+        name: What is measured, with places for its sizes.
+        full: The sizes that are told.
+        small: The sizes of a quick look.
+        published: CPU seconds of the published implementation at the full size on a machine like this one, or None.
+        body: (sizes) -> number of repetitions inside the measured part; it marks that part with `measured()`.
     """
 
     name: str
+    full: tuple[int, ...]
+    small: tuple[int, ...]
     published: float | None
-    body: Callable[[bool], int]
+    body: Callable[[tuple[int, ...]], int]
+
+    def sizes(self, quick: bool) -> tuple[int, ...]:
+        """The sizes that are measured."""
+        return self.small if quick else self.full
+
+    def told(self, quick: bool) -> str:
+        """The name with the sizes that are measured."""
+        return self.name.format(*(f"{size:,}" if size >= 10_000 else size for size in self.sizes(quick)))
 
 
 _cost: dict[str, float] = {}
@@ -53,9 +65,9 @@ def measure_all(*, quick: bool = False, only: str | None = None, tell: Callable[
     rows = []
     context = multiprocessing.get_context("spawn")
     for index, row in enumerate(ROWS):
-        if only is not None and only not in row.name:
+        if only is not None and only not in row.told(False) and only not in row.told(quick):
             continue
-        tell(f"measuring: {row.name}")
+        tell(f"measuring: {row.told(quick)}")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             rows.append(pool.submit(_measure, index, quick).result())
     return rows
@@ -63,16 +75,16 @@ def measure_all(*, quick: bool = False, only: str | None = None, tell: Callable[
 
 def _measure(index: int, quick: bool) -> dict[str, Any]:
     row = ROWS[index]
-    repetitions = row.body(quick)
+    repetitions = row.body(row.sizes(quick))
     cpu_s = _cost["cpu_s"] / repetitions
     ratio = row.published / cpu_s if row.published is not None and not quick else None
     return {
-        "name": row.name,
+        "name": row.told(quick),
         "cpu_s": round(cpu_s, 4),
         "wall_s": round(_cost["wall_s"] / repetitions, 4),
         "peak_mb": round(_cost["peak_mb"]),
         "rise_mb": round(_cost["rise_mb"]),
-        "published_cpu_s": row.published,
+        "published_cpu_s": None if quick else row.published,
         "times_faster": None if ratio is None else round(ratio, 1),
         "quick": quick,
     }
@@ -116,25 +128,25 @@ def _walks(count: int, frames: int, seed: int = 0) -> Scene:
     return Scene(cameras=cameras, tracks_3d=tracks, method="stereo4d")
 
 
-def _load_npz(quick: bool) -> int:
+def _load_npz(sizes: tuple[int, ...]) -> int:
     from toolkit.media.stereo4d_npz import load_dataset_npz, save_dataset_npz
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "released.npz"
-        save_dataset_npz(_walks(1000 if quick else 25_073, 177), path)
+        save_dataset_npz(_walks(*sizes), path)
         load_dataset_npz(path)  # first call compiles
         with measured():
             load_dataset_npz(path)
     return 1
 
 
-def _rectify(quick: bool) -> int:
+def _rectify(size: tuple[int, ...]) -> int:
     from toolkit.geometry.rig import default_vr180_rig
     from toolkit.stereo.rectify import Rectifier
 
-    size = (960, 480) if quick else (3840, 1920)
-    frame = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 3), np.uint8)
-    rectifier = Rectifier(default_vr180_rig(size, "side-by-side"), fov_deg=60, size=512)
+    width, height = size
+    frame = np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+    rectifier = Rectifier(default_vr180_rig((width, height), "side-by-side"), fov_deg=60, size=512)
     rectifier(frame)
     with measured():
         for _ in range(10):
@@ -142,31 +154,31 @@ def _rectify(quick: bool) -> int:
     return 10
 
 
-def _prune(quick: bool) -> int:
+def _prune(sizes: tuple[int, ...]) -> int:
     from toolkit.tracking import prune_tracks
 
     rng = np.random.default_rng(0)
-    frames, per_frame = 177, 128 if quick else 16_384
+    queries, frames = sizes
     starts = np.arange(0, frames, 10)
-    t = np.repeat(starts, per_frame)
+    t = np.repeat(starts, queries // len(starts))
     xy = rng.uniform(0, 512, (len(t), 1, 2)).astype(np.float32)
     walk = np.cumsum(rng.normal(0, 0.5, (len(t), frames, 2)).astype(np.float32), axis=1)
     walk -= walk[np.arange(len(t)), t][:, None]
     walk += xy
     visible = rng.random((len(t), frames)) < 0.8
     visible[np.arange(len(t)), t] = True
-    queries = np.column_stack([t, xy[:, 0]]).astype(np.float32)
-    tracks = Tracks2D(walk, visible, np.ones(visible.shape, np.float32), queries)
+    asked = np.column_stack([t, xy[:, 0]]).astype(np.float32)
+    tracks = Tracks2D(walk, visible, np.ones(visible.shape, np.float32), asked)
     prune_tracks(tracks.select(np.arange(100)))
     with measured():
         prune_tracks(tracks)
     return 1
 
 
-def _motion(quick: bool) -> int:
+def _motion(sizes: tuple[int, ...]) -> int:
     from toolkit.lifting import scene_motion
 
-    scene = _walks(1000 if quick else 25_073, 177)
+    scene = _walks(*sizes)
     assert scene.tracks_3d is not None and scene.cameras is not None
     scene_motion(scene.tracks_3d.select(np.arange(10)), scene.cameras)
     with measured():
@@ -174,10 +186,10 @@ def _motion(quick: bool) -> int:
     return 1
 
 
-def _optimise(quick: bool) -> int:
+def _optimise(sizes: tuple[int, ...]) -> int:
     from toolkit.lifting import optimize_tracks
 
-    scene = _walks(1000 if quick else 25_073, 177)
+    scene = _walks(*sizes)
     assert scene.tracks_3d is not None and scene.cameras is not None
     optimize_tracks(scene.tracks_3d.select(np.arange(10)), scene.cameras)
     with measured():
@@ -185,12 +197,13 @@ def _optimise(quick: bool) -> int:
     return 1
 
 
-def _match(matcher: str) -> Callable[[bool], int]:
-    def body(quick: bool) -> int:
+def _match(matcher: str) -> Callable[[tuple[int, ...]], int]:
+    def body(size: tuple[int, ...]) -> int:
         from toolkit.stereo import estimate_disparity
         from toolkit.synthetic import example
 
-        clip = example("room", frames=2, size=(256, 256) if quick else (512, 512))
+        width, height = size
+        clip = example("room", frames=2, size=(width, height))
         assert clip.stereo is not None
         estimate_disparity(clip.stereo, matcher=matcher)
         with measured():
@@ -214,33 +227,31 @@ def _write_walk(path: Path, frames: int, size: tuple[int, int]) -> None:
     write_video(path, (cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC).astype(np.uint8) for frame in chosen), 30.0)
 
 
-def _whole_clip(frames: int) -> Callable[[bool], int]:
-    def body(quick: bool) -> int:
-        import toolkit as tk
+def _whole_clip(sizes: tuple[int, ...]) -> int:
+    import toolkit as tk
 
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "street.mp4"
-            # In another process, so that generating it does not count as memory of the run.
-            with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-                pool.submit(_write_walk, path, 8 if quick else frames, (1920, 960) if quick else (3840, 1920)).result()
-            tk.run(path, frames=2, progress=lambda event: None)  # first calls compile
-            with measured():
-                scene = tk.run(path, progress=lambda event: None)
-                tk.export(scene, Path(folder) / "out")
-        return 1
-
-    return body
+    width, height, frames = sizes
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "street.mp4"
+        # In another process, so that generating it does not count as memory of the run.
+        with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+            pool.submit(_write_walk, path, frames, (width, height)).result()
+        tk.run(path, frames=2, progress=lambda event: None)  # first calls compile
+        with measured():
+            scene = tk.run(path, progress=lambda event: None)
+            tk.export(scene, Path(folder) / "out")
+    return 1
 
 
 ROWS = (
-    Row("load a released npz, 25,073 tracks x 177 frames", 0.37, _load_npz),
-    Row("rectify and crop, one 3840 x 1920 frame, both eyes", 2.2, _rectify),
-    Row("prune, 294,912 queries x 177 frames", 1.5, _prune),
-    Row("scene motion, 25,073 x 177", 6.7, _motion),
-    Row("optimise, 25,073 x 177", 2500.0, _optimise),
-    Row("match one 512 x 512 pair, draft", None, _match("draft")),
-    Row("match one 512 x 512 pair, normal", None, _match("normal")),
-    Row("match one 512 x 512 pair, fine", None, _match("fine")),
-    Row("VR180 video 3840 x 1920 to result files, 50 frames", None, _whole_clip(50)),
-    Row("VR180 video 3840 x 1920 to result files, 199 frames", None, _whole_clip(199)),
+    Row("load a released npz, {} tracks x {} frames", (25_073, 177), (1000, 177), 0.37, _load_npz),
+    Row("rectify and crop, one {} x {} frame, both eyes", (3840, 1920), (960, 480), 2.2, _rectify),
+    Row("prune, {} queries x {} frames", (294_912, 177), (2304, 177), 1.5, _prune),
+    Row("scene motion, {} x {}", (25_073, 177), (1000, 177), 6.7, _motion),
+    Row("optimise, {} x {}", (25_073, 177), (1000, 177), 2500.0, _optimise),
+    Row("match one {} x {} pair, draft", (512, 512), (256, 256), None, _match("draft")),
+    Row("match one {} x {} pair, normal", (512, 512), (256, 256), None, _match("normal")),
+    Row("match one {} x {} pair, fine", (512, 512), (256, 256), None, _match("fine")),
+    Row("VR180 video {} x {} to result files, {} frames", (3840, 1920, 50), (1920, 960, 8), None, _whole_clip),
+    Row("VR180 video {} x {} to result files, {} frames", (3840, 1920, 199), (1920, 960, 16), None, _whole_clip),
 )
