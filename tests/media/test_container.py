@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from toolkit.errors import UserError
 from toolkit.media.completeness import missing_bytes
 from toolkit.media.container import lens_meshes, read_container
-from toolkit.media.spherical import Spherical, mesh_from_sv3d, read_mshp
+from toolkit.media.spherical import Spherical, read_mshp
 
 
 class BitWriter:
@@ -115,7 +114,6 @@ def test_lens_meshes_are_read_to_the_last_bit(tmp_path, encode, inject, box, def
     for mesh, (vertices, _) in zip(found.spherical.meshes, meshes, strict=True):
         assert np.array_equal(mesh.vertices, vertices)
         assert len(mesh.triangles) == 2 * (round(len(vertices) ** 0.5) - 1) ** 2
-    assert np.array_equal(mesh_from_sv3d(extra)[1].vertices, meshes[1][0])
 
 
 def test_triangle_lists_and_fans_are_read(box):
@@ -148,11 +146,6 @@ def test_a_mesh_that_inflates_without_end_is_refused(box):
     bomb = packer.compress(bytes(80 << 20)) + packer.flush()
     found = read_mshp(struct.pack(">II", 0, 0) + b"dfl8" + bomb, Spherical())
     assert found.meshes == () and "too large" in found.notes[0]
-
-
-def test_an_sv3d_file_without_a_mesh_is_told(box):
-    with pytest.raises(UserError, match="no sv3d box"):
-        mesh_from_sv3d(b"something else")
 
 
 V1 = """<?xml version="1.0"?><rdf:SphericalVideo xmlns:GSpherical="http://ns.google.com/videos/1.0/spherical/">
@@ -287,8 +280,6 @@ def test_the_mesh_of_a_real_camera_equals_the_published_decoding(data):
         faces = faces[[len(set(f)) == 3 for f in faces.tolist()]]
         assert np.array_equal(mesh.vertices.astype(np.float32), truth[f"vertices_{eye}"])
         assert np.array_equal(np.sort(mesh.triangles, 1), np.sort(faces, 1))
-    bare = mesh_from_sv3d((folder / "sv3d.bin").read_bytes())
-    assert all(np.array_equal(a.vertices, b.vertices) for a, b in zip(bare, found.spherical.meshes, strict=True))
 
 
 @pytest.mark.data

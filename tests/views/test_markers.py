@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from toolkit.errors import UserError
-from toolkit.views.markers import mark_distance, mark_queries, number_colours
+from toolkit.views.markers import mark_queries, number_colours
 
 GREY = np.full((300, 400, 3), 100, np.uint8)
 
@@ -32,7 +32,6 @@ def test_a_point_of_another_frame_is_hollow_and_keeps_its_number_and_colour():
 def test_marks_at_the_border_stay_in_the_picture(xy):
     image = mark_queries(GREY, [(0, *xy)] * 12, 0)
     assert image.shape == GREY.shape
-    mark_distance(GREY, [xy, (200, 150)], "123.45 m")
 
 
 def test_no_points_leave_the_frame_as_it_is_and_wrong_ones_are_refused():
@@ -45,10 +44,3 @@ def test_no_points_leave_the_frame_as_it_is_and_wrong_ones_are_refused():
 def test_neighbouring_numbers_differ_in_colour():
     rgb = number_colours(40).astype(int)
     assert np.abs(np.diff(rgb, axis=0)).sum(1).min() > 100
-
-
-def test_a_distance_is_a_line_between_two_dots_and_one_point_is_a_dot():
-    image = mark_distance(GREY, [(50, 150), (350, 150)])
-    assert changed(image)[150, [50, 120, 300, 350]].all() and not changed(image)[100].any()
-    assert changed(mark_distance(GREY, [(50, 150)]))[150, 50]
-    assert changed(mark_distance(GREY, [(50, 150), (350, 150)], "3.0 m")).sum() > changed(image).sum()

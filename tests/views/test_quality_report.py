@@ -6,7 +6,7 @@ import re
 import pytest
 
 from toolkit.scene import Scene
-from toolkit.views.report import quality_lines, quality_markdown, quality_text
+from toolkit.views.report import quality_lines, quality_markdown
 
 
 def line(value, *, green=1.0, amber=2.0, higher_is_better=False, advice="Try fine."):
@@ -39,7 +39,7 @@ def test_the_worst_comes_first_and_green_needs_no_advice():
         return {"value": value, "unit": "cm", "green": 1, "amber": 2, "higher_is_better": False, "advice": "Do it."}
 
     scene = Scene(method="x", report={"quality": {"a": entry(0.123456), "b": entry(9), "c": entry(1.5)}})
-    assert quality_text(scene) == "[poor] b: 9 cm. Do it.\n[fair] c: 1.5 cm. Do it.\n[good] a: 0.123 cm."
+    assert "\n".join(map(str, quality_lines(scene))) == "[poor] b: 9 cm. Do it.\n[fair] c: 1.5 cm. Do it.\n[good] a: 0.123 cm."
     rows = quality_markdown(scene).splitlines()
     assert len(rows) == 5 and rows[2].endswith("| b | 9 cm | Do it. |") and rows[4].endswith("| a | 0.123 cm |  |")
 
@@ -54,4 +54,4 @@ def test_the_page_shows_a_verdict_that_needs_neither_colour_nor_a_symbol_font():
 
 def test_a_scene_without_measurements_says_so():
     assert quality_lines(Scene(method="x")) == []
-    assert quality_text(Scene(method="x")) == quality_markdown(Scene(method="x")) == "Nothing was measured for this scene."
+    assert quality_markdown(Scene(method="x")) == "Nothing was measured for this scene."

@@ -11,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 
-from toolkit.errors import UserError
 from toolkit.media.boxes import children
 from toolkit.scene import F64, I64
 
@@ -206,18 +205,3 @@ def read_v1_xml(payload: bytes, into: Spherical) -> Spherical:
                 x, y = 360 / full_w, 180 / full_h
                 into = replace(into, fov_bounds_deg=(-180 + x * left, -180 + x * (left + w), -90 + y * top, -90 + y * (top + h)))
     return into
-
-
-def mesh_from_sv3d(data: bytes) -> tuple[MeshData, ...]:
-    """The meshes of a bare sv3d box, header included, as camera makers ship it beside a video.
-
-    Raises:
-        UserError: no mesh that can be read in it.
-    """
-    found = Spherical()
-    for box in children(data):
-        if box.kind == b"sv3d":
-            found = read_sv3d(data[box.start : box.end], found)
-    if not found.meshes:
-        raise UserError(found.notes[-1] if found.notes else "The data holds no sv3d box with a lens mesh.")
-    return found.meshes

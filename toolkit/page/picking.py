@@ -5,16 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import cv2
-import numpy as np
-
 from toolkit.errors import UserError
 from toolkit.scene import U8
+from toolkit.views.markers import mark_queries
 
 Point = tuple[int, float, float]
 """(t, x, y): a frame index, and pixels of the result's video."""
 MOST_POINTS = 500
-_PALETTE = ((255, 196, 0), (0, 200, 255), (255, 90, 120), (120, 230, 90), (190, 130, 255), (255, 140, 40))
 
 
 def to_clip(xy: Sequence[float], shown: tuple[int, int], size: tuple[int, int]) -> tuple[float, float]:
@@ -68,7 +65,7 @@ def as_text(points: Sequence[Point]) -> str:
 
 
 def draw_points(image: U8, points: Sequence[Point], frame: int, size: tuple[int, int]) -> U8:
-    """The picture of a frame with its points: filled where they belong to this frame, rings where to another one.
+    """The picture of a frame with its points, numbered: filled where they belong to this frame, rings where to another one.
 
     Args:
         image: (H, W, 3) uint8 RGB, the shown picture.
@@ -76,12 +73,5 @@ def draw_points(image: U8, points: Sequence[Point], frame: int, size: tuple[int,
         frame: Which frame is shown.
         size: (width, height) of the full picture.
     """
-    out = np.array(image, order="C")
     scale = image.shape[1] / size[0], image.shape[0] / size[1]
-    radius = max(3, round(min(image.shape[:2]) / 110))
-    for i, (t, x, y) in enumerate(points):
-        at = round(x * scale[0] - 0.5), round(y * scale[1] - 0.5)
-        colour = _PALETTE[i % len(_PALETTE)]
-        cv2.circle(out, at, radius + 2, (20, 20, 24), 2 if t != frame else -1, cv2.LINE_AA)
-        cv2.circle(out, at, radius, colour, 2 if t != frame else -1, cv2.LINE_AA)
-    return out
+    return mark_queries(image, [(t, x * scale[0], y * scale[1]) for t, x, y in points], frame)

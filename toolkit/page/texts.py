@@ -80,7 +80,6 @@ TAB_TRACKS, TAB_DEPTH, TAB_SCENE, TAB_CAMERAS, TAB_QUALITY, TAB_MEASURE, TAB_FIL
 TRACKS = "Moving points are warm, still ones cool, hidden ones hollow. Each trails where it was."
 STABILISE = "Remove camera motion"
 DEPTH = "One colour range for the whole clip: what is still does not flicker. Hatched: unknown."
-SCENE = "Drag to turn, wheel or pinch to come closer, space to play."
 CAMERAS = "The path from above with where the camera looked; how it turned and rose over time."
 FLY = "The same as a video, for screens without 3D"
 NOTHING_MEASURED = "Nothing measured yet: run a clip or open an example."

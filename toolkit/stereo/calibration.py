@@ -191,7 +191,7 @@ class _Problem:
             behind = focal * np.minimum(parallax, 0)  # nothing lies beyond infinity
             farthest = np.percentile(parallax, 5) / np.deg2rad(self.prior.farthest_sigma_deg)
             believed = np.concatenate([unknowns[:7], unknowns[10:], [farthest]])
-            seen = share * np.concatenate([_soft(missed / self.sigma_px), _soft(behind / self.sigma_px)])
+            seen = share * np.concatenate([soft(missed / self.sigma_px), soft(behind / self.sigma_px)])
             return np.concatenate([seen, believed])
 
         return least_squares(cost, start, x_scale=np.r_[np.ones(7), np.full(3, 0.02), np.ones(2)], max_nfev=60)
@@ -211,7 +211,7 @@ def parallax_angle(d_left: NDArray, d_right: NDArray, t: NDArray) -> F64:
     return from_t[1] - from_t[0]
 
 
-def _soft(z: NDArray) -> F64:
+def soft(z: NDArray) -> F64:
     """Residuals whose squares grow like Cauchy's loss beyond three standard deviations."""
     return np.sign(z) * 3 * np.sqrt(np.log1p((z / 3) ** 2))
 

@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from toolkit.geometry.rig import StereoRig
 from toolkit.scene import F64, U8
+from toolkit.stereo.calibration import soft
 from toolkit.stereo.pair_check import PairCheck, match_pair, summarise
 from toolkit.stereo.rectify import Rectifier, View
 
@@ -150,14 +151,9 @@ def _fit(rays_left: F64, rays_right: F64, focal_px: float, settings: RefineSetti
         a, b = rays_left @ common, rays_right @ turn @ common
         shift = focal_px * (a[:, :2] / a[:, 2:] - b[:, :2] / b[:, 2:]) / settings.match_sigma_px
         behind = np.minimum(shift[:, 0], 0)
-        return np.concatenate([share * _soft(shift[:, 1]), share * _soft(behind), unknowns])
+        return np.concatenate([share * soft(shift[:, 1]), share * soft(behind), unknowns])
 
     return least_squares(cost, np.zeros(5)).x
-
-
-def _soft(z: NDArray) -> F64:
-    """Residuals whose squares grow like Cauchy's loss beyond three standard deviations."""
-    return np.sign(z) * 3 * np.sqrt(np.log1p((z / 3) ** 2))
 
 
 def _rays(xy: NDArray, view: View) -> F64:

@@ -1,4 +1,4 @@
-"""Marks on a frame: the points a person has clicked, numbered, and a measured distance."""
+"""Marks on a frame: the points a person has clicked, numbered."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from toolkit.errors import UserError
 from toolkit.scene import U8
 from toolkit.views import colours, legend
-from toolkit.views.raster import draw_discs, draw_trails
+from toolkit.views.raster import draw_discs
 
 _OUTLINE = (12, 12, 14)
-_LINE_RGB = (255, 214, 70)
 
 
 def mark_queries(image: U8, queries: ArrayLike, frame: int) -> U8:
@@ -48,29 +47,6 @@ def mark_queries(image: U8, queries: ArrayLike, frame: int) -> U8:
     draw_discs(out, xy[here], rgb[here], 1.0, 4.2 * grow)
     for i in np.flatnonzero(here):
         _label(out, str(i + 1), xy[i], grow, rgb[i], 1.0)
-    return out
-
-
-def mark_distance(image: U8, xy: ArrayLike, words: str = "") -> U8:
-    """A frame with one or two measured points, the line between them and what it measures.
-
-    Args:
-        image: (H, W, 3) uint8 RGB; it is not changed.
-        xy: (1, 2) or (2, 2) pixels.
-        words: Written at the middle of the line, such as "1.32 m".
-
-    Returns:
-        (H, W, 3) uint8.
-    """
-    points, out = np.asarray(xy, np.float64).reshape(-1, 2), np.ascontiguousarray(image).copy()
-    grow = _growth(out)
-    if len(points) > 1:
-        for rgb, width in ((_OUTLINE, 4.0), (_LINE_RGB, 2.0)):
-            draw_trails(out, points[None, :2], np.ones((1, 2), bool), np.array([rgb], np.uint8), 0.95, width * grow)
-    draw_discs(out, points, _dark(len(points)), 0.9, 5.0 * grow)
-    draw_discs(out, points, np.array([_LINE_RGB] * len(points), np.uint8), 1.0, 3.6 * grow)
-    if words:
-        _label(out, words, points.mean(0), grow, np.array(_LINE_RGB), 1.0)
     return out
 
 

@@ -62,20 +62,15 @@ def quality_lines(scene: Scene) -> list[QualityLine]:
     return sorted(lines, key=lambda line: order.index(line.light))
 
 
-def quality_text(scene: Scene) -> str:
-    """The report as plain lines for a terminal; one sentence where nothing was measured."""
-    return "\n".join(str(line) for line in quality_lines(scene)) or "Nothing was measured for this scene."
-
-
 def quality_markdown(scene: Scene) -> str:
     """The report as a markdown table for a page or a notebook; one sentence where nothing was measured."""
     lines = quality_lines(scene)
     if not lines:
         return "Nothing was measured for this scene."
-    rows = ["| verdict | what | measured | what to try |", "|---|---|---|---|"]
+    rows = ["| | what | measured | what to try |", "|---|---|---|---|"]
     for line in lines:
         number = "–" if not np.isfinite(line.value) else f"{line.value:.3g} {line.unit}".strip()
-        verdict = f"{_DOT.format(_HEX[line.light])} {line.verdict}"
+        verdict = f'<span style="white-space:nowrap">{_DOT.format(_HEX[line.light])} {line.verdict}</span>'
         rows.append(f"| {verdict} | {line.name} | {number} | {'' if line.light == 'green' else line.advice} |")
     return "\n".join(rows)
 
