@@ -44,6 +44,17 @@ def registered(monkeypatch):
     monkeypatch.setattr(registry, "_METHODS", {**known, "gaze": info})
 
 
+def test_a_clip_with_its_annotation_is_opened_even_where_a_method_takes_its_kind(registered, tmp_path, monkeypatch):
+    clip = str(tk.write_video(tmp_path / "a.mp4", np.random.default_rng(0).integers(0, 255, (4, 64, 96, 3), np.uint8), 30))
+    plain = tk.inspect(clip)
+    annotated = replace(plain, details={**plain.details, "annotation": "reduced bundle"})
+    monkeypatch.setattr(jobs, "inspect", lambda path: annotated)
+    found = jobs.look(clip=clip, options={}, tell=lambda **event: None)
+    assert found["has_result"] and found["methods"] == [], "the page opens what holds a result and offers no method"
+    wanted = jobs.look(clip=clip, options={"layout": "side-by-side", "projection": "pinhole"}, tell=lambda **event: None)
+    assert wanted["methods"] == ["stereo4d"]
+
+
 def test_a_registered_method_is_offered_explained_and_run(registered, tmp_path):
     clip = str(tk.write_video(tmp_path / "a.mp4", np.random.default_rng(0).integers(0, 255, (4, 64, 96, 3), np.uint8), 30))
     told = []

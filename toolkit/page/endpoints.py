@@ -68,7 +68,7 @@ class Endpoints:
             await self.studio.take(visitor, files or [])
             options = dict(settings or {})
             found = await self.studio.look(visitor, options)
-            if found["has_result"] and not found["methods"]:
+            if found["has_result"] and not found["methods"] and method in ("", "auto"):
                 events = self.studio.run(visitor, "open")
             else:
                 frames = options.pop("frames", None)

@@ -44,7 +44,9 @@ def look(*, clip: str, options: dict[str, Any], tell: Tell) -> dict[str, Any]:
     while len(_sources) > 64:
         _sources.pop(next(iter(_sources)))
     kind = _kind(source, options)
-    suited = [name for name, info in methods().items() if kind in info.inputs]
+    # What holds a result is opened, whatever method could run on its video; who says how a frame holds two eyes wants it run.
+    opens = _has_result(source) and kind == source.kind
+    suited = [] if opens else [name for name, info in methods().items() if kind in info.inputs]
     costs = source.estimate or (estimate(kind, source.frames, source.size) if suited else {})  # type: ignore[arg-type]
     return {
         "summary": str(source),
