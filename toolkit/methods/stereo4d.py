@@ -29,9 +29,7 @@ from toolkit.tracking.registry import find_tracker
 
 LEAST_DISPARITY_PX = 1.4  # 20 m in Stereo4D's view; a fifth of a pixel is a seventh of the depth there
 SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
-LEAST_ISLAND = (
-    1 / 1300
-)  # of the picture, 200 pixels of 512 x 512: smaller islands of depth among the unknown are matches by chance, as on a sky
+LEAST_ISLAND = 1 / 1300  # of the picture, 200 pixels of 512 x 512: smaller islands of depth are matches by chance, as on a sky
 JUDGED_TRACKS = 8000  # how many stand still is a figure of the report here; which ones is found out later, in the world
 
 
