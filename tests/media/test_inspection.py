@@ -110,6 +110,24 @@ def test_squeezed_flat_stereo_is_told_from_full(tmp_path):
     assert "squeezed" not in inspect(clip(tmp_path / "full.mp4", np.hstack(flat_pair()))).details
 
 
+def test_a_flat_room_with_a_plain_ceiling_and_planks_across_is_no_half_sphere():
+    from toolkit.media.layout import looks_equirect
+
+    rng = np.random.default_rng(0)
+    size, horizon = 512, 200
+    room = np.full((size, size), 180.0)
+    room[120:380] = cv2.resize(rng.uniform(40, 220, (4, 160)), (size, 260), interpolation=cv2.INTER_LINEAR)  # a curtain
+    nearness = np.arange(380, size) - horizon
+    row = np.floor(4000 / nearness).astype(int)  # planks at equal distances on a floor seen at a slant
+    room[380:] = rng.uniform(60, 190, row.max() + 1)[row][:, None]
+    for y, shade in zip(range(380, size), rng.uniform(-30, 30, size), strict=False):
+        ends = (np.arange(-6, 7) + 0.3 * np.sin(7 * row[y - 380])) * 0.8 * nearness[y - 380] + size / 2
+        for x in ends[(ends > 0) & (ends < size - 1)].astype(int):
+            room[y, x : x + 2] += shade
+    eye = np.repeat(np.clip(room, 0, 255).astype(np.uint8)[..., None], 3, 2)
+    assert looks_equirect([eye])[0] is not True
+
+
 def test_round_pictures_in_black_are_half_spheres_or_fisheyes(tmp_path):
     pair = [texture(240, 260)[:, 6:246], texture(240, 260)[:, :240]]
     xy = pixel_centres((240, 240)) / 120 - 1

@@ -34,6 +34,8 @@ class Evidence:
         dark: Grey level of the black around a lens's image.
         dark_corners: Share of the four corners' pixels that must be dark for a round picture.
         pole_stretch: Horizontal detail of the top and bottom bands over that of the middle, below which rows shrink towards poles.
+        pole_nearing: The same over that of the bands next to them: on a sphere it goes on shrinking (0.4 by the cosine of the latitude),
+            while planks that lie across a flat picture are as long everywhere. Half spheres were seen to have up to 0.5 at one pole.
     """
 
     work_px: int = 240
@@ -50,6 +52,7 @@ class Evidence:
     dark: int = 24
     dark_corners: float = 0.7
     pole_stretch: float = 0.5
+    pole_nearing: float = 0.7
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,10 +146,12 @@ def looks_equirect(eyes: Sequence[U8], evidence: Evidence | None = None) -> tupl
     corners = float(np.median([_dark_corners(eye, e) for eye in eyes]))
     if corners >= e.dark_corners:
         return True, "the picture is round, with black corners"
-    ratios = [r for r in (_pole_detail(eye) for eye in eyes) if np.isfinite(r)]
-    if not ratios:
+    measured = [m for m in (_pole_detail(eye) for eye in eyes) if np.isfinite(m[0])]
+    if not measured:
         return None, "there is too little texture to tell"
-    ratio = float(np.median(ratios))
+    ratio, nearing = (float(v) for v in np.median(measured, axis=0))
+    if ratio < e.pole_stretch and nearing >= e.pole_nearing:
+        return False, "rows near the top and bottom are smooth, but no more so towards the edge, as they would be on a sphere"
     if ratio < e.pole_stretch:
         return True, "rows near the top and bottom are stretched as near the poles of a sphere"
     return False, "rows near the top and bottom are as detailed as the others"
@@ -186,8 +191,11 @@ def _dark_corners(eye: U8, e: Evidence) -> float:
     return float((corners < e.dark).mean())
 
 
-def _pole_detail(eye: U8) -> float:
-    """Detail along rows over detail across rows near the poles, over the same in the middle; NaN without texture there."""
+def _pole_detail(eye: U8) -> tuple[float, float]:
+    """Detail along rows over detail across rows near the poles, over the same in the middle; NaN without texture there.
+
+    And over the same in the band next to the pole, at the pole where that is less; 0 where it can not be told.
+    """
     size = (256, 256)
     grey = cv2.cvtColor(cv2.resize(eye, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY).astype(np.float32)
     along, across = np.abs(np.diff(grey, axis=1))[:-1], np.abs(np.diff(grey, axis=0))[:, :-1]
@@ -198,9 +206,13 @@ def _pole_detail(eye: U8) -> float:
         return float(a / b) if a + b > 1.0 and b > 0 else float("nan")
 
     bands = [detail(slice(10, 28)), detail(slice(227, 245))]  # 7 to 20 degrees from the poles of a half sphere
+    beside = [detail(slice(36, 64)), detail(slice(191, 219))]  # 25 to 45 degrees
     middle = detail(slice(80, 176))
     known = [b for b in bands if np.isfinite(b)]
-    return max(known) / middle if known and middle > 0 else float("nan")
+    if not known or not middle > 0:
+        return float("nan"), float("nan")
+    nearing = [b / n for b, n in zip(bands, beside, strict=True) if np.isfinite(b) and n > 0]
+    return max(known) / middle, min(nearing, default=0.0)
 
 
 def _rank_correlation(a: NDArray, b: NDArray) -> float:
