@@ -129,12 +129,20 @@ def test_foreign_newer_and_damaged_files_are_told(tmp_path):
     np.savez(tmp_path / "newer.npz", lift4d_version=np.array(VERSION + 1), header=np.array("{}"))
     np.savez(tmp_path / "header.npz", lift4d_version=np.array(VERSION), header=np.array("{"))
     np.savez(tmp_path / "pickle.npz", lift4d_version=np.array(VERSION), header=np.array([{}], object))
+    np.savez(tmp_path / "versions.npz", lift4d_version=np.array([1, 2]), header=np.array("{}"))
+    np.savez(tmp_path / "worded.npz", lift4d_version=np.array("one"), header=np.array("{}"))
+    header = np.array('{"method": "", "unit": "metre", "report": {}}')
+    video = dict(np.load(save(scene(), tmp_path / "good.npz")))
+    np.savez(tmp_path / "video.npz", **(video | {"header": header, "video.size": np.array(7)}))
     (tmp_path / "text.npz").write_text("text")
     for name, words in (
         ("other", "not a Lift4D scene"),
         ("stereo4d", "load_dataset_npz"),
         ("newer", "newer Lift4D"),
         ("header", "header"),
+        ("versions", r"'lift4d_version' .* shape \(2,\), but a number"),
+        ("worded", "'lift4d_version' .* 'one', but a number"),
+        ("video", "'video.size' .* 7, but a width and a height"),
         ("pickle", "Python objects"),
         ("text", "not an .npz"),
         ("absent", "no file"),
