@@ -1,5 +1,8 @@
 """What a stereo method refuses on the way in."""
 
+# pyright: reportArgumentType=false, reportOptionalMemberAccess=false
+# Options go in by name, and the example is known to have two eyes.
+
 import numpy as np
 import pytest
 
