@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     import pycolmap
 
 
+ENOUGH_CHECKED = 150
+"""Points of a photo that three photos see, from which on those that two see are not needed."""
+
+
 @dataclass(frozen=True, eq=False)
 class Correspondences:
     """What the mappers work on.
@@ -181,7 +185,25 @@ def triangulate(db: Path, found: Correspondences, T_cw: F64, seed: int) -> pycol
     asked.triangulation.ignore_two_view_tracks = False
     out = db.parent / "triangulated"
     out.mkdir(exist_ok=True)
-    return colmap.triangulate_points(model, db, db.parent, out, options=asked)
+    model = colmap.triangulate_points(model, db, db.parent, out, options=asked)
+    _drop_unchecked(model)
+    return model
+
+
+def _drop_unchecked(model: pycolmap.Reconstruction) -> None:
+    """Drops points that only two photos see: a wrong match along the epipolar line goes unnoticed there. Photos that see little else keep
+    theirs, and so do two photos alone.
+    """
+    if model.num_reg_images() < 3:
+        return
+    pairs = {n: [e.image_id for e in p.track.elements] for n, p in model.points3D.items() if p.track.length() < 3}
+    checked = {i: model.image(i).num_points3D for i in model.reg_image_ids()}
+    for seen_by in pairs.values():
+        for image in seen_by:
+            checked[image] -= 1
+    for number, seen_by in sorted(pairs.items()):
+        if min(checked[image] for image in seen_by) >= ENOUGH_CHECKED:
+            model.delete_point3D(number)
 
 
 def _by_size(models: Mapping[int, pycolmap.Reconstruction]) -> list[pycolmap.Reconstruction]:

@@ -25,6 +25,8 @@ class BundleOptions:
         huber_px: Residuals beyond it count linearly in the first round.
         cauchy_px: Residuals beyond it hardly count in the last one.
         farthest_px: Observations further off are dropped between the rounds; COLMAP's.
+        farthest_sigmas: So are those further off than so many robust standard deviations of all.
+        surely_near_px: Observations nearer than this stay whatever the rest does.
         narrowest_deg: Points whose rays meet under a smaller angle are dropped; COLMAP's.
         centre_sigma: A principal point is fixed by the photos if its standard deviation is under this share of the width.
         threads: One, for the same result each time.
@@ -36,6 +38,8 @@ class BundleOptions:
     huber_px: float = 1.0
     cauchy_px: float = 1.0
     farthest_px: float = 4.0
+    farthest_sigmas: float = 4.0
+    surely_near_px: float = 1.0
     narrowest_deg: float = 1.5
     centre_sigma: float = 0.002
     threads: int = 1
@@ -104,7 +108,40 @@ def _drop_outliers(model: pycolmap.Reconstruction, options: BundleOptions) -> No
     colmap = load_pycolmap()
     manager = colmap.ObservationManager(model)
     manager.filter_observations_with_negative_depth()
-    manager.filter_all_points3D(options.farthest_px, options.narrowest_deg)
+    sigma_px = noise_px(model)
+    if not np.isfinite(sigma_px):
+        return
+    limit = max(options.surely_near_px, options.farthest_sigmas * sigma_px)
+    manager.filter_all_points3D(min(options.farthest_px, limit), options.narrowest_deg)
+
+
+def noise_px(model: pycolmap.Reconstruction) -> float:
+    """Robust standard deviation of an observation per axis, NaN without any.
+
+    The median length of a two-dimensional normal error is 1.1774 standard deviations; and residuals are smaller than errors, as points
+    and poses follow the observations.
+    """
+    errors = errors_px(model)
+    if len(errors) == 0:
+        return float("nan")
+    free = 3 * model.num_points3D() + 6 * model.num_reg_images()
+    return float(np.median(errors)) / 1.1774 / max(0.3, 1 - free / (2 * len(errors))) ** 0.5
+
+
+def errors_px(model: pycolmap.Reconstruction) -> F64:
+    """(M,) reprojection error of every observation; infinite behind a camera."""
+    found = []
+    for number in sorted(model.reg_image_ids()):
+        image = model.image(number)
+        seen = [p for p in image.points2D if p.has_point3D()]
+        if not seen:
+            continue
+        xyz = np.array([model.point3D(p.point3D_id).xyz for p in seen])
+        pose = image.cam_from_world().matrix()
+        expected = np.asarray(model.camera(image.camera_id).img_from_cam(xyz @ pose[:, :3].T + pose[:, 3]))
+        errors = np.linalg.norm(expected - [p.xy for p in seen], axis=1)
+        found.append(np.where(np.isfinite(errors), errors, np.inf))
+    return np.concatenate(found) if found else np.empty(0)
 
 
 def _centre_is_fixed(model: pycolmap.Reconstruction, options: BundleOptions) -> bool:
@@ -117,12 +154,13 @@ def _centre_is_fixed(model: pycolmap.Reconstruction, options: BundleOptions) -> 
     covariance = colmap.estimate_ba_covariance(asked, trial, solved)
     if covariance is None:
         return False
+    sigma_px = noise_px(trial)
     for camera in trial.cameras.values():
         block = covariance.get_other_params_cov(camera.params)
         if block is None:
             return False
         where = list(camera.principal_point_idxs())
-        sigma = np.sqrt(np.diag(block)[where])
+        sigma = np.sqrt(np.diag(block)[where]) * sigma_px
         if not (np.isfinite(sigma).all() and sigma.max() < options.centre_sigma * camera.width):
             return False
     return True
@@ -133,6 +171,8 @@ def _sureness(model: pycolmap.Reconstruction, solved: Any, freed: bool) -> Suren
     asked = colmap.BACovarianceOptions()
     asked.params = colmap.BACovarianceOptionsParams.POSES
     covariance = colmap.estimate_ba_covariance(asked, model, solved)
+    # The adjustment takes every residual for one pixel's worth.
+    sigma_px = noise_px(model)
     turn: dict[int, float] = {}
     place: dict[int, float] = {}
     for image in model.reg_image_ids():
@@ -140,8 +180,8 @@ def _sureness(model: pycolmap.Reconstruction, solved: Any, freed: bool) -> Suren
         if block is None:
             turn[image] = place[image] = float("nan")
         elif block.shape == (6, 6):
-            turn[image] = float(np.rad2deg(np.sqrt(np.trace(block[:3, :3]))))
-            place[image] = float(np.sqrt(np.trace(block[3:, 3:])))
+            turn[image] = float(np.rad2deg(sigma_px * np.sqrt(np.trace(block[:3, :3]))))
+            place[image] = float(sigma_px * np.sqrt(np.trace(block[3:, 3:])))
     return Sureness(turn, place, freed)
 
 
