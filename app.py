@@ -176,6 +176,7 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
     # Gradio serves what lies below this folder to whoever knows its name, and nothing else.
     os.environ["GRADIO_TEMP_DIR"] = str(studio.scratch.root)
     page = build(studio).queue(max_size=20)
+    studio.scratch.anybody_waits = lambda: len(page._queue) > 0
     if block:
         studio.crew.warm_up()
     try:

@@ -174,7 +174,7 @@ def visitor(served):
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_cannot_be_used_gets_one_sentence(served, visitor, tmp_path, what):
+def test_what_cannot_be_used_gets_one_sentence(served, visitor, tmp_path, wait_for, what):
     name, make, words = REFUSED[what]
     path = tmp_path / name
     make(path)
@@ -188,19 +188,19 @@ def test_what_cannot_be_used_gets_one_sentence(served, visitor, tmp_path, what):
         told = str(raised.value)
         assert "\n" not in told.strip() and "Traceback" not in told and "incident" not in told
         assert str(served.studio.scratch.root) not in told, "the folders of the server are nobody's business"
-    assert set(served.files()) <= before, "nothing is left on disk"
+    wait_for(lambda: set(served.files()) <= before, 20, "nothing is left on disk")
     assert not (tmp_path / "trap-was-sprung").exists()
 
 
 @pytest.mark.parametrize("what", USED)
-def test_what_is_unusual_is_looked_at(served, visitor, tmp_path, what):
+def test_what_is_unusual_is_looked_at(served, visitor, tmp_path, wait_for, what):
     name, make, expected = USED[what]
     path = tmp_path / name
     make(path)
     before = set(served.files())
     told = timed(lambda: visitor.predict([handle_file(path)], api_name="/inspect"))
     assert {key: told[key] for key in expected} == expected
-    assert set(served.files()) <= before
+    wait_for(lambda: set(served.files()) <= before, 20, "nothing is left on disk")
 
 
 def test_swapped_eyes_are_told(visitor, tmp_path):

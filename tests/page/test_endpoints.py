@@ -136,6 +136,13 @@ def test_two_visitors_with_clips_of_the_same_name_never_see_each_others(served, 
         assert theirs.folder.name not in json.dumps([str(output) for output in job.outputs()])
 
 
+def test_two_visitors_who_bring_the_same_bytes_one_after_the_other_in_the_queue_both_get_a_result(served, clip):
+    handed = handle_file(clip)
+    clients = [served.client(), served.client(), served.client()]
+    jobs = [client.submit([handed], "auto", "draft", [], QUICK, api_name="/run") for client in clients]
+    assert [job.result(timeout=300)[0]["frames"] for job in jobs] == [4, 4, 4]
+
+
 def test_the_files_of_a_visitor_who_left_are_gone_within_the_told_time(served, finished, wait_for):
     client = finished[-1]
     folder = served.studio.scratch._visitors[client.session_hash].folder

@@ -1,6 +1,7 @@
 """Visitors' folders: secret, one each, gone in time, whatever becomes of the page."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,10 +36,14 @@ def test_each_visitor_has_a_folder_whose_name_is_a_secret(scratch):
     assert "first" not in str(first.folder) and len(first.folder.name) == 32
 
 
-def test_an_upload_is_moved_to_the_visitor(scratch):
+def test_an_upload_is_the_visitors_and_soon_nowhere_else(tmp_path):
+    scratch = Scratch(tmp_path, idle_s=100.0, left_s=0.0)
     path = upload(scratch)
     target = scratch.take_upload(path, scratch.visitor("a").new_folder("clip"))
+    time.sleep(0.02)
+    scratch.sweep()
     assert target.read_bytes() == b"film" and not path.exists() and not path.parent.exists()
+    scratch.close()
 
 
 def test_files_of_one_name_do_not_replace_each_other(scratch):
@@ -52,6 +57,23 @@ def test_two_visitors_who_bring_the_same_bytes_both_get_them(scratch):
     path = upload(scratch)
     for name in ("a", "b"):
         assert scratch.take_upload(path, scratch.visitor(name).new_folder("clip")).read_bytes() == b"film"
+
+
+def test_the_same_bytes_are_there_for_who_waits_after_the_first_one_is_done_with_them(tmp_path):
+    scratch = Scratch(tmp_path, idle_s=100.0, left_s=0.0)
+    path, waiting = upload(scratch), [True]
+    scratch.anybody_waits = lambda: waiting[0]
+    first = scratch.visitor("a").new_folder("clip")
+    scratch.take_upload(path, first)
+    shutil.rmtree(first)
+    time.sleep(0.02)
+    scratch.sweep()
+    assert scratch.take_upload(path, scratch.visitor("b").new_folder("clip")).read_bytes() == b"film"
+    waiting[0] = False
+    time.sleep(0.02)
+    scratch.sweep()
+    assert not path.exists() and not path.parent.exists(), "nobody waits: nothing of it is left where it was uploaded"
+    scratch.close()
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "{root}", "{root}/a/../../secret", "{visitor}/clip/x.mp4", "relative.mp4", "{link}"])

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,9 @@ class Scratch:
         self.temporary.mkdir()
         self._idle_s, self._left_s = idle_s, left_s
         self._visitors: dict[str, Visitor] = {}
-        self._taken: dict[Path, Path] = {}
+        self._taken: dict[Path, float] = {}
+        self.anybody_waits: Callable[[], bool] = lambda: False
+        self._waited_s = -float("inf")
         self._lock = threading.Lock()
         self._closed = threading.Event()
         threading.Thread(target=self._sweep, name="lift4d-sweep", daemon=True).start()
@@ -117,29 +120,25 @@ class Scratch:
         return found
 
     def take_upload(self, path: str | os.PathLike[str], folder: Path) -> Path:
-        """Moves an uploaded file into a visitor's folder, and deletes it where it was.
+        """Links an uploaded file into a visitor's folder; where it was, the next sweeps delete it once nobody waits any more.
+
+        The same bytes under the same name, brought by several visitors, are one upload: who still waits for a place needs it there.
 
         Raises:
             UserError: the path is not one of an upload: nobody may name files of the server.
         """
         uploaded = Path(path)
         inside = uploaded.is_absolute() and uploaded.parent.parent == self.root and _UPLOAD.fullmatch(uploaded.parent.name)
-        # The same bytes, brought by two visitors at once, share one upload: the second finds them where the first took them.
-        source = uploaded if uploaded.is_file() else self._taken.get(uploaded, uploaded)
-        if not inside or uploaded.is_symlink() or not source.is_file():
+        if not inside or uploaded.is_symlink() or not uploaded.is_file():
             raise UserError(texts.NOT_HERE)
         target = folder / uploaded.name
         number = 1
         while target.exists():
             number += 1
             target = folder / f"{uploaded.stem}-{number}{uploaded.suffix}"
-        os.link(source, target)
-        self._taken[uploaded] = target
-        uploaded.unlink(missing_ok=True)
-        try:
-            uploaded.parent.rmdir()
-        except OSError:
-            pass  # another visitor brings the same bytes under another name
+        with self._lock:
+            os.link(uploaded, target)
+            self._taken[uploaded] = time.time()
         return target
 
     def close(self) -> None:
@@ -160,7 +159,7 @@ class Scratch:
             folders = [self._visitors.pop(key).folder for key in gone]
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
-        self._taken = {upload: at for upload, at in self._taken.items() if at.exists()}
+        self._sweep_taken(now)
         # What was brought but never asked for; and the empty files that Gradio makes beside each upload.
         for path in [*self.root.glob("*/*"), *self.root.glob("tmp*")]:
             if not path.exists():
@@ -170,6 +169,24 @@ class Scratch:
                 path.unlink(missing_ok=True)
             elif old and _UPLOAD.fullmatch(path.parent.name) and path.name != KEPT:
                 shutil.rmtree(path.parent, ignore_errors=True)
+
+    def _sweep_taken(self, now: float) -> None:
+        """Deletes uploads that were taken, unless somebody waits, or waited a moment ago: it could be for the same bytes."""
+        if self.anybody_waits():
+            self._waited_s = now
+        if now - self._waited_s <= self._left_s:
+            return
+        with self._lock:
+            for uploaded, taken in list(self._taken.items()):
+                try:
+                    # Whoever brings the bytes again makes the file anew.
+                    if time.time() - max(taken, uploaded.stat().st_ctime) <= self._left_s:
+                        continue
+                    uploaded.unlink()
+                    uploaded.parent.rmdir()
+                except OSError:
+                    pass  # gone already, or the same bytes were also brought under another name
+                del self._taken[uploaded]
 
     def _sweep(self) -> None:
         while not self._closed.wait(min(_SWEEP_EVERY_S, self._left_s / 2)):
