@@ -81,13 +81,19 @@ class Looks:
 
     def eyes(self, source: Source, options: dict[str, Any]) -> Eyes:
         """The eyes of a recording for these options."""
-        key = repr((source.path, sorted(options.items())))
+        key = repr((source.path, _stamp(Path(source.path)), sorted(options.items())))
         if key not in self._eyes:
             self._eyes[key] = Eyes(source, options)
             while len(self._eyes) > _KEPT:
                 self._eyes.popitem(last=False)
         self._eyes.move_to_end(key)
         return self._eyes[key]
+
+
+def _stamp(path: Path) -> tuple[tuple[int, int, int], ...]:
+    """What tells a recording from another one that lay, or will lie, under the same name."""
+    files = sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
+    return tuple((s.st_ino, s.st_size, s.st_mtime_ns) for s in (file.stat() for file in files))
 
 
 def plain_frame(source: Source, frame: int) -> U8:
