@@ -1,5 +1,6 @@
 """The quality report: lights from limits, worst first, nothing invented."""
 
+import html
 import math
 import re
 
@@ -50,6 +51,16 @@ def test_the_page_shows_a_verdict_that_needs_neither_colour_nor_a_symbol_font():
     assert table.isascii()
     cells = [re.sub("<[^>]*>", "", row.split("|")[1]).strip() for row in table.splitlines()[2:]]
     assert cells == ["poor", "unknown"] and "background-color:#d1383d" in table
+
+
+def test_what_a_shared_scene_says_is_text_and_neither_html_nor_a_picture():
+    evil = "![t](http://evil.example/x.png) <img src=x> <b>www.evil.example</b> | [a](b) `c` **d** &lt;"
+    entry = {"value": 3, "unit": evil, "green": 1, "amber": 2, "higher_is_better": False, "advice": evil}
+    table = quality_markdown(Scene(method="x", report={"quality": {evil: entry}}))
+    row = table.splitlines()[2]
+    assert row.count("|") == 5 and row.count("<") == 4, "the cells of the table and its own dot"
+    assert not any(active in table for active in ("![", "](", "://", "www.", "<img", "<b>", "`", "**"))
+    assert html.unescape(row).count(evil) == 3, "it is read as it was written"
 
 
 def test_a_scene_without_measurements_says_so():

@@ -17,6 +17,7 @@ from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
 from toolkit.page.results import downloads, in_words
 from toolkit.page.scratch import Visitor
 from toolkit.page.stages import Stages, line
+from toolkit.views.report import as_plain_text
 
 
 class Showing:
@@ -132,8 +133,8 @@ def _quality(told: dict[str, Any]) -> str:
     """The quality report as markdown, and what the run noted."""
     if "quality" not in told:
         return texts.A_MOMENT
-    notes = "".join(f"\n- {note}" for note in told["notes"])
-    return f"**{told['summary']}**\n\n{told['quality']}" + (f"\n\n**{texts.NOTES}**\n{notes}" if notes else "")
+    notes = "".join(f"\n- {as_plain_text(note)}" for note in told["notes"])
+    return f"**{as_plain_text(told['summary'])}**\n\n{told['quality']}" + (f"\n\n**{texts.NOTES}**\n{notes}" if notes else "")
 
 
 def _if_there(path: Path) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -69,10 +70,16 @@ def quality_markdown(scene: Scene) -> str:
         return "Nothing was measured for this scene."
     rows = ["| | what | measured | what to try |", "|---|---|---|---|"]
     for line in lines:
-        number = "–" if not np.isfinite(line.value) else f"{line.value:.3g} {line.unit}".strip()
+        name, unit, advice = (as_plain_text(text) for text in (line.name, line.unit, line.advice))
+        number = "–" if not np.isfinite(line.value) else f"{line.value:.3g} {unit}".strip()
         verdict = f'<span style="white-space:nowrap">{_DOT.format(_HEX[line.light])} {line.verdict}</span>'
-        rows.append(f"| {verdict} | {line.name} | {number} | {'' if line.light == 'green' else line.advice} |")
+        rows.append(f"| {verdict} | {name} | {number} | {'' if line.light == 'green' else advice} |")
     return "\n".join(rows)
+
+
+def as_plain_text(text: str) -> str:
+    """Text that a saved scene brings along, for a markdown page: shown as it is, never as a link, a picture or HTML."""
+    return re.sub(r"[^\w\s.,;%°()'’–+-]|_|(?<=\w)\.(?=[^\W\d])", lambda found: f"&#{ord(found[0])};", " ".join(text.split()))
 
 
 def _line(name: str, entry: Mapping | float) -> QualityLine:
