@@ -14,6 +14,7 @@ from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, motion_label
 from toolkit.lifting.occlusion import drop_other_surfaces
 from toolkit.lifting.parallax import stand_by_parallax
 from toolkit.lifting.still_test import put_back_still
+from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.stereo4d_report import describe
 from toolkit.methods.stereo_intake import Intake, take_in
@@ -147,10 +148,12 @@ def run(request: Request, listener: Listener) -> Scene:
     far_m = settings.max_depth_m or focal_times_baseline(intake) / LEAST_DISPARITY_PX
     depth = _depth(request, intake, far_m, reporter(listener, "depth", "Matching the eyes"))
     video = intake.drop_right()
+    give_back()
 
     tracks, support = _tracks(request, video, reporter(listener, "tracks", "Tracking points"))
     cameras, odometry = _cameras(request, intake, support, depth, video, reporter(listener, "cameras", "Finding the cameras"))
     del support
+    give_back()
     every = request.queries is not None  # a point that was asked for stays, however it fares
     too_poor = poor_tracks(tracks)
     if not every:
@@ -175,6 +178,7 @@ def run(request: Request, listener: Listener) -> Scene:
     raw = replace(raw, motion=motion_label(raw, cameras, tracks))
     tracks, raw, by_parallax = stand_by_parallax(tracks, raw, cameras)
     put_back |= by_parallax
+    give_back()
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)
     if not every:
@@ -182,6 +186,7 @@ def run(request: Request, listener: Listener) -> Scene:
     dropped = np.concatenate([too_poor[too_poor != ""], reasons[reasons != ""], drift.reason[~drift.keep]])
     report(2, 4)
     world = optimize_tracks(raw, cameras, tracks)
+    give_back()
     report(3, 4)
     depth = refine_depth(depth, world, cameras)
     scene = Scene(cameras=cameras, tracks_2d=tracks, tracks_3d=world, depth=depth, unit="metre", method="stereo4d", video=video)
