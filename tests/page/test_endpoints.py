@@ -63,6 +63,14 @@ def test_a_result_of_the_page_is_exported_again_in_other_formats(served, finishe
         ("nothing", {}, "There is no method 'nothing'"),
         ("auto", {"fov": 80}, "has no setting 'fov'"),
         ("auto", {"fov_deg": 400}, "fov_deg is 400"),
+        ("auto", ["fov_deg"], "Settings are names with values"),
+        ("auto", "fov_deg = 80", "Settings are names with values"),
+        ("auto", {"preset": "fine"}, "'preset' is no setting"),
+        ("auto", {"queries": []}, "'queries' is no setting"),
+        ("auto", {"method": "x"}, "'method' is no setting"),
+        ("auto", {"seed": "x"}, "seed is 'x'"),
+        ("auto", {"matcher": [1]}, "matcher"),
+        ("auto", {"tracker": {}}, "tracker"),
     ],
 )
 def test_a_setting_that_cannot_be_is_named(served, clip, method, settings, words):
@@ -90,7 +98,7 @@ def test_a_path_of_the_server_is_not_opened(served, clip, tmp_path):
     client = served.client()
     for path in ("/etc/passwd", str(served.studio.scratch.root), str(clip), str(Path(__file__))):
         body = {"data": [[{"path": path, "meta": {"_type": "gradio.FileData"}}]], "session_hash": "abc"}
-        with pytest.raises(Exception) as raised:  # noqa: PT011  (the client's own type)
+        with pytest.raises(RuntimeError, match="event: error") as raised:
             _post(client, "inspect", body)
         assert "root:" not in str(raised.value) and "vr180" not in str(raised.value)
 

@@ -4,7 +4,8 @@ import pytest
 
 from toolkit.errors import UserError
 from toolkit.methods.registry import methods
-from toolkit.page.settings import explain_settings, parse_settings
+from toolkit.page.settings import checked_settings, explain_settings, parse_settings, trackers_here
+from toolkit.tracking.vggsfm import WEIGHTS
 
 
 def test_lines_become_settings():
@@ -36,3 +37,35 @@ def test_every_method_explains_its_settings():
         table = explain_settings(name)
         assert table.startswith("| setting | default | meaning |") and table.count("\n") > 2
     assert "| `fov_deg` |  | Horizontal field of view" in explain_settings("stereo4d")
+
+
+@pytest.mark.parametrize("value", ["{1, 2}", "1j", "b'x'", "{}", "{'a': 1}", "...", "[[1j]]", "9" * 5000, "'" + "x" * 5000 + "'"])
+def test_a_value_of_no_known_form_is_refused_in_one_short_sentence(value):
+    with pytest.raises(UserError, match="fov_deg") as raised:
+        parse_settings(f"fov_deg = {value}", "stereo4d")
+    assert len(str(raised.value)) < 250
+
+
+@pytest.mark.parametrize(
+    "settings", [[], ["fov_deg"], "fov_deg = 80", 3, {"preset": "fine"}, {"queries": []}, {"method": "x"}, {"fov_deg": {}}]
+)
+def test_what_a_program_sends_instead_of_settings_is_refused(settings):
+    with pytest.raises(UserError):
+        checked_settings(settings)
+
+
+def test_a_size_that_would_hold_the_place_for_minutes_is_refused():
+    with pytest.raises(UserError, match="size is 4096, but at most 1024"):
+        parse_settings("size = 4096", "stereo4d")
+
+
+def test_only_trackers_that_can_run_here_are_offered_and_taken(monkeypatch, tmp_path):
+    monkeypatch.delenv(WEIGHTS, raising=False)
+    assert trackers_here() == ["auto", "normal", "fine", "draft"]
+    assert "Here: auto, normal, fine, draft." in explain_settings("stereo4d")
+    with pytest.raises(UserError, match="'vggsfm' needs weights .* choose one of auto, normal"):
+        parse_settings("tracker = vggsfm", "stereo4d")
+    pytest.importorskip("torch")
+    (tmp_path / "weights.bin").write_bytes(b"x")
+    monkeypatch.setenv(WEIGHTS, str(tmp_path / "weights.bin"))
+    assert parse_settings("tracker = vggsfm", "stereo4d") == {"tracker": "vggsfm"}

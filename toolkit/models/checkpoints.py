@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from toolkit.errors import UserError
@@ -200,4 +201,4 @@ def _fetched(published: Published, revision: str | None) -> Path:
 
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
-    return (lines[0] if lines else type(error).__name__).rstrip(".")[:160]
+    return shorten(lines[0] if lines else type(error).__name__, 160, placeholder=" …").rstrip(".")

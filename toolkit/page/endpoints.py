@@ -12,6 +12,7 @@ from toolkit.errors import UserError
 from toolkit.export.bundle import FORMATS
 from toolkit.page import texts
 from toolkit.page.desk import sentence
+from toolkit.page.settings import checked_settings
 from toolkit.page.studio import Studio
 
 
@@ -65,8 +66,8 @@ class Endpoints:
         """
         visitor = self.studio.scratch.visitor(request.session_hash)
         try:
+            options = checked_settings({} if settings is None else settings)
             await self.studio.take(visitor, files or [])
-            options = dict(settings or {})
             found = await self.studio.look(visitor, options)
             if found["has_result"] and not found["methods"] and method in ("", "auto"):
                 events = self.studio.run(visitor, "open")

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 from dataclasses import MISSING, fields
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from toolkit.errors import UserError
 from toolkit.methods.registry import methods
+from toolkit.tracking.registry import trackers
+from toolkit.tracking.vggsfm import WEIGHTS
 
 _ENTRY = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
+_ASKED_APART = {"path_or_noun", "method", "preset", "queries", "cameras", "progress"}
+_ARRAYS = {"K", "masks", "labels"}
+_LONGEST = 200
+_SHOWN = 60
+_MOST_ROWS = 16
+LARGEST_PX = 1024
+"""Four times the work of the published size: the place is shared by everybody."""
 _ELSEWHERE = {"layout", "projection", "labels", "max_frames"}
 
 
@@ -23,7 +35,10 @@ def explain_settings(method: str) -> str:
         if field.name in _ELSEWHERE:
             continue
         default = "" if field.default is MISSING or field.default is None else f"`{field.default}`"
-        rows.append(f"| `{field.name}` | {default} | {meanings.get(field.name, '').replace('|', '/')} |")
+        meaning = meanings.get(field.name, "").replace("|", "/")
+        if field.name == "tracker":
+            meaning = f"{meaning} Here: {', '.join(trackers_here())}."
+        rows.append(f"| `{field.name}` | {default} | {meaning} |")
     return "\n".join(rows)
 
 
@@ -43,8 +58,59 @@ def parse_settings(text: str, method: str | None) -> dict[str, Any]:
             raise UserError(f"The line {line.strip()[:60]!r} is no setting; write it like fov_deg = 80.")
         if known is not None and name not in known:
             raise UserError(f"The method {method} has no setting {name!r}; it has: {', '.join(sorted(known))}.")
+        if len(value) > _LONGEST:
+            raise UserError(f"The value of {name[:60]} has {len(value)} characters, but at most {_LONGEST} are taken.")
         try:
             options[name] = ast.literal_eval(value)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             options[name] = value.strip("'\"")
-    return options
+    return checked_settings(options)
+
+
+def checked_settings(settings: Any) -> dict[str, Any]:
+    """Settings of a visitor or a program as far as the page can tell: their form, and what this server can do with them.
+
+    Raises:
+        UserError: no names with values, a value of another form, or one that this server cannot serve.
+    """
+    if not isinstance(settings, dict):
+        raise UserError(f'Settings are names with values, such as {{"fov_deg": 70}}, but this is {_short(settings)}.')
+    for name, value in settings.items():
+        if name in _ASKED_APART:
+            raise UserError(f"{name!r} is no setting: it is asked for beside the settings.")
+        if name in _ARRAYS and isinstance(value, list):
+            continue  # the run checks numbers and shape
+        single = value[:_MOST_ROWS] if isinstance(value, list | tuple) else [value]
+        if not all(_plain(part) for part in single) or (isinstance(value, str) and len(value) > _LONGEST):
+            raise UserError(
+                f"The setting {str(name)[:60]} is {_short(value)}, but a number, a word, True, False or a list of numbers is needed."
+            )
+    size = settings.get("size")
+    if isinstance(size, int | float) and size > LARGEST_PX:
+        raise UserError(
+            f"The setting size is {_short(size)}, but at most {LARGEST_PX} pixels are computed on this page; use the shell for more."
+        )
+    tracker = settings.get("tracker")
+    if isinstance(tracker, str) and tracker in trackers() and tracker not in (able := trackers_here()):
+        raise UserError(f"The tracker {tracker!r} needs weights that this server does not have; choose one of {', '.join(able)}.")
+    return dict(settings)
+
+
+def trackers_here() -> list[str]:
+    """The trackers that run on this server: those that need no weights, and those whose weights lie here. Nothing is fetched."""
+    weights = os.environ.get(WEIGHTS)
+    with_weights = ["vggsfm"] if weights and Path(weights).is_file() and find_spec("torch") is not None else []
+    return ["auto", *(name for name, info in trackers().items() if not info.licence or name in with_weights)]
+
+
+def _plain(value: Any) -> bool:
+    """Whether a value is a number, a word, or a row of numbers."""
+    if isinstance(value, list | tuple):
+        return all(isinstance(part, int | float) for part in value)
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _short(value: Any) -> str:
+    """A value for a sentence."""
+    told = repr(value) if not isinstance(value, int) or abs(value) < 10**_SHOWN else "a number of many digits"
+    return told if len(told) <= _SHOWN else f"{told[:_SHOWN]} …"

@@ -83,6 +83,8 @@ def matcher_of(name: str) -> MatcherInfo:
         UserError: There is none.
     """
     known = matchers()
+    if not isinstance(name, str):
+        raise UserError(f"The matcher is {name!r}, but the name of one is needed: auto, {', '.join(known)}.")
     wanted = "normal" if name == "auto" else name
     if wanted not in known:
         raise UserError(f'There is no stereo matcher "{name}"; choose one of auto, {", ".join(known)}.')

@@ -62,6 +62,8 @@ def find_tracker(name: str) -> TrackerInfo:
         UserError: If there is none.
     """
     known = trackers()
+    if not isinstance(name, str):
+        raise UserError(f"The tracker is {name!r}, but the name of one is needed: auto, {', '.join(known)}.")
     wanted = DEFAULT if name == "auto" else name
     if wanted not in known:
         raise UserError(f"There is no tracker {name!r}; there are auto, {', '.join(known)}.")
