@@ -155,3 +155,15 @@ def test_blank_pictures_are_refused():
     blank = tk.Video.from_frames(np.zeros((3, 64, 64, 3), np.uint8))
     with pytest.raises(tk.UserError, match="blank"):
         tk.run(tk.StereoVideo(blank, blank, np.diag([60.0, 60.0, 1.0]), 0.063), preset="draft", progress=lambda event: None)
+
+
+def test_a_path_that_no_track_speaks_for_gets_no_light():
+    noise = np.random.default_rng(0).integers(0, 256, (2, 3, 128, 128, 3), np.uint8)
+    left, right = (tk.Video.from_frames(frames, 30.0) for frames in noise)
+    K = np.array([[110.0, 0, 64], [0, 110, 64], [0, 0, 1]])
+    try:
+        scene = tk.run(tk.StereoVideo(left, right, K, 0.063), grid=(16, 16), refine_rig=False, progress=lambda event: None)
+    except tk.UserError as told:
+        pytest.fail(f"noise should give a scene whose report is poor, but: {told}")
+    assert len(scene.tracks_3d) == 0
+    assert scene.report["quality"]["camera path"]["value"] is None

@@ -158,6 +158,7 @@ def run(request: Request, listener: Listener) -> Scene:
     too_poor = poor_tracks(tracks)
     if not every:
         tracks = tracks.select(too_poor == "")
+    give_back()
 
     report = reporter(listener, "world", "Lifting tracks into the world")
     report(0, 4)
@@ -170,11 +171,13 @@ def run(request: Request, listener: Listener) -> Scene:
     raw = lift_tracks(tracks, depth, cameras, **lift)
     reasons = poor_tracks(tracks, raw, cameras)
     if not every:
-        tracks, raw = tracks.select(reasons == ""), raw.select(reasons == "")
+        tracks = tracks.select(reasons == "")
+        raw = raw.select(reasons == "")  # one after the other: each frees what it was taken from
     tracks, put_back = put_back_still(tracks, raw, video, depth, cameras)
     if put_back.any():
         raw = raw.replaced(put_back, lift_tracks(tracks.select(put_back), depth, cameras, **lift))
     tracks, raw = drop_other_surfaces(tracks, raw, cameras)
+    give_back()
     raw = replace(raw, motion=motion_label(raw, cameras, tracks))
     tracks, raw, by_parallax = stand_by_parallax(tracks, raw, cameras)
     put_back |= by_parallax
@@ -182,7 +185,8 @@ def run(request: Request, listener: Listener) -> Scene:
     report(1, 4)
     drift = filter_drift(tracks, raw, cameras, settings.labels)
     if not every:
-        tracks, raw = tracks.select(drift.keep), raw.select(drift.keep)
+        tracks = tracks.select(drift.keep)
+        raw = raw.select(drift.keep)
     dropped = np.concatenate([too_poor[too_poor != ""], reasons[reasons != ""], drift.reason[~drift.keep]])
     report(2, 4)
     world = optimize_tracks(raw, cameras, tracks)

@@ -38,7 +38,7 @@ def describe(
     quality = {"rows of the two eyes": _rows(intake), "pixels with depth": _depth(scene), "length of tracks": _lengths(scene)}
     warnings = list(intake.warnings)
     if odometry is not None:
-        quality["camera path"] = _path(odometry)
+        quality["camera path"] = _path(odometry, len(scene.tracks_3d))
         warnings += odometry.report.get("warnings", [])
     else:
         warnings += [] if scene.cameras.registered.all() else [_without_camera(int((~scene.cameras.registered).sum()))]
@@ -93,8 +93,9 @@ def _lengths(scene: Scene) -> dict[str, Any]:
     return measure(100 * share, f"% of {counted(frames, 'frame')} (median)", green=40, amber=15, higher_is_better=True, advice=advice)
 
 
-def _path(odometry: OdometryResult) -> dict[str, Any]:
-    share = 100 * float(odometry.cameras.registered.mean())
+def _path(odometry: OdometryResult, tracks: int) -> dict[str, Any]:
+    # Without a single track that held, cameras have poses that nothing speaks for.
+    share = 100 * float(odometry.cameras.registered.mean()) if tracks else float("nan")
     advice = "Frames without a camera have too few still points: try a wider field of view."
     return measure(share, "% of frames placed", green=99.5, amber=90, higher_is_better=True, advice=advice)
 
