@@ -40,9 +40,9 @@ COMPUTE: dict[str, Any] = {"concurrency_id": "compute", "concurrency_limit": 1, 
 LIGHT: dict[str, Any] = {"concurrency_limit": None, "api_visibility": "private", "show_progress": "hidden"}
 FONTS = {"font": ["ui-sans-serif", "system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
 LOOK = Path(texts.__file__).with_name("look.css")
-WAITING_JS = f"() => {json.dumps(line(texts.WAITING))}"
-# On a phone the results are below all controls.
+# On a phone the results are below all controls; elsewhere they stay beside them.
 TO_RESULT_JS = "() => { if (innerWidth < 760) document.querySelector('#status').scrollIntoView({behavior: 'smooth'}) }"
+WAITING_JS = f"() => {{ ({TO_RESULT_JS})(); return {json.dumps(line(texts.WAITING))} }}"
 SMALL = "l4-small"
 
 
@@ -92,7 +92,7 @@ def build(studio: Studio) -> gr.Blocks:
                 with gr.Row():
                     start = gr.Button(texts.RUN, variant="primary", elem_id="run")
                     cancel = gr.Button(texts.CANCEL, elem_id="cancel")
-            with gr.Column(scale=3, min_width=340):
+            with gr.Column(scale=3, min_width=340, elem_id="results"):
                 status = gr.HTML(line(texts.READY), elem_id="status")
                 with gr.Tabs(selected="scene", elem_id="tabs"):
                     with gr.Tab(texts.TAB_TRACKS):
@@ -118,6 +118,7 @@ def build(studio: Studio) -> gr.Blocks:
                         still = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="measure")
                         moment = gr.Slider(0, 1, 0, step=1, label=texts.FRAME, elem_id="moment")
                     with gr.Tab(texts.TAB_FILES):
+                        partly = gr.Markdown(texts.WITHOUT_FILES, elem_classes=SMALL, visible=False)
                         files = gr.HTML(None, html_template=FILES_HTML, js_on_load=None, empty=texts.NO_FILES, elem_id="files")
         gr.Markdown(texts.FOOT.format(left=texts.duration(LEFT_S), idle=texts.duration(IDLE_S)), elem_classes=SMALL)
 
@@ -127,7 +128,7 @@ def build(studio: Studio) -> gr.Blocks:
             explained=explained, settings=settings, status=status,
         )  # fmt: skip
         view_parts = dict(
-            tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files,
+            tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files, partly=partly,
             moment=moment, still=still, measured=measured, stabilise=stabilise,
         )  # fmt: skip
         # A part in a tab that is not in front loses its value with the next event that names it, changed or not. So the views are
@@ -153,7 +154,7 @@ def build(studio: Studio) -> gr.Blocks:
         paste.click(pointing.paste, points, picked, **LIGHT)
         told = start.click(None, None, status, js=WAITING_JS, api_visibility="private")
         asked = [*chosen, preset, points, frames]
-        run = told.then(running.run, asked, [status, result], api_visibility="private", **COMPUTE)
+        run = told.then(running.run, asked, [status, result, found], api_visibility="private", **COMPUTE)
         run.failure(running.refused, None, status, **LIGHT)
         cancel.click(running.cancel, None, status, cancels=[run], **LIGHT)
         stabilise.input(showing.stabilise, stabilise, [tracks, status], api_visibility="private", **COMPUTE)

@@ -6,6 +6,7 @@ import shutil
 import socket
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,8 @@ from PIL import Image
 
 import toolkit as tk
 from toolkit.page import texts
+from toolkit.page.scratch import Visitor
+from toolkit.page.studio import Studio
 
 SCREENSHOTS = Path(__file__).parents[2] / "screenshots"
 HOW = "a browser: put Chromium on the PATH (Debian: apt-get install chromium fonts-dejavu-core) and pip install -r requirements-dev.txt"
@@ -68,6 +71,22 @@ class Person:
         self.page.locator("#status .l4-line.good, #status .l4-line.poor").wait_for()
         return self.status()
 
+    def until(self, so: Callable[[], bool], what: str) -> None:
+        end = time.monotonic() + PATIENCE_MS / 1000
+        while not so():
+            assert time.monotonic() < end, f"not in time: {what}"
+            self.page.wait_for_timeout(100)
+
+    def run_begun(self, studio: Studio, before: set[Path]) -> Visitor:
+        """Presses Run; the visitor whose page this is, with the run in work."""
+        self.page.locator("#run").click()
+
+        def mine() -> list[Visitor]:
+            return [v for v in list(studio.scratch._visitors.values()) if v.folder not in before and "clip" in v.kept and v.job is not None]
+
+        self.until(lambda: bool(mine()), "the run is in work")
+        return mine()[0]
+
     def shot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
@@ -111,8 +130,17 @@ def test_an_example_is_open_in_the_4d_view_soon_after_the_page(browser, served):
     somebody.shot("1440-example-4d")
     assert not_blank(pixels)
     assert took_s < 60, "ten seconds on two idle cores"
+    view = somebody.page.frame_locator("#scene iframe")
+    html = view.locator("html")
+    if html.get_attribute("data-playing") == "yes":
+        view.locator("#play").click()
+    somebody.page.wait_for_timeout(300)
+    time_before, stopped = view.locator("#time").input_value(), somebody.scene()
     somebody.page.wait_for_timeout(600)
-    assert (somebody.scene() != pixels).mean() > 0.001, "it plays"
+    assert view.locator("#time").input_value() == time_before, "it stands still"
+    view.locator("#play").click()
+    somebody.until(lambda: view.locator("#time").input_value() != time_before, "time passes once Play is pressed")
+    somebody.until(lambda: bool((somebody.scene() != stopped).mean() > 0.001), "things move once Play is pressed")
     somebody.page.locator("#examples .thumbnail-item").nth(1).click()
     somebody.page.locator("#found", has_text="stereo pair").wait_for()
     somebody.shot("1440-example-room")
@@ -250,11 +278,43 @@ def test_a_flat_clip_declared_vr180_is_told_so_before_anything_is_computed(perso
     assert texts.METER_NONE in card or texts.METER_POOR in card, card
 
 
+def test_run_on_the_page_as_it_opens_runs_the_example_on_show_and_its_status_is_in_sight(browser, served, wait_for):
+    before = {v.folder for v in list(served.studio.scratch._visitors.values())}
+    somebody = Person(browser, served.url, 1440, 900)
+    page = somebody.page
+    page.locator("#run").scroll_into_view_if_needed()
+    visitor = somebody.run_begun(served.studio, before)
+    page.locator("#status .l4-stage.now").wait_for()
+    box = page.locator("#status").bounding_box()
+    assert box is not None and 0 <= box["y"] and box["y"] + box["height"] <= 900, "where the run is can be seen without scrolling"
+    assert "A street in VR180" in page.locator("#found").inner_text()
+    somebody.page.screenshot(path=SCREENSHOTS / "1440-run-pressed.png")
+    page.locator("#cancel").click()
+    page.locator("#status", has_text=texts.CANCELLED).wait_for()
+    wait_for(lambda: visitor.job is None, 20, "the place is free")
+    somebody.leave()
+
+
+def test_the_example_of_four_cameras_says_what_it_is(person):
+    person.page.locator("#examples .thumbnail-item").nth(3).click()
+    person.page.locator("#found .l4-found", has_text="several cameras").wait_for()
+    person.page.locator("#pair img").wait_for()
+    card = person.page.locator("#found").inner_text()
+    assert "ground truth" in card and texts.SEVERAL in card
+    assert "not a video" not in card and "layout=" not in card
+    person.tab(texts.TAB_FILES)
+    person.page.get_by_text(texts.WITHOUT_FILES).wait_for()
+
+
 def test_the_page_is_useful_on_a_phone(browser, served):
     somebody = Person(browser, served.url, 390, 844)
     width = somebody.page.evaluate("() => document.documentElement.scrollWidth")
     assert width <= 390, "nothing sticks out sideways"
     assert not_blank(somebody.scene())
+    view = somebody.page.frame_locator("#scene iframe")
+    bar, slider, home = (view.locator(name).bounding_box() for name in ("#bar", "#time", "#reset"))
+    assert bar is not None and slider is not None and home is not None
+    assert slider["width"] >= 140 and home["x"] + home["width"] <= bar["x"] + bar["width"]
     somebody.shot("390-4d")
     somebody.page.locator("#examples .thumbnail-item").first.click()
     somebody.tab(texts.TAB_TRACKS)
@@ -266,12 +326,12 @@ def test_the_page_is_useful_on_a_phone(browser, served):
 
 
 def test_a_closed_tab_frees_its_place_and_its_files(browser, served, clip, wait_for):
+    before = {v.folder for v in list(served.studio.scratch._visitors.values())}
     somebody = Person(browser, served.url)
     somebody.page.set_input_files("#upload input[type=file]", clip)
     somebody.page.locator("#found .l4-meter").wait_for()
-    somebody.page.locator("#run").click()
-    somebody.page.locator("#status .l4-stage.now").wait_for()
-    visitor = next(v for v in served.studio.scratch._visitors.values() if v.job is not None)
+    somebody.page.locator("#preset").get_by_text("Fine · ").click()  # long enough to be still in work
+    visitor = somebody.run_begun(served.studio, before)
     somebody.leave()
     wait_for(lambda: visitor.job is None, 20, "the run stopped")
     wait_for(lambda: not visitor.folder.exists(), 20, "the files are gone")

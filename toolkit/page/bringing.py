@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from toolkit.errors import UserError
+from toolkit.gallery import Example
 from toolkit.methods.registry import methods
 from toolkit.page import cards, texts
 from toolkit.page.desk import Changes, Desk, frames_used, sentence
@@ -34,7 +35,8 @@ class Bringing:
                 raise UserError(texts.BUSY)
             name = ", ".join(Path(path).name for path in uploads[:3]) + (" …" if len(uploads) > 3 else "")
             yield self.desk.changes(found=cards.quiet_card(texts.LOOKING.format(name=name)), pair=gr.update(visible=False))
-            visitor.kept.pop("found", None)
+            for name in ("found", "example"):
+                visitor.kept.pop(name, None)
             await self.desk.studio.take(visitor, uploads)
             visitor.kept["name"] = name
             async for changes in self.looked_at(visitor, "found", "", method=None):
@@ -89,6 +91,9 @@ class Bringing:
         if found["has_result"]:
             notes.append(texts.HAS_RESULT)
             found["warnings"] = [w for w in found["warnings"] if "No method takes" not in w]
+        elif found["kind"] == "multiview" and not found["methods"]:
+            notes.append(texts.SEVERAL)
+            found["warnings"] = [w for w in found["warnings"] if "No method takes" not in w]
         used = frames_used(found)
         if found["methods"] and used < found["frames"]:
             notes.append(texts.CUT.format(frames=found["frames"], used=used))
@@ -97,6 +102,14 @@ class Bringing:
     def explain(self, method: str) -> Changes:
         """The settings that a method knows."""
         return self.desk.changes(explained=explain_settings(method))
+
+
+def bring_example(visitor: Visitor, example: Example) -> None:
+    """Makes an example's clip the visitor's, with what a person with such a camera would know of it."""
+    visitor.kept.pop("found", None)
+    visitor.kept["clip"] = str(example.clip)
+    visitor.kept["name"] = f"{example.title}. {example.sentence}" + (f" {texts.TRUTH}" if example.truth else "")
+    visitor.kept["settings"] = "\n".join(f"{name} = {value!r}" for name, value in example.settings.items())
 
 
 def method_choices(names: Sequence[str]) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from toolkit.errors import UserError
+from toolkit.media.archive import unpacked
 from toolkit.media.decoding import Clip
 from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.opening import open_stereo
@@ -98,6 +99,9 @@ def _stamp(path: Path) -> tuple[tuple[int, int, int], ...]:
 
 def plain_frame(source: Source, frame: int) -> U8:
     """A frame of a recording as it is, of the first view where there are several."""
+    if Path(source.path).suffix.lower() == ".zip":
+        with unpacked(source.path) as inside:
+            return plain_frame(replace(source, path=str(inside)), frame)
     recording = find_recording(source.path)
     if recording.form in ("dataset", "bundle"):
         recording = find_recording(next(iter(_videos_beside(recording.files[0]))))

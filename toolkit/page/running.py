@@ -8,7 +8,8 @@ from typing import Any
 import gradio as gr
 
 from toolkit.errors import Cancelled, UserError
-from toolkit.page import texts
+from toolkit.page import cards, texts
+from toolkit.page.bringing import bring_example
 from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
 from toolkit.page.pointing import Pointing
 from toolkit.page.scratch import Visitor
@@ -28,6 +29,12 @@ class Running:
         """Runs the clip with a bar a stage, and says when there is something to show."""
         visitor = self.desk.visitor(request)
         try:
+            if "example" in visitor.kept and visitor.kept.get("clip") is None:
+                # The page opens with an example on show: who presses Run means that.
+                bring_example(visitor, visitor.kept["example"])
+                settings = settings or visitor.kept["settings"]
+                visitor.kept["found"] = await self.desk.studio.look(visitor, self.desk.options(kind, settings, method))
+                yield self.desk.changes(found=cards.found_card(visitor.kept["name"], visitor.kept["found"], []))
             found = visitor.kept.get("found")
             if found is None or visitor.kept.get("clip") is None:
                 raise UserError(texts.NO_CLIP)

@@ -12,7 +12,7 @@ import gradio as gr
 from toolkit.errors import UserError
 from toolkit.gallery import Example
 from toolkit.page import cards, texts
-from toolkit.page.bringing import Bringing
+from toolkit.page.bringing import Bringing, bring_example
 from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
 from toolkit.page.results import downloads, in_words
 from toolkit.page.scratch import Visitor
@@ -40,6 +40,7 @@ class Showing:
             fly=_if_there(files / "tracks_3d.mp4"),
             scene={"page": _file(files / "scene.html"), "gone": texts.NOT_HERE} if page else None,
             files=_offered(folder, told["opens_with"]),
+            partly=gr.update(visible=not (folder / "lift4d.zip").is_file()),
             stabilise=False,
             still=None,
             measured=line(texts.MEASURE_HOW),
@@ -63,10 +64,7 @@ class Showing:
             example = self.desk.examples[int(event.index)]
             changes = self._opened(visitor, example)
             self.desk.studio.drop_clip(visitor)
-            visitor.kept.pop("found", None)
-            visitor.kept["clip"] = str(example.clip)
-            visitor.kept["name"] = f"{example.title}. {example.sentence}"
-            visitor.kept["settings"] = "\n".join(f"{name} = {value!r}" for name, value in example.settings.items())
+            bring_example(visitor, example)
             return {
                 **changes,
                 **self.desk.changes(
@@ -82,6 +80,7 @@ class Showing:
         folder = self.desk.studio.open_example(visitor, example)
         manifest = json.loads((folder / "files" / "manifest.json").read_text())
         offered = {name: entry.get("opens_with", "") for name, entry in manifest["files"].items() if name in example.files}
+        visitor.kept["example"] = example
         visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"]}
         words = texts.OPENED.format(what=f"{example.title}, {example.result_title}")
         return self.desk.changes(status=line(words, kind="good"), result=visitor.kept["runs"])

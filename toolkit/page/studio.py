@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from toolkit.media.suffixes import VIDEOS
 from toolkit.page import texts
 from toolkit.page.scratch import Scratch, Visitor
 from toolkit.page.workers import Crew, Worker
+
+_JUST_NOW_S = 5.0
 
 
 class Studio:
@@ -103,6 +106,9 @@ class Studio:
             async for event in worker.work(job, clip=self._clip(visitor), folder=str(folder), **arguments):
                 finished = "answer" in event
                 yield event
+        except (GeneratorExit, asyncio.CancelledError):
+            visitor.kept["stopped_s"] = time.monotonic()
+            raise
         finally:
             visitor.job = None
             await asyncio.shield(asyncio.to_thread(self._after, worker, visitor, folder, finished))
@@ -131,7 +137,8 @@ class Studio:
         """Stops what runs for the visitor; whether anything did."""
         worker = visitor.job if visitor is not None else None
         if worker is None:
-            return False
+            # The queue stops the run by itself, too, and may have been faster.
+            return visitor is not None and time.monotonic() - visitor.kept.pop("stopped_s", -_JUST_NOW_S) < _JUST_NOW_S
         worker.end()
         return True
 

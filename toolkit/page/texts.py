@@ -27,6 +27,8 @@ METER_POOR = "The rows of both eyes do not agree: this may not be VR180, or not 
 SWAPPED = "The eyes look swapped; a run exchanges them."
 CUT = "Of the {frames} frames, the first {used} are used; choose others under Advanced."
 NO_METHOD = "No method takes this kind of recording yet ({kind}). You can still bring a VR180 or stereo clip, or open an example."
+SEVERAL = "These are several cameras side by side; no method takes them yet, so there is nothing to run."
+TRUTH = "What is shown is the ground truth that the clip was made from, not computed."
 HAS_RESULT = "This file holds a finished scene: Run opens it, nothing is computed."
 
 CHOOSE = "### 2 · Choose"
@@ -94,6 +96,7 @@ IN_ZIP = "Also in the zip: {names}."
 NOTES = "Notes"
 
 NO_CLIP = "Bring a clip first, or open an example."
+WITHOUT_FILES = "An example shows some of the files; run it to get all of them: points, tracks, cameras, depth, and one zip."
 NOT_HERE = "That file is not here any more; bring it again."
 NO_RESULT = "There is no result yet; run a clip or open an example first."
 FAULT = "Something went wrong on our side; it is noted as incident {incident}."
