@@ -40,6 +40,7 @@ def test_a_standing_point_at_a_wrong_depth_is_put_where_its_parallax_places_it()
 def test_the_told_error_of_such_a_point_covers_what_stereo_was_off():
     truth, image, world = recording(off_px=1.0, moving=0.0, sway_m=0.6)
     placed = stand_by_parallax(image, world, truth.cameras)[1]
+    assert placed.sigma is not None and world.sigma is not None
     assert np.nanmedian(placed.sigma) > 2 * np.nanmedian(world.sigma)
 
 

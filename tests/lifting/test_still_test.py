@@ -139,6 +139,7 @@ def on_the_board(rows):
 def test_motion_within_a_tracks_own_errors_needs_company():
     video, depth, cameras = board_before_wall()
     sure = tracks_of(on_the_board(12), cameras)
+    assert sure.sigma_px is not None
     sigma = sure.sigma_px.copy()
     sigma[5] = 60.0
     assert put_back(replace(sure, sigma_px=sigma).select([5]), video, depth, cameras)[1].all()

@@ -44,8 +44,8 @@ def test_masks_in_a_folder_beside_the_photos_belong_to_the_photo_of_the_same_nam
     Image.fromarray(mask).save(tmp_path / "masks" / "b.png")
     with opened_photos(tmp_path) as (a, b):
         assert a.ignored() is None
-        assert np.array_equal(b.ignored(), mask > 0)
-        assert np.array_equal(b.ignored(white_is_kept=True), mask == 0)
+        np.testing.assert_array_equal(b.ignored(), mask > 0)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        np.testing.assert_array_equal(b.ignored(white_is_kept=True), mask == 0)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def test_a_mask_of_another_shape_is_told(tmp_path):

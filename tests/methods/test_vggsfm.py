@@ -1,5 +1,8 @@
 """Photos in, cameras and points out: whole runs on small generated photos."""
 
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+# The method fills every part that is looked at here.
+
 import json
 import zipfile
 

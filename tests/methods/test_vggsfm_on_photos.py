@@ -1,5 +1,8 @@
 """The method on real photos with laser-measured cameras, beside COLMAP's own mapping in the same run."""
 
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
+# The method fills every part that is looked at here.
+
 import json
 
 import numpy as np

@@ -33,7 +33,7 @@ def _adjusted(share, *, views=12, points=500, noise_px=0.5, seed=0):
     guess = xyz + rng.normal(size=xyz.shape) * 0.03
     model = reconstruction(start, names, guess, np.zeros((points, 3), np.uint8), point=point, frame=frame, xy=xy[inside])
     sureness = refine(model, BundleOptions(fixed_lens=True))
-    found = Cameras(truth.K, np.linalg.inv(poses(model, views)), truth.size)
+    found = Cameras(truth.K, np.linalg.inv(poses(model, views)).astype(np.float64), truth.size)
     return score(found, truth)["ate_extent"], model, sureness
 
 
