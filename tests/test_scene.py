@@ -83,3 +83,11 @@ def test_nouns_say_what_they_are():
 
 def test_one_frame_is_one_frame():
     assert str(tk.Video.from_frames(np.zeros((1, 4, 6, 3), np.uint8), 25)).startswith("1 frame, 6 x 4")
+
+
+def test_a_metric_scene_tells_the_length_of_its_path_in_metres():
+    poses = np.tile(np.eye(4), (2, 1, 1))
+    poses[1, 0, 3] = 0.53
+    cameras = tk.Cameras.from_poses(np.diag([30.0, 30, 1]), poses, (32, 24))
+    assert str(tk.Scene(cameras=cameras, unit="metre", method="test")).endswith("path 0.53 m")
+    assert str(tk.Scene(cameras=cameras, unit="relative", method="test")).endswith("path 0.53")
