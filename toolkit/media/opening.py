@@ -145,10 +145,15 @@ def _open_video(
     if container is not None and container.orientations is not None:
         opened.orientations = container.orientations.at(times)
     if rig is None:
-        opened.warnings.append(
-            "The pair is taken as rectified; its field of view and baseline are not known, so depth is a guess until you give them."
-        )
+        opened.warnings.append(_as_rectified(baseline_m))
     return opened
+
+
+def _as_rectified(baseline_m: float | None) -> str:
+    """What is said of a pair without a lens; whether its field of view is known is said where that is looked for."""
+    if baseline_m is not None:
+        return "The pair is taken as rectified."
+    return f"The pair is taken as rectified, with a baseline of {VR180_BASELINE_M:g} m: give its own, for depth is off by as much."
 
 
 def _open_pair(recording: Recording, source: Source, choice: FrameChoice, baseline_m: float | None, swap: bool) -> StereoInput:
@@ -200,9 +205,7 @@ def _open_pair(recording: Recording, source: Source, choice: FrameChoice, baseli
     )
     opened.calibrated = calibration is not None
     if rig is None:
-        opened.warnings.append(
-            "The pair is taken as rectified; its field of view and baseline are not known, so depth is a guess until you give them."
-        )
+        opened.warnings.append(_as_rectified(baseline_m))
     return opened
 
 
