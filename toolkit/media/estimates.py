@@ -14,7 +14,7 @@ Preset = Literal["draft", "normal", "fine"]
 class Costs:
     """CPU-seconds and memory of a run with all its result files.
 
-    Those of two eyes were fitted to runs of VR180 clips; those of one camera are guesses.
+    Those of two eyes were fitted to runs of VR180 clips, those of photos to two sets of them; those of one camera are guesses.
 
     Attributes:
         start_s: Whatever the clip: imports, compiled code, a look at the file.
@@ -28,6 +28,8 @@ class Costs:
         start_mb: Memory whatever the clip.
         decode_mb_per_mpx: The decoder's frames, per million pixels of a raw frame.
         frame_mb: Per frame of 512 x 512 of the result: both eyes, disparity, depth, flow, tracks.
+        photo_s: Reading a photo and finding its features.
+        pair_s: Matching two photos and what follows from it, by preset; fitted to 11 and 25 photos at normal, guessed for the others.
     """
 
     start_s: float = 3.0
@@ -41,6 +43,8 @@ class Costs:
     start_mb: float = 500.0
     decode_mb_per_mpx: float = 60.0
     frame_mb: float = 3.3
+    photo_s: float = 0.3
+    pair_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.08, "normal": 0.27, "fine": 0.8})
 
 
 def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None) -> dict[str, Estimate]:
@@ -54,6 +58,10 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
         costs: What each step costs.
     """
     c = costs or Costs()
+    if kind == "photos":
+        work_s = {preset: c.start_s + frames * c.photo_s + frames * (frames - 1) / 2 * pair_s for preset, pair_s in c.pair_s.items()}
+        memory_mb = round(c.start_mb + c.decode_mb_per_mpx * size[0] * size[1] / 1e6)
+        return {preset: Estimate(round(s / c.cores_used, 1), memory_mb) for preset, s in work_s.items()}
     used = min(frames or c.frames_at_most, c.frames_at_most)
     raw_mpx = size[0] * size[1] / 1e6
     growth = 1 + used / c.doubling_frames
