@@ -119,9 +119,18 @@ class WebglPainter {
   // null where the browser has no WebGL 2.
   static on(canvas, scene) {
     // Without a graphics card, smooth edges would cost more than all the rest.
-    const quick = canvas.getContext("webgl2", { antialias: true, failIfMajorPerformanceCaveat: true });
-    const gl = quick || canvas.getContext("webgl2", { antialias: false });
-    return gl ? new WebglPainter(gl, scene, Boolean(quick)) : null;
+    const quick = WebglPainter.hasGraphicsCard();
+    const gl = canvas.getContext("webgl2", { antialias: quick });
+    return gl ? new WebglPainter(gl, scene, quick) : null;
+  }
+  // Whether a graphics card draws: some browsers draw in software without calling that a caveat, but tell it by name.
+  static hasGraphicsCard() {
+    const probe = document.createElement("canvas").getContext("webgl2", { failIfMajorPerformanceCaveat: true });
+    if (!probe) return false;
+    const told = probe.getExtension("WEBGL_debug_renderer_info");
+    const name = String(probe.getParameter(told ? told.UNMASKED_RENDERER_WEBGL : probe.RENDERER));
+    probe.getExtension("WEBGL_lose_context")?.loseContext();
+    return !/swiftshader|llvmpipe|softpipe|software|basic render/i.test(name);
   }
   constructor(gl, scene, quick) {
     this.gl = gl;
