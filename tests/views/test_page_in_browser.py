@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -111,9 +112,10 @@ def test_it_opens_from_disk_shows_the_scene_and_plays(browsers, page_file, kind)
         page.wait_for_function("() => Number(document.getElementById('time').value) > 0.1", timeout=30_000)
         page.click("#play")
         later = moment(page)
-        second = picture(page)
+        end = time.monotonic() + 20  # a busy machine shows a frame some moments after it was drawn
+        while np.abs(picture(page).astype(int) - first).max(-1)[:380, 280:].mean() <= 0.5:
+            assert time.monotonic() < end, "the picture changed"
         assert moment(page) == later, "paused"
-        assert np.abs(second.astype(int) - first).max(-1)[:380, 280:].mean() > 0.5, "the picture changed"
 
 
 def test_it_plays_when_its_address_says_so_and_stops_at_the_time_bar(browsers, page_file):

@@ -28,6 +28,7 @@ class Running:
     ) -> AsyncIterator[Changes]:
         """Runs the clip with a bar a stage, and says when there is something to show."""
         visitor = self.desk.visitor(request)
+        visitor.kept["run"] = "in work"
         try:
             if "example" in visitor.kept and visitor.kept.get("clip") is None:
                 # The page opens with an example on show: who presses Run means that.
@@ -47,6 +48,8 @@ class Running:
                     yield self.desk.changes(status=line(words, kind="good"), result=visitor.kept["runs"])
         except Exception as problem:
             yield self.desk.changes(status=line(sentence(problem), kind="plain" if isinstance(problem, Cancelled) else "poor"))
+        # Not in a finally: Gradio may close a run that is cancelled before the handler of Cancel is asked, which then could not tell.
+        visitor.kept["run"] = "ended"
 
     async def _running(
         self,
@@ -82,13 +85,17 @@ class Running:
                 stages.take(**event)
             yield stages.html()
 
-    def refused(self) -> Changes:
-        """A run that did not even begin: a control held something impossible, which its own message tells."""
-        return self.desk.changes(status=line(texts.READY))
+    def refused(self, request: gr.Request) -> Changes:
+        """A run that ended from outside: it was cancelled, or a control held something impossible, which its own message tells."""
+        cancelled = self.desk.visitor(request).kept.get("run") == "cancelled"
+        return self.desk.changes(status=line(texts.CANCELLED if cancelled else texts.READY))
 
     def cancel(self, request: gr.Request) -> Changes:
         """Stops what runs, at once."""
-        stopped = self.desk.studio.cancel(self.desk.visitor(request))
+        visitor = self.desk.visitor(request)
+        stopped = self.desk.studio.cancel(visitor) or visitor.kept.get("run") == "in work"
+        if stopped:
+            visitor.kept["run"] = "cancelled"
         return self.desk.changes(status=line(texts.CANCELLED if stopped else texts.READY))
 
     def leave(self, request: gr.Request) -> None:
