@@ -164,6 +164,7 @@ def test_a_clip_becomes_files_by_clicks_alone(person, served, clip, tmp_path):
     page.set_input_files("#upload input[type=file]", clip)
     page.locator("#found .l4-meter").wait_for()
     assert "VR180" in page.locator("#found").inner_text()
+    assert page.locator("#found .l4-name").inner_text() == clip.name
     page.locator("#pair img").wait_for()
     assert "about" in page.locator("#preset").inner_text(), "seconds and memory are told before the run"
     page.locator("#preset").get_by_text("Draft · ").click()

@@ -35,8 +35,8 @@ class Bringing:
                 raise UserError(texts.BUSY)
             name = ", ".join(Path(path).name for path in uploads[:3]) + (" …" if len(uploads) > 3 else "")
             yield self.desk.changes(found=cards.quiet_card(texts.LOOKING.format(name=name)), pair=gr.update(visible=False))
-            for name in ("found", "example"):
-                visitor.kept.pop(name, None)
+            for known in ("found", "example"):
+                visitor.kept.pop(known, None)
             await self.desk.studio.take(visitor, uploads)
             visitor.kept["name"] = name
             async for changes in self.looked_at(visitor, "found", "", method=None):
