@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from toolkit.scene import Scene
+from toolkit.scene import Cameras, Scene, Tracks3D, Video
 from toolkit.views.page import write_page
 from toolkit.views.page_display import page_frame
 
@@ -198,6 +198,29 @@ def test_fingers_turn_and_pinch(browsers, page_file):
         touch("touchEnd")
         picture(page)
         assert pixels_per_metre(page) > 1.5 * wide
+
+
+@pytest.mark.parametrize("kind", ["webgl", "canvas"])
+def test_the_picture_of_a_camera_that_walks_towards_near_things_hides_few_of_them(browsers, tmp_path, kind):
+    """Points 1 to 2 m ahead of a camera that walks 3 m: it begins in front of them, seen from behind it."""
+    rng, frames = np.random.default_rng(0), 12
+    T_wc = np.tile(np.eye(4), (frames, 1, 1))
+    T_wc[:, 2, 3] = np.linspace(0, 3, frames)
+    cameras = Cameras.from_poses([[260, 0, 128], [0, 260, 128], [0, 0, 1]], T_wc, (256, 256))
+    ahead = rng.uniform([-0.5, -0.5, 1.0], [0.5, 0.5, 2.0], (300, 3))
+    paths = ahead[:, None] + T_wc[None, :, :3, 3]
+    seen, ones = np.ones(paths.shape[:2], bool), np.ones(300, np.float32)
+    tracks = Tracks3D(paths, seen, np.zeros((300, 3), np.uint8), ones)
+    scene = Scene(cameras, tracks_3d=tracks, video=Video.from_frames(np.full((frames, 256, 256, 3), 120, np.uint8)))
+    with opened(browsers[kind], write_page(scene, tmp_path / "scene.html"), size=(840, 640)) as page:
+
+        def warm() -> int:
+            blue, _, red = np.moveaxis(picture(page, f"scene_walk_{kind}").astype(int), -1, 0)
+            return int((red - blue > 90)[: -picture(page).shape[0] // 6].sum())
+
+        shown = warm()
+        page.eval_on_selector("#layer-picture", "e => { e.checked = false; e.dispatchEvent(new Event('change')); }")
+        assert shown > 1000 and shown > 0.85 * warm()
 
 
 @pytest.mark.parametrize("width", [1440, 390])

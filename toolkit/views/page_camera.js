@@ -45,11 +45,31 @@ class Eye {
   }
   home() {
     this.target = [0, 0, 0];
-    this.yaw = -16 * rad;
     this.pitch = Math.min(70, Math.max(8, meta.view.tilt_deg + 13)) * rad;
     this.distance = this.homeDistance = 1.5;
     this.touched = false;
+    // From behind the camera at first; further from the side where its picture would lie before what it shows.
+    let best = [Infinity, 0];
+    for (const yaw of [-16, -28, -40, -54]) {
+      this.yaw = yaw * rad;
+      this.fit();
+      const hidden = this.hidden();
+      if (hidden < best[0] - 0.02) best = [hidden, this.yaw];
+      if (hidden < 0.1) break;
+    }
+    this.yaw = best[1];
     this.fit();
+    this.homeFrustum = this.frustum();
+  }
+  // The share of the points that the first frame's picture hides.
+  hidden() {
+    const first = poses.findIndex(Boolean), m = this.matrix(), depth = this.frustum() * meta.view.reach;
+    const place = ([x, y, z]) => { const w = m[3] * x + m[7] * y + m[11] * z + m[15]; return [(m[0] * x + m[4] * y + m[8] * z + m[12]) / w, (m[1] * x + m[5] * y + m[9] * z + m[13]) / w]; };
+    if (first < 0 || !this.sample.length) return 0;
+    const [fx, fy, cx, cy] = meta.cameras[first].lens;
+    const corners = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([u, v]) => place(moved(poses[first], [(u - cx) / fx * depth, (v - cy) / fy * depth, depth])));
+    const [left, right, low, high] = [0, 1].flatMap((axis) => [Math.min(...corners.map((c) => c[axis])), Math.max(...corners.map((c) => c[axis]))]);
+    return this.sample.map(place).filter(([x, y]) => x > left && x < right && y > low && y < high).length / this.sample.length;
   }
   resize(width, height) {
     this.size = [width, height];
@@ -69,10 +89,19 @@ class Eye {
       const a = reach(axis, 1, high / p), b = reach(axis, -1, low / p);
       return { back: (a + b) / ((low + high) / p), at: (back) => (a - b - ((high - low) / p) * back) / 2 };
     });
-    const depths = this.sample.concat(this.whole).map((p) => dot(p, z)).sort((p, q) => p - q);
-    const back = Math.max(sides[0].back, sides[1].back, depths[Math.floor(0.96 * (depths.length - 1))] + 0.1), middle = depths[depths.length >> 1];
+    const depths = this.sample.concat(this.whole).map((p) => dot(p, z)).sort((p, q) => p - q), middle = depths[depths.length >> 1];
+    // Whoever walks towards the scene begins in front of it: far enough from the eye to leave the view on it free.
+    const first = Math.max(...this.whole.map((p) => dot(p, z))), clear = (first - 0.15 * middle) / 0.85;
+    const back = Math.max(sides[0].back, sides[1].back, depths[Math.floor(0.96 * (depths.length - 1))] + 0.1, clear);
     this.distance = this.homeDistance = back - middle;
     this.target = plus(plus(plus([0, 0, 0], x, sides[0].at(back)), y, sides[1].at(back)), z, middle);
+  }
+  // The depth of a frustum that shows its picture and hides little, wherever on the path it is.
+  frustum() {
+    if (!this.whole.length) return 0.07 * this.homeDistance;
+    const eye = plus(this.target, this.back, this.distance), near = Math.min(...this.whole.map((p) => Math.hypot(...plus(eye, p, -1))));
+    const widest = Math.max(...meta.cameras.filter(Boolean).map(({ lens: [fx, fy] }) => Math.max(this.projection()[0] / fx, this.projection()[5] / fy)));
+    return Math.min(0.07 * this.homeDistance, 0.36 * near / widest);
   }
   get back() {
     return [Math.cos(this.pitch) * Math.sin(this.yaw), Math.sin(this.pitch), Math.cos(this.pitch) * Math.cos(this.yaw)];

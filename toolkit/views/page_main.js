@@ -207,7 +207,7 @@ async function main() {
       window_ = [innerWidth, innerHeight];
       eye.covered = covered();
       eye.resize(...window_);
-      look.frustum = 0.07 * eye.homeDistance;
+      look.frustum = eye.homeFrustum;
     }
     if (through.getAttribute("aria-pressed") === "true") eye.lookThrough(look.frame);
     painter.paint(eye, look, [width, height], ratio, changed);
