@@ -6,7 +6,7 @@ import toolkit as tk
 def test_the_public_names_are_frozen():
     assert sorted(tk.__all__) == sorted(
         """Cameras Cancelled DepthVideo Disparity MethodInfo MultiViewVideo PointCloud Progress Scene Source StereoVideo Tracks2D Tracks3D
-        UserError Video depth_from_disparity estimate_disparity export filter_drift inspect iter_video lift_tracks load
+        TracksTo4D UserError Video depth_from_disparity estimate_disparity export filter_drift inspect iter_video lift_tracks load
         load_dataset_npz methods optimize_tracks prune_tracks read_video reconstruct rectify run save save_dataset_npz
         scene_motion steps track_points view write_video""".split()
     )

@@ -3,6 +3,10 @@
 from toolkit import interrupt as _interrupt  # noqa: F401  (the first, as the others take seconds in which Ctrl-C may be pressed)
 
 # isort: split
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from toolkit.errors import Cancelled, UserError
 from toolkit.export.bundle import export
 from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, scene_motion
@@ -31,7 +35,20 @@ from toolkit.stereo.rectify import rectify
 from toolkit.tracking import prune_tracks, track_points
 from toolkit.views.page_display import view
 
+if _TYPE_CHECKING:
+    from toolkit.models.tracksto4d import TracksTo4D
+
 __version__ = "0.1.0"
+
+_NETWORKS = {"TracksTo4D": "toolkit.models.tracksto4d"}
+
+
+def __getattr__(name: str) -> _Any:
+    """Networks are imported when they are asked for: torch takes seconds."""
+    if name in _NETWORKS:
+        return getattr(_import_module(_NETWORKS[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 __all__ = [
     "Cameras",
@@ -47,6 +64,7 @@ __all__ = [
     "StereoVideo",
     "Tracks2D",
     "Tracks3D",
+    "TracksTo4D",
     "UserError",
     "Video",
     "depth_from_disparity",
