@@ -34,6 +34,8 @@ class RefineSettings:
         match_sigma_px: How well features are located; residuals beyond three of it count little.
         independent_matches: Matches beyond this number add no certainty: neighbours share what the lens model leaves out.
         least_gain: Share by which the typical row error of unused matches must fall for the turn to be kept.
+        least_sure: Where the gain is smaller, the turn about x alone may stay: it moves all rows by about the same and cannot spoil
+            depth. It must help in each frame, found from the others, by so many standard deviations in all.
     """
 
     fov_deg: float = 80.0
@@ -44,6 +46,7 @@ class RefineSettings:
     match_sigma_px: float = 0.4
     independent_matches: int = 200
     least_gain: float = 0.1
+    least_sure: float = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +78,8 @@ def refine_rig(rig: StereoRig, frames: Sequence[U8 | tuple[U8, U8]], *, settings
 
     Rows that disagree tell of the turn about x and z anywhere, of the one about y by how the disagreement grows towards the corners;
     besides, nothing may lie beyond infinity. Half of the matches find the turn, the other half judges it. Where rows nearly agree,
-    only the turn about x and z is found from them, and the one about y is just so large that the farthest matches no longer lie
-    beyond infinity.
+    only the turn about x and z is found from them, or the one about x alone where no more than that surely helps; the one about y is
+    just so large that the farthest matches no longer lie beyond infinity.
 
     Args:
         rig: The rig as calibrated.
@@ -107,7 +110,11 @@ def refine_rig(rig: StereoRig, frames: Sequence[U8 | tuple[U8, U8]], *, settings
     after, now = outcome(turn, common)
     applied = now < was * (1 - settings.least_gain)
     if not bad:
-        turn, common = (turn if applied else np.eye(3)), np.eye(3)
+        common = np.eye(3)
+        if not applied:
+            moment = np.repeat(np.arange(len(found)), [len(a) for a, _ in found])
+            applied = _surely_pitched(_rays(left, rectifier.view), _rays(right, rectifier.view), moment, settings.least_sure)
+            turn = _pitch(*rays) if applied else np.eye(3)
         beyond_px = _beyond_infinity(left[~judged] - _pixels(rays[1] @ turn, rectifier.view))
         turn = turn @ Rotation.from_rotvec([0, beyond_px / focal_px, 0]).as_matrix()
         after, now = outcome(turn, common)
@@ -121,6 +128,29 @@ def _rows_alone(settings: RefineSettings) -> RefineSettings:
     """Settings under which only the turn about x and z is free."""
     x, _, z = settings.turn_sigma_deg
     return replace(settings, turn_sigma_deg=(x, _HELD_DEG, z), baseline_sigma_deg=_HELD_DEG)
+
+
+def _pitch(rays_left: F64, rays_right: F64) -> F64:
+    """Turn of the right eye about x alone, by what most rows have in common."""
+    down_left, down_right = (np.arctan2(rays[:, 1], rays[:, 2]) for rays in (rays_left, rays_right))
+    return Rotation.from_rotvec([np.median(down_left - down_right), 0, 0]).as_matrix()
+
+
+def _surely_pitched(rays_left: F64, rays_right: F64, moment: NDArray[np.intp], least_sure: float) -> bool:
+    """Whether the turn about x that the other moments show brings the rows of each moment together; of one moment, its halves.
+
+    A lens model errs by place, so what is alike at all moments is worth taking out though places disagree about it.
+    """
+    part = moment if moment.max() > 0 else (rays_left[:, 0] > np.median(rays_left[:, 0])).astype(np.intp)
+    gain = np.zeros(len(part))
+    for left_out in np.unique(part):
+        rest, here = part != left_out, part == left_out
+        turned = rays_right[here] @ _pitch(rays_left[rest], rays_right[rest])
+        rows = rays_left[here, 1] / rays_left[here, 2]
+        gain[here] = np.abs(rows - rays_right[here, 1] / rays_right[here, 2]) - np.abs(rows - turned[:, 1] / turned[:, 2])
+        if gain[here].sum() <= 0:
+            return False
+    return bool(gain.mean() * np.sqrt(len(gain)) > least_sure * gain.std())
 
 
 def _row_error(left: F64, right: F64) -> float:
