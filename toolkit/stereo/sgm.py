@@ -128,15 +128,30 @@ def semi_global_match(left: U8, right: U8, *, minimum_px: int, count: int, setti
         -(-count // LANES) * LANES,
         *_cost_tables(use),
     )
-    small, large = _penalty_tables(use)
-    steps = cv2.bilateralFilter(grey, 5, use.edge_smoothing, 2)
-    total = np.empty(cost.shape, np.int16)
-    for backwards in (False, True):
-        _aggregate(cost, steps, total, small, large, backwards, use.paths == FOUR_PATHS)
+    total = aggregated(cost, np.asarray(grey, np.uint8), use)
     px, right_px, margin, best = _winner(total, minimum_px, count)
     right_px[right_px == NO_MATCH] = np.nan
     per_path = np.float32(1 / (COST_UNIT * use.paths))
     return SgmResult(px, right_px, margin * per_path, best * per_path)
+
+
+def aggregated(cost: U8, guide: U8, settings: SgmSettings) -> I16:
+    """Costs summed along paths from all sides, by which each label's cost holds what its surroundings say of it too.
+
+    Args:
+        cost: (H, W, stored) uint8 cost of each label, in steps of a `COST_UNIT`-th; 255 from the last label on.
+        guide: (H, W) uint8 grey image: penalties drop at its edges.
+        settings: Penalties and number of paths.
+
+    Returns:
+        (H, W, stored) int16, in the same steps, summed over the paths.
+    """
+    small, large = _penalty_tables(settings)
+    steps = cv2.bilateralFilter(guide, 5, settings.edge_smoothing, 2)
+    total = np.empty(cost.shape, np.int16)
+    for backwards in (False, True):
+        _aggregate(cost, steps, total, small, large, backwards, settings.paths == FOUR_PATHS)
+    return total
 
 
 def _quiet(image: U8, use: SgmSettings) -> U8:

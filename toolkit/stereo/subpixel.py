@@ -61,12 +61,12 @@ def refine_subpixel(px: F32, left: U8, right: U8, *, settings: SubpixelSettings 
     trust = np.where(seen, 1 / (1 + np.square(difference / use.outlier)), 0)
     weight = trust * np.square(gradient) + np.float32(use.stiffness)
     wish = weight * px - trust * gradient * difference
-    plane = _plane_at_centre(weight.astype(np.float32), wish.astype(np.float32), use.window)
-    good = ~_near_jump(px, use.jump_px, use.window) & (np.abs(plane - px) < use.longest_px)
+    plane = plane_at_centre(weight.astype(np.float32), wish.astype(np.float32), use.window)
+    good = ~near_jump(px, use.jump_px, use.window) & (np.abs(plane - px) < use.longest_px)
     return np.where(good, plane, px).astype(np.float32)
 
 
-def _plane_at_centre(weight: F32, weighted: F32, window: int) -> F32:
+def plane_at_centre(weight: F32, weighted: F32, window: int) -> F32:
     """Value at its own pixel of the weighted plane through each pixel's window; `weighted` is weight x value."""
     t = np.arange(window, dtype=np.float32) - window // 2
     bell = np.exp(-0.5 * np.square(4 * t / window))
@@ -85,7 +85,7 @@ def _plane_at_centre(weight: F32, weighted: F32, window: int) -> F32:
         return (top / determinant).astype(np.float32)
 
 
-def _near_jump(px: F32, jump: float, window: int) -> B:
+def near_jump(px: F32, jump: float, window: int) -> B:
     """Pixels whose window contains neighbours that differ by more than `jump`."""
     jumps = np.zeros(px.shape, np.uint8)
     jumps[:, 1:] |= np.abs(np.diff(px, axis=1)) > jump
