@@ -117,7 +117,7 @@ def build(studio: Studio) -> gr.Blocks:
                         measured = gr.HTML(line(texts.NO_RESULT), elem_id="measured")
                         still = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="measure")
                         moment = gr.Slider(0, 1, 0, step=1, label=texts.FRAME, elem_id="moment")
-                    with gr.Tab(texts.TAB_FILES):
+                    with gr.Tab(texts.TAB_FILES) as take_away:
                         partly = gr.Markdown(texts.WITHOUT_FILES, elem_classes=SMALL, visible=False)
                         files = gr.HTML(None, html_template=FILES_HTML, js_on_load=None, empty=texts.NO_FILES, elem_id="files")
         gr.Markdown(texts.FOOT.format(left=texts.duration(LEFT_S), idle=texts.duration(IDLE_S)), elem_classes=SMALL)
@@ -136,6 +136,7 @@ def build(studio: Studio) -> gr.Blocks:
         result = gr.State(0)
         desk.parts = {**clip_parts, **view_parts, "result": result}
         result.change(showing.views, None, list(view_parts.values()), **LIGHT)
+        take_away.select(showing.offer_all, None, [files, status], **LIGHT)
         chosen = [kind, method, settings]
         upload.upload(bringing.bring, upload, list(clip_parts.values()), **LIGHT)
         page.load(showing.open_first, None, [status, result], **LIGHT).then(showing.describe_example, None, [quality, cameras], **LIGHT)

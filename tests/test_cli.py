@@ -1,5 +1,6 @@
 """The shell: what it prints, its exit codes, and that nothing is left behind when it fails."""
 
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 import toolkit as tk
 from toolkit.cli import main, parse_settings, read_queries
+from toolkit.gallery import examples
 from toolkit.synthetic import example
 
 
@@ -41,6 +43,18 @@ def test_inspect_says_what_a_file_is(clip, capsys):
     told = capsys.readouterr().out
     assert "6 frames" in told
     assert "draft: about" in told
+
+
+def test_view_writes_the_4d_page_of_a_saved_scene(tmp_path, capsys):
+    saved = shutil.copy(examples()["room"].result / "scene.npz", tmp_path / "scene.npz")
+    assert main(["view", str(saved)]) == 0
+    assert capsys.readouterr().out == f"wrote {tmp_path / 'scene.html'}\n"
+    assert main(["view", str(saved), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert page == (tmp_path / "scene.html").read_text() and page.lower().startswith("<!doctype html>")
+    (tmp_path / "notes.txt").write_text("hello")
+    assert main(["view", str(tmp_path / "missing.npz")]) == 2
+    assert "missing.npz" in capsys.readouterr().err
 
 
 def _bad_inputs(folder):

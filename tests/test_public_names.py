@@ -1,6 +1,7 @@
 """The names that notebooks, the page, the shell and outside programs rely on."""
 
 import toolkit as tk
+from toolkit import stages
 
 
 def test_the_public_names_are_frozen():
@@ -10,6 +11,12 @@ def test_the_public_names_are_frozen():
         load_dataset_npz methods optimize_tracks prune_tracks read_video reconstruct rectify run save save_dataset_npz
         scene_motion steps track_points view write_video""".split()
     )
+
+
+def test_stages_without_a_verb_have_a_public_place():
+    assert stages.__all__ == ["default_vr180_rig", "stereo_odometry"]
+    for name in stages.__all__:
+        assert getattr(stages, name).__doc__, name
 
 
 def test_every_public_name_exists_and_tells_what_it_is_for():

@@ -40,6 +40,14 @@ def test_what_is_no_recording_is_called_by_its_name(stages, what, named):
         tk.inspect(what)
 
 
+def test_advice_on_two_eyes_in_a_frame_is_given_only_where_there_is_one_video(tmp_path):
+    film = np.random.default_rng(0).integers(0, 255, (3, 48, 64, 3), np.uint8)
+    for name in "abc":
+        tk.write_video(tmp_path / f"{name}.mp4", film, 30)
+    several = tk.inspect(tmp_path)
+    assert several.kind == "multiview" and not any("layout=" in told for told in several.warnings)
+
+
 @pytest.mark.parametrize("K", [np.diag([0.9, 0.9, 1.0]), np.zeros((3, 3)), np.full((3, 3), np.nan)])
 def test_intrinsics_that_are_not_in_pixels_are_refused(pair, stages, K):
     with pytest.raises(tk.UserError, match="K "):

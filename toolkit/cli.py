@@ -87,12 +87,22 @@ def export(
     """Writes the result files of a saved scene."""
     import toolkit as tk
     from toolkit.export.bundle import check_export
-    from toolkit.media.recording import find_recording
 
     wanted = formats if formats == "all" else [name.strip() for name in formats.split(",")]
     check_export(out, wanted)
-    loaded = tk.load(scene) if find_recording(scene).form == "scene" else tk.load_dataset_npz(scene, with_video=True)
+    loaded = _opened(scene)
     _tell(loaded, tk.export(loaded, out, formats=wanted))
+
+
+@shell.command()
+def view(
+    scene: Annotated[Path, typer.Argument(help="A scene.npz of ours, or a released Stereo4D .npz.")],
+    out: Annotated[Path | None, typer.Option(help="The page to write; scene.html beside the scene otherwise.")] = None,
+) -> None:
+    """Writes the 4D page of a saved scene: one file that any browser opens without a network."""
+    import toolkit as tk
+
+    print(f"wrote {tk.view(_opened(scene), path=scene.with_name('scene.html') if out is None else out)}")
 
 
 @shell.command()
@@ -129,6 +139,14 @@ def app(
 
     os.environ["GRADIO_SERVER_PORT"] = str(port)
     runpy.run_path(str(Path(__file__).parent.parent / "app.py"), run_name="__main__")
+
+
+def _opened(path: Path) -> Scene:
+    """A saved scene of ours, or a released annotation with its video."""
+    import toolkit as tk
+    from toolkit.media.recording import find_recording
+
+    return tk.load(path) if find_recording(path).form == "scene" else tk.load_dataset_npz(path, with_video=True)
 
 
 shell.command("examples")(examples_command)

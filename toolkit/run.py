@@ -100,7 +100,8 @@ def inspect(path: str | Path) -> Source:
         raise UserError(f"A path of a file or folder is needed, but this is {type(path).__name__}.")
     source = inspection.inspect(path)
     if not any(source.kind in info.inputs for info in methods().values()):
-        warning = f"No method takes a recording of this kind yet ({source.kind}); if a frame holds two eyes, say layout='side-by-side'."
+        eyes = "; if a frame holds two eyes, say layout='side-by-side'" if source.kind == "mono" else ""
+        warning = f"No method takes a recording of this kind yet ({source.kind}){eyes}."
         return replace(source, warnings=(*source.warnings, warning), estimate={}) if source.kind != "scene" else source
     if source.kind not in ("vr180", "stereo") or source.projection == "fisheye":  # those are calibrated from their pictures first
         return source

@@ -13,9 +13,7 @@ import toolkit as tk
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
 PATHS = sorted(FOLDER.glob("*.ipynb"))
-PUBLIC_ROOMS = {"toolkit.evaluation", "toolkit.gallery", "toolkit.synthetic"}
-# Stages of the method that have no verb of their own.
-STAGES = {"toolkit.geometry.rig": {"default_vr180_rig"}, "toolkit.sfm.odometry": {"stereo_odometry"}}
+PUBLIC_ROOMS = {"toolkit.evaluation", "toolkit.gallery", "toolkit.stages", "toolkit.synthetic"}
 
 Node = TypeVar("Node", bound=ast.AST)
 each_notebook = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -79,7 +77,7 @@ def test_only_public_names_are_used(path):
         if module == "toolkit":
             assert {f"toolkit.{name}" for name in names} <= PUBLIC_ROOMS
         elif module.startswith("toolkit."):
-            assert module in PUBLIC_ROOMS or names <= STAGES.get(module, set()), f"{module}: {names}"
+            assert module in PUBLIC_ROOMS, f"{module}: {names}"
 
 
 @each_notebook

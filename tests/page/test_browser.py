@@ -1,7 +1,10 @@
 """The page in a real browser: what a person clicks through, from a clip to the files; screenshots of all of it."""
 
+import hashlib
 import io
+import json
 import os
+import re
 import shutil
 import socket
 import time
@@ -89,6 +92,7 @@ class Person:
 
     def shot(self, name: str) -> None:
         SCREENSHOTS.mkdir(exist_ok=True)
+        self.page.evaluate("() => scrollTo(0, 0)")  # what stays in sight beside the controls would else hang at the bottom
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png", full_page=True)
 
     def scene(self) -> np.ndarray:
@@ -151,7 +155,7 @@ def test_an_example_is_open_in_the_4d_view_soon_after_the_page(browser, served):
     assert box is not None
     for x, y in ((0.35, 0.8), (0.6, 0.85)):
         picture.click(position={"x": x * box["width"], "y": y * box["height"]})
-        somebody.page.wait_for_timeout(1500)
+        somebody.page.locator("#measured").get_by_text(re.compile(f"{texts.MEASURE_FIRST}| m apart")).wait_for()
     somebody.page.locator("#measured", has_text=" m apart").wait_for()
     somebody.shot("1440-example-measure")
     somebody.leave()
@@ -306,8 +310,28 @@ def test_the_example_of_four_cameras_says_what_it_is(person):
     card = person.page.locator("#found").inner_text()
     assert "ground truth" in card and texts.SEVERAL in card
     assert "not a video" not in card and "layout=" not in card
+
+
+def test_a_shipped_result_offers_every_file_and_all_of_them_as_one_zip(person, tmp_path):
     person.tab(texts.TAB_FILES)
     person.page.get_by_text(texts.WITHOUT_FILES).wait_for()
+    person.page.locator("#files a.all").wait_for()
+    names = set(person.page.locator("#files a b").all_inner_texts())
+    files = {"scene.npz", "scene.html", "tracks.mp4", "points.ply", "cameras.tum", "transforms.json", "tracks.glb", "tracks.csv"}
+    assert files | {"manifest.json"} <= names
+    with person.page.expect_download() as download:
+        person.page.locator("#files a.all").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        told = json.loads(archive.read("manifest.json"))["files"]
+        assert files | {"depth", "images", "colmap"} <= set(told)
+        for name, notes in told.items():
+            hashes = {name: notes["sha256"]} if isinstance(notes["sha256"], str) else {f"{name}/{p}": h for p, h in notes["sha256"].items()}
+            assert all(hashlib.sha256(archive.read(part)).hexdigest() == digest for part, digest in hashes.items())
+    person.shot("1440-example-files")
+    person.tab(texts.TAB_SCENE)
+    assert not_blank(person.scene()), "the views stay as they were"
 
 
 def test_the_page_is_useful_on_a_phone(browser, served):

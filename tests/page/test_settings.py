@@ -1,10 +1,12 @@
 """Settings as lines of text, for any method."""
 
+from dataclasses import asdict
+
 import pytest
 
 from toolkit.errors import UserError
 from toolkit.methods.registry import methods
-from toolkit.page.settings import checked_settings, explain_settings, parse_settings, trackers_here
+from toolkit.page.settings import checked_frames, checked_settings, explain_settings, parse_settings, trackers_here
 from toolkit.tracking.vggsfm import WEIGHTS
 
 
@@ -55,8 +57,34 @@ def test_what_a_program_sends_instead_of_settings_is_refused(settings):
 
 
 def test_a_size_that_would_hold_the_place_for_minutes_is_refused():
-    with pytest.raises(UserError, match="size is 4096, but at most 1024"):
+    with pytest.raises(UserError, match="size is 4096, but at most 1,024"):
         parse_settings("size = 4096", "stereo4d")
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "told"),
+    [
+        ("grid = (1024, 1024)", "stereo4d", r"grid is \(1024, 1024\), but at most 16,384 points"),
+        ("max_frames = 100000", "stereo4d", "max_frames is 100000, but at most 600 frames"),
+        ("max_side = 20000", "vggsfm", "max_side is 20000, but at most 3,200 pixels"),
+        ("max_features = 100000", "vggsfm", "max_features is 100000, but at most 16,000 points"),
+    ],
+)
+def test_counts_that_would_hold_the_place_are_refused_with_what_is_possible(text, method, told):
+    with pytest.raises(UserError, match=f"{told}.* on this page; use the shell for more"):
+        parse_settings(text, method)
+
+
+def test_what_the_methods_take_by_themselves_is_taken_when_it_is_written_out():
+    for info in methods().values():
+        for preset in ("draft", "normal", "fine"):
+            checked_settings({name: value for name, value in asdict(info.settings.preset(preset)).items() if value is not None})
+
+
+def test_the_number_of_frames_is_bounded():
+    assert checked_frames(None) is checked_frames(0) is None and checked_frames(600.0) == 600
+    with pytest.raises(UserError, match="100,000 frames were asked for, but at most 600 frames are computed on this page"):
+        checked_frames(100_000)
 
 
 def test_only_trackers_that_can_run_here_are_offered_and_taken(monkeypatch, tmp_path):

@@ -12,6 +12,7 @@ from toolkit.errors import UserError
 from toolkit.export.bundle import FORMATS
 from toolkit.page import texts
 from toolkit.page.desk import sentence
+from toolkit.page.picking import MOST_POINTS
 from toolkit.page.settings import checked_settings
 from toolkit.page.studio import Studio
 
@@ -67,6 +68,8 @@ class Endpoints:
         visitor = self.studio.scratch.visitor(request.session_hash)
         try:
             options = checked_settings({} if settings is None else settings)
+            if len(points or []) > MOST_POINTS:
+                raise UserError(f"{len(points or [])} points were asked for, but at most {MOST_POINTS} are followed on this page.")
             await self.studio.take(visitor, files or [])
             found = await self.studio.look(visitor, options)
             if found["has_result"] and not found["methods"] and method in ("", "auto"):

@@ -150,6 +150,22 @@ def describe(*, folder: str, tell: Tell) -> dict[str, Any]:
     return {"folder": folder, **told}
 
 
+def complete(*, folder: str, tell: Tell) -> dict[str, Any]:
+    """Writes the files that a shipped result lacks, from its scene, and the zip of all."""
+    place = Path(folder)
+    files = place / _FILES
+    before = json.loads((files / "manifest.json").read_text())
+    if not (place / "lift4d.zip").is_file():
+        scene = load(files / "scene.npz")
+        export(scene, files, [name for name, form in FORMATS.items() if name not in before["files"] and not form.lacks(scene)])
+        after = json.loads((files / "manifest.json").read_text())
+        after["files"] = {name: {**before["files"], **after["files"]}[name] for name in FORMATS if (files / name).exists()}
+        (files / "manifest.json").write_text(json.dumps(after, indent=1, ensure_ascii=False))
+        zip_bundle(files, place / "lift4d.zip")
+        before = after
+    return {"opens_with": {name: notes.get("opens_with", "") for name, notes in before["files"].items()}}
+
+
 def distance(*, folder: str, frame: int, a: list[float], b: list[float], tell: Tell) -> dict[str, Any]:
     """How far two points of a frame are apart."""
     return {"sentence": measure.distance(stored.opened(Path(folder)), frame, a, b).sentence}
@@ -216,6 +232,7 @@ JOBS: dict[str, Callable[..., dict[str, Any]]] = {
     "open": open_result,
     "lay_out": lay_out,
     "describe": describe,
+    "complete": complete,
     "distance": distance,
     "speed": speed,
     "still": still,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,7 +14,10 @@ from toolkit.page.bringing import bring_example
 from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
 from toolkit.page.pointing import Pointing
 from toolkit.page.scratch import Visitor
+from toolkit.page.settings import checked_frames
 from toolkit.page.stages import Stages, line
+
+_SOON_S = 5.0  # in which a cancelled run ends
 
 
 class Running:
@@ -29,6 +33,7 @@ class Running:
         """Runs the clip with a bar a stage, and says when there is something to show."""
         visitor = self.desk.visitor(request)
         visitor.kept["run"] = "in work"
+        visitor.kept.pop("cancelled_s", None)
         try:
             if "example" in visitor.kept and visitor.kept.get("clip") is None:
                 # The page opens with an example on show: who presses Run means that.
@@ -72,8 +77,8 @@ class Running:
             if text.strip() and "frame" not in visitor.kept:
                 visitor.kept["frame"] = await self.desk.studio.picture(visitor, "frame", frame=0, options=options)
             points = self._pointing.points(visitor, text) if text.strip() else []
-            count = int(frames) if frames else None
-            arguments = {"method": method or "auto", "preset": preset, "options": options, "points": points, "frames": count}
+            asked = checked_frames(frames)
+            arguments = {"method": method or "auto", "preset": preset, "options": options, "points": points, "frames": asked}
         cost = found["estimate"].get(preset)
         stages = Stages(expected_s=cost["seconds"] if cost and job == "run" else None)
         yield stages.html()
@@ -87,7 +92,8 @@ class Running:
 
     def refused(self, request: gr.Request) -> Changes:
         """A run that ended from outside: it was cancelled, or a control held something impossible, which its own message tells."""
-        cancelled = self.desk.visitor(request).kept.get("run") == "cancelled"
+        # Once: whatever is refused after that was not cancelled.
+        cancelled = self.desk.visitor(request).kept.pop("cancelled_s", -_SOON_S) + _SOON_S > time.monotonic()
         return self.desk.changes(status=line(texts.CANCELLED if cancelled else texts.READY))
 
     def cancel(self, request: gr.Request) -> Changes:
@@ -95,7 +101,7 @@ class Running:
         visitor = self.desk.visitor(request)
         stopped = self.desk.studio.cancel(visitor) or visitor.kept.get("run") == "in work"
         if stopped:
-            visitor.kept["run"] = "cancelled"
+            visitor.kept.update(run="cancelled", cancelled_s=time.monotonic())
         return self.desk.changes(status=line(texts.CANCELLED if stopped else texts.READY))
 
     def leave(self, request: gr.Request) -> None:

@@ -21,8 +21,11 @@ _ARRAYS = {"K", "masks", "labels"}
 _LONGEST = 200
 _SHOWN = 60
 _MOST_ROWS = 16
-LARGEST_PX = 1024
-"""Four times the work of the published size: the place is shared by everybody."""
+LARGEST = {"size": 1024, "max_frames": 600, "frames": 600, "max_side": 3200, "max_features": 16_000, "result_side": 2000}
+"""What a visitor may ask for at most, as the place is shared by everybody: four times the work of the published size, say."""
+MOST_STARTS = 128 * 128
+"""Points of a grid: what the method takes by itself."""
+_UNITS = {"max_frames": "frames", "frames": "frames", "max_features": "points"}
 _ELSEWHERE = {"layout", "projection", "labels", "max_frames"}
 
 
@@ -85,15 +88,33 @@ def checked_settings(settings: Any) -> dict[str, Any]:
             raise UserError(
                 f"The setting {str(name)[:60]} is {_short(value)}, but a number, a word, True, False or a list of numbers is needed."
             )
-    size = settings.get("size")
-    if isinstance(size, int | float) and size > LARGEST_PX:
-        raise UserError(
-            f"The setting size is {_short(size)}, but at most {LARGEST_PX} pixels are computed on this page; use the shell for more."
-        )
+    for name, most in LARGEST.items():
+        value = settings.get(name)
+        if isinstance(value, int | float) and value > most:
+            raise UserError(_too_much(f"The setting {name} is {_short(value)}", f"{most:,} {_UNITS.get(name, 'pixels')}"))
+    grid = settings.get("grid")
+    counts = [n for n in grid if isinstance(n, int | float)] if isinstance(grid, list | tuple) else []
+    if len(counts) == 2 and counts[0] * counts[1] > MOST_STARTS:
+        raise UserError(_too_much(f"The setting grid is {_short(grid)}", f"{MOST_STARTS:,} points, such as (128, 128),"))
     tracker = settings.get("tracker")
     if isinstance(tracker, str) and tracker in trackers() and tracker not in (able := trackers_here()):
         raise UserError(f"The tracker {tracker!r} needs weights that this server does not have; choose one of {', '.join(able)}.")
     return dict(settings)
+
+
+def checked_frames(frames: float | None) -> int | None:
+    """How many frames a visitor asks for; None for as many as the method takes.
+
+    Raises:
+        UserError: more than this server computes for one visitor.
+    """
+    if frames and frames > LARGEST["frames"]:
+        raise UserError(_too_much(f"{frames:,.0f} frames were asked for", f"{LARGEST['frames']} frames"))
+    return int(frames) if frames else None
+
+
+def _too_much(told: str, most: str) -> str:
+    return f"{told}, but at most {most} are computed on this page; use the shell for more."
 
 
 def trackers_here() -> list[str]:

@@ -40,7 +40,7 @@ class Showing:
             fly=_if_there(files / "tracks_3d.mp4"),
             scene={"page": _file(files / "scene.html"), "gone": texts.NOT_HERE} if page else None,
             files=_offered(folder, told["opens_with"]),
-            partly=gr.update(visible=not (folder / "lift4d.zip").is_file()),
+            partly=gr.update(visible=told.get("shipped", False)),
             stabilise=False,
             still=None,
             measured=line(texts.MEASURE_HOW),
@@ -81,7 +81,7 @@ class Showing:
         manifest = json.loads((folder / "files" / "manifest.json").read_text())
         offered = {name: entry.get("opens_with", "") for name, entry in manifest["files"].items() if name in example.files}
         visitor.kept["example"] = example
-        visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"]}
+        visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"], "shipped": True}
         words = texts.OPENED.format(what=f"{example.title}, {example.result_title}")
         return self.desk.changes(status=line(words, kind="good"), result=visitor.kept["runs"])
 
@@ -97,6 +97,20 @@ class Showing:
             )
         except Exception as problem:
             return self.desk.changes(quality=sentence(problem))
+
+    async def offer_all(self, request: gr.Request) -> Changes:
+        """The files to take away; a shipped result gets all that it can have."""
+        visitor = self.desk.visitor(request)
+        told = visitor.kept.get("told")
+        if told is None:
+            return {}
+        try:
+            if told.get("shipped") and not (Path(told["folder"]) / "lift4d.zip").is_file():
+                told["opens_with"] = await self.desk.studio.complete(visitor)
+            return self.desk.changes(files=_offered(Path(told["folder"]), told["opens_with"]))
+        except Exception as problem:
+            offered = _offered(Path(told["folder"]), told["opens_with"])
+            return self.desk.changes(files=offered, status=line(sentence(problem), kind="poor"))
 
     async def look_at_example(self, request: gr.Request) -> AsyncIterator[Changes]:
         """What an example's clip is, as for any clip."""

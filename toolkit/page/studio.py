@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from toolkit.errors import UserError
+from toolkit.errors import Cancelled, UserError
 from toolkit.gallery import Example
 from toolkit.media.recording import raw_video
 from toolkit.media.suffixes import VIDEOS
@@ -22,6 +22,9 @@ _JUST_NOW_S = 5.0
 
 class Studio:
     """One page's visitors and workers."""
+
+    RUN_AT_MOST_S = 1800.0
+    """The place is everybody's: no run holds it longer, whatever was asked for."""
 
     def __init__(self, scratch: Scratch) -> None:
         """Starts the workers.
@@ -101,7 +104,7 @@ class Studio:
         number = visitor.kept["runs"] = visitor.kept.get("runs", 0) + 1
         folder = visitor.new_folder(f"run-{number}")
         worker = visitor.job = self.crew.hire()
-        finished = False
+        finished, limit = False, worker.ended_after(self.RUN_AT_MOST_S)
         try:
             async for event in worker.work(job, clip=self._clip(visitor), folder=str(folder), **arguments):
                 finished = "answer" in event
@@ -109,7 +112,12 @@ class Studio:
         except (GeneratorExit, asyncio.CancelledError):
             visitor.kept["stopped_s"] = time.monotonic()
             raise
+        except Cancelled:
+            if worker.late:
+                raise UserError(texts.TOO_LONG.format(time=texts.duration(self.RUN_AT_MOST_S))) from None
+            raise
         finally:
+            limit.cancel()
             visitor.job = None
             await asyncio.shield(asyncio.to_thread(self._after, worker, visitor, folder, finished))
 
@@ -170,6 +178,11 @@ class Studio:
         if folder is None or not Path(folder).is_dir():
             raise UserError(texts.NO_RESULT)
         return Path(folder)
+
+    async def complete(self, visitor: Visitor) -> dict[str, str]:
+        """Writes the files that a shipped result lacks, and the zip of all; what opens each, by name."""
+        told = await self.crew.look("complete", folder=str(self.result(visitor)))
+        return told["opens_with"]
 
     async def laid_out(self, visitor: Visitor) -> Path:
         """The visitor's result, ready to be measured in; an example's is made so when it is first asked for."""

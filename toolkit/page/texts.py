@@ -96,7 +96,7 @@ IN_ZIP = "Also in the zip: {names}."
 NOTES = "Notes"
 
 NO_CLIP = "Bring a clip first, or open an example."
-WITHOUT_FILES = "An example shows some of the files; run it to get all of them: points, tracks, cameras, depth, and one zip."
+WITHOUT_FILES = "An example is thinned to some hundred tracks, and so are its files; run it to get all of them."
 NOT_HERE = "That file is not here any more; bring it again."
 NO_RESULT = "There is no result yet; run a clip or open an example first."
 FAULT = "Something went wrong on our side; it is noted as incident {incident}."
@@ -104,6 +104,7 @@ FAULT_TITLE = "Our fault"
 PROBLEM_TITLE = "This needs a change"
 OUT_OF_MEMORY = "This took more memory than there is, so it was stopped; choose Draft, or fewer frames under Advanced."
 TOO_SLOW = "Looking at this took more than {seconds:.0f} s, so it was given up; bring a shorter or smaller clip."
+TOO_LONG = "A run takes {time} at most on this page, so it was ended; choose Draft or fewer frames, or use the shell."
 BUSY = "A run of yours is in work already; cancel it first."
 
 

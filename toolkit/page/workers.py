@@ -40,7 +40,7 @@ class Worker:
         Args:
             temporary: The folder for its temporary files.
         """
-        self.cancelled = False
+        self.cancelled = self.late = False
         self.process = subprocess.Popen(
             [sys.executable, "-m", "toolkit.page.worker"],
             stdin=subprocess.PIPE,
@@ -71,6 +71,18 @@ class Worker:
                     pipe.close()
                 except OSError:
                     pass  # a job was still to be written
+
+    def ended_after(self, seconds: float) -> threading.Timer:
+        """Ends it then unless the timer is cancelled before; `late` tells that this was why."""
+
+        def late() -> None:
+            self.late = True
+            self.end()
+
+        timer = threading.Timer(seconds, late)
+        timer.daemon = True
+        timer.start()
+        return timer
 
     async def work(self, job: str, **arguments: Any) -> AsyncIterator[dict[str, Any]]:
         """Gives it a job and yields its events; the last one is {"answer": ...}.
