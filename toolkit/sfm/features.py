@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from toolkit.scene import F32, U8, B
+from toolkit.scene import F32, I64, U8, B
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,17 @@ class Features:
     Attributes:
         xy: (K, 2) float32 pixels of the photo as it is stored, continuous.
         scale_px: (K,) float32 radius of the described spot, in the same pixels.
-        descriptor: (K, 128) uint8, the square roots of a histogram that sums to 1, times 512 (RootSIFT, Arandjelovic 2012).
+        descriptor: (K, 128) uint8, the square roots of a histogram that sums to 1, times 512 (RootSIFT, Arandjelovic 2012); zeros, or
+            (K, 0), for points that were followed instead of described.
+        track: (K,) int64 which followed point it is, the same number in all photos; -1 for none. None where none is followed.
+        sigma_px: (K,) float32 standard deviation of the place per axis, NaN where unknown. None where none is known.
     """
 
     xy: F32
     scale_px: F32
     descriptor: U8
+    track: I64 | None = None
+    sigma_px: F32 | None = None
 
     def __len__(self) -> int:
         """Number of features."""

@@ -37,12 +37,21 @@ class Correspondences:
         cameras: One COLMAP camera a photo; photos that share one share its `camera_id`.
         features: Features of each photo.
         pairs: By (i, j), i < j: what two photos have in common.
+        keys: Photos that the first model is made of, those between being placed by its points; None for all.
     """
 
     names: Sequence[str]
     cameras: Sequence[pycolmap.Camera]
     features: Sequence[Features]
     pairs: Mapping[tuple[int, int], TwoView]
+    keys: frozenset[int] | None = None
+
+    @property
+    def key_pairs(self) -> Mapping[tuple[int, int], TwoView]:
+        """Pairs of photos that the first model is made of: those that tell what the recording is like."""
+        if self.keys is None:
+            return self.pairs
+        return {(i, j): pair for (i, j), pair in self.pairs.items() if i in self.keys and j in self.keys}
 
 
 @dataclass(frozen=True)
@@ -54,17 +63,38 @@ class MappingOptions:
         fewest_photos: Smaller models are no models; two photos are one pair.
         threads: One, as the sums of several threads differ in their last bits from run to run.
         wide_deg: Smallest angle between the rays of the first pair; COLMAP's, halved until a pair is found.
+        first_points: Points that the first pair must share; COLMAP's.
+        forward: Largest part of the first pair's motion along the line of sight; COLMAP's.
+        growth: How much a model grows between adjustments of all of it; COLMAP's.
+        pose_px: Largest error of a point that speaks for a photo's pose; COLMAP's.
+        narrowest_deg: Points whose rays meet under a smaller angle are left out; COLMAP's.
     """
 
     fixed_lens: bool = False
     fewest_photos: int = 2
     threads: int = 1
     wide_deg: float = 16.0
+    first_points: int = 100
+    forward: float = 0.95
+    growth: float = 1.1
+    pose_px: float = 12.0
+    narrowest_deg: float = 1.5
 
 
 @contextmanager
-def database(found: Correspondences, options: TwoViewOptions, seed: int, report: Report = silent) -> Iterator[Path]:
-    """A COLMAP database of all that was found, in a temporary folder; photo t has the image number t + 1."""
+def database(
+    found: Correspondences, options: TwoViewOptions, seed: int, report: Report = silent, *, trusted: bool = False
+) -> Iterator[Path]:
+    """A COLMAP database of all that was found, in a temporary folder; photo t has the image number t + 1.
+
+    Args:
+        found: Features and pairs.
+        options: What counts as agreeing.
+        seed: Of the random samples.
+        report: Called per pair.
+        trusted: Whether pairs are taken as they are, rather than given a relative pose each: mappers find that of the first pair
+            themselves and need no other.
+    """
     colmap = load_pycolmap()
     folder = Path(tempfile.mkdtemp(prefix="lift4d-"))
     try:
@@ -87,8 +117,15 @@ def database(found: Correspondences, options: TwoViewOptions, seed: int, report:
             for n, ((i, j), pair) in enumerate(sorted(found.pairs.items())):
                 report(n, len(found.pairs))
                 db.write_matches(i + 1, j + 1, pair.pairs)
-                both = (found.cameras[i], found.cameras[j])
-                record = geometry(found.features[i].xy, found.features[j].xy, pair.pairs, both, options, seed)
+                if trusted:
+                    record = colmap.TwoViewGeometry()
+                    record.config = colmap.TwoViewGeometryConfiguration.CALIBRATED.value
+                    record.inlier_matches = pair.pairs
+                elif pair.record is not None:
+                    record = pair.record
+                else:
+                    both = (found.cameras[i], found.cameras[j])
+                    record = geometry(found.features[i].xy, found.features[j].xy, pair.pairs, both, options, seed)
                 db.write_two_view_geometry(i + 1, j + 1, record)
             report(len(found.pairs), len(found.pairs))
         yield folder / "database.db"
@@ -113,6 +150,11 @@ def incremental(db: Path, options: MappingOptions, seed: int, report: Report = s
     asked.num_threads = asked.mapper.num_threads = options.threads
     asked.extract_colors = False
     asked.mapper.init_min_tri_angle = options.wide_deg
+    asked.mapper.init_min_num_inliers = options.first_points
+    asked.mapper.init_max_forward_motion = options.forward
+    asked.mapper.abs_pose_max_error = options.pose_px
+    asked.mapper.filter_min_tri_angle = asked.triangulation.min_angle = options.narrowest_deg
+    asked.ba_global_frames_ratio = asked.ba_global_points_ratio = options.growth
     if options.fixed_lens:
         asked.ba_refine_focal_length = asked.ba_refine_extra_params = False
         asked.mapper.abs_pose_refine_focal_length = asked.mapper.abs_pose_refine_extra_params = False

@@ -65,7 +65,7 @@ def match_guided(first: U8, second: U8, xy_first: F32, xy_second: F32, F: F64, n
 
 
 def _mutual(first: U8, second: U8, ratio: float, angle_rad: float, lines: tuple[F64, F64, F64, float] | None) -> Pairs:
-    if min(len(first), len(second)) < 2:
+    if min(len(first), len(second)) < 2 or first.shape[1] == 0:
         return np.empty((0, 2), np.uint32)
     # Lengths are 1 up to rounding, so products are cosines.
     a, b = first.astype(np.float32) / 512, second.astype(np.float32) / 512

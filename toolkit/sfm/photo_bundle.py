@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from toolkit.scene import F64
 from toolkit.sfm.colmap import load_pycolmap
+from toolkit.sfm.weighted_bundle import Freedom, WeightedOptions, adjust
 
 if TYPE_CHECKING:
     import pycolmap
@@ -60,18 +62,22 @@ class Sureness:
     centre_freed: bool
 
 
-def refine(model: pycolmap.Reconstruction, options: BundleOptions) -> Sureness:
+def refine(model: pycolmap.Reconstruction, options: BundleOptions, sigmas: Mapping[int, F64] | None = None) -> Sureness:
     """Refines poses, points and lenses in place.
 
     Args:
         model: Of the photos.
         options: What is refined.
+        sigmas: By image number, standard deviation of each feature in pixels: observations then weigh as much as they are sure, and
+            outliers are those too far off for it. None to take all for equally sure.
 
     Returns:
         How sure the poses are.
     """
     free = bool(options.free_centre)
     _adjust(model, options, "HUBER", options.huber_px, free)
+    if sigmas is not None:
+        return _refine_weighted(model, options, sigmas, free)
     _drop_outliers(model, options)
     _adjust(model, options, "CAUCHY", options.cauchy_px, free)
     if options.free_centre is None and not options.fixed_lens and not options.fixed_poses and _centre_is_fixed(model, options):
@@ -81,6 +87,24 @@ def refine(model: pycolmap.Reconstruction, options: BundleOptions) -> Sureness:
     _, solved = _adjust(model, options, "CAUCHY", options.cauchy_px, free)
     model.update_point_3d_errors()
     return _sureness(model, solved, free) if not options.fixed_poses else _known(model)
+
+
+def _refine_weighted(model: pycolmap.Reconstruction, options: BundleOptions, sigmas: Mapping[int, F64], free: bool) -> Sureness:
+    colmap = load_pycolmap()
+    _adjust(model, options, "CAUCHY", options.cauchy_px, free)
+    if options.free_centre is None and not options.fixed_lens and not options.fixed_poses and _centre_is_fixed(model, options):
+        free = True
+    manager = colmap.ObservationManager(model)
+    manager.filter_observations_with_negative_depth()
+    manager.filter_all_points3D(float("inf"), options.narrowest_deg)
+    freedom = Freedom(poses=not options.fixed_poses, lens=not options.fixed_lens, centre=free and not options.fixed_lens)
+    solved = adjust(model, sigmas, freedom, WeightedOptions(farthest_sigmas=options.farthest_sigmas))
+    model.update_point_3d_errors()
+    if options.fixed_poses:
+        return _known(model)
+    blocks = solved.pose_covariance.items()
+    turn = {i: float(np.rad2deg(np.sqrt(np.trace(block[:3, :3])))) for i, block in blocks}
+    return Sureness(turn, {i: float(np.sqrt(np.trace(block[3:, 3:]))) for i, block in blocks}, free)
 
 
 def _adjust(model: pycolmap.Reconstruction, options: BundleOptions, loss: str, scale_px: float, free_centre: bool) -> tuple[Any, Any]:

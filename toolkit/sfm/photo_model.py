@@ -14,7 +14,8 @@ from toolkit.sfm.audit import AuditOptions, Check, audit, ray_angles_deg
 from toolkit.sfm.mapping import LOCK, Correspondences, MappingOptions, all_at_once, database, incremental, triangulate
 from toolkit.sfm.matching import MatchOptions
 from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
-from toolkit.sfm.registration import Placed, RegistrationOptions, place, poses, second_look
+from toolkit.sfm.registration import Placed, RegistrationOptions, known_points, place, poses, second_look
+from toolkit.sfm.track_table import observation_sigmas
 from toolkit.sfm.two_view import TwoView, TwoViewOptions
 
 if TYPE_CHECKING:
@@ -83,11 +84,12 @@ def build(
         UserError: the photos don't make a model, and why.
     """
     total = 2 * len(found.names) + 10
+    sigmas = observation_sigmas(found.features)
     with LOCK:
         if known_T_cw is None:
             model, others, mapper = _map(found, options, seed, lambda n, _: report(min(n, len(found.names)), total))
         else:
-            with database(found, options.geometry, seed) as db:
+            with database(found, options.geometry, seed, trusted=True) as db:
                 model, others, mapper = triangulate(db, found, known_T_cw, seed), [], "known poses"
         done = len(found.names)
         told: dict[int, Placed] = {}
@@ -97,24 +99,24 @@ def build(
             T_cw = poses(model, len(found.names))
             before = int(np.isfinite(T_cw[:, 0, 0]).sum())
             if known_T_cw is None:
-                T_cw = _placed(model, found, T_cw, options, seed, told)
+                T_cw = _placed(model, found, T_cw, options, seed, told, lambda: report(done + turn, total))  # noqa: B023
             grown = int(np.isfinite(T_cw[:, 0, 0]).sum()) > before
             if turn and not grown:
                 break
             found = _looked_again(found, model, T_cw, options, lambda: report(done + turn, total))  # noqa: B023
             found = replace(found, cameras=_refined_cameras(model, found))
-            with database(found, options.geometry, seed) as db:
+            with database(found, options.geometry, seed, trusted=True) as db:
                 model = triangulate(db, found, T_cw, seed)
-            sureness = refine(model, options.bundle)
+            sureness = refine(model, options.bundle, sigmas)
         if sureness is None:
-            sureness = refine(model, options.bundle)
+            sureness = refine(model, options.bundle, sigmas)
         checks = audit(model, found, sureness, told, others, options.audit)
         out = [t for t, check in enumerate(checks) if check.dropped]
         if out and known_T_cw is None:
             for t in out:
                 model.deregister_frame(model.image(t + 1).frame_id)
             if model.num_reg_images() >= 2:
-                sureness = refine(model, options.bundle)
+                sureness = refine(model, options.bundle, sigmas)
         report(total, total)
     if model.num_reg_images() < 2 or model.num_points3D() < options.audit.fewest:
         raise UserError(_why_nothing(found))
@@ -126,6 +128,7 @@ def build(
 def _map(found: Correspondences, options: ModelOptions, seed: int, report: Report) -> tuple[pycolmap.Reconstruction, list[list[int]], str]:
     """The first model, by the incremental mapper; by the global one where that leaves many out."""
     count = len(found.names)
+    found = replace(found, pairs=found.key_pairs)
     with database(found, options.geometry, seed, report) as db:
         wide = options.mapping.wide_deg
         models = incremental(db, options.mapping, seed, report, count)
@@ -162,7 +165,7 @@ def _linked(found: Correspondences) -> set[int]:
 
 def _mostly_flat(found: Correspondences) -> bool:
     """Whether a plane or a mere turn explains most pairs."""
-    return sum(pair.kind != "full" for pair in found.pairs.values()) > 0.6 * len(found.pairs)
+    return sum(pair.kind != "full" for pair in found.key_pairs.values()) > 0.6 * len(found.key_pairs)
 
 
 def _why_nothing(found: Correspondences) -> str:
@@ -176,24 +179,27 @@ def _why_nothing(found: Correspondences) -> str:
             )
         return f"No two of the {len(found.names)} photos show the same; neighbouring photos should share at least half of the picture."
     if _mostly_flat(found):
-        flat = sum(pair.kind != "full" for pair in found.pairs.values())
+        flat = sum(pair.kind != "full" for pair in found.key_pairs.values())
         return (
-            f"{flat} of {len(found.pairs)} pairs of photos are explained by a mere turn of the camera or by one plane, "
+            f"{flat} of {len(found.key_pairs)} pairs of photos are explained by a mere turn of the camera or by one plane, "
             "which tells no depth; move the camera sideways between photos, or give its K if all is one plane."
         )
     return (
-        f"The {len(found.pairs)} pairs of photos that match see their points under angles too small to tell depth; "
+        f"The {len(found.key_pairs)} pairs of photos that match see their points under angles too small to tell depth; "
         "move the camera further sideways between photos."
     )
 
 
 def _placed(
-    model: pycolmap.Reconstruction, found: Correspondences, T_cw: F64, options: ModelOptions, seed: int, told: dict[int, Placed]
+    model: pycolmap.Reconstruction, found: Correspondences, T_cw: F64, options: ModelOptions, seed: int, told: dict[int, Placed], tick
 ) -> F64:
     """The poses with those of photos that the model's points place; tells of each what came of it."""
     T_cw = T_cw.copy()
-    for t in np.flatnonzero(~np.isfinite(T_cw[:, 0, 0])).tolist():
-        told[t] = place(model, found, t, options.registration, seed)
+    missing = np.flatnonzero(~np.isfinite(T_cw[:, 0, 0])).tolist()
+    known = known_points(model, found) if missing else None
+    for t in missing:
+        tick()
+        told[t] = place(model, found, t, options.registration, seed, known)
         if told[t].T_cw is not None:
             T_cw[t] = told[t].T_cw
     return T_cw

@@ -42,14 +42,14 @@ def scene_of(
     largest = max(max(c.width, c.height) for c in cameras)
     shrink = min(1.0, max_side / largest)
     canvas = (round(max(c.width for c in cameras) * shrink), round(max(c.height for c in cameras) * shrink))
-    K = np.array([_pinhole(c, shrink) for c in cameras])
+    K = np.array([pinhole(c, shrink) for c in cameras])
     frames = np.zeros((len(cameras), canvas[1], canvas[0], 3), np.uint8)
     maps: dict[int, tuple[F32, F32] | None] = {}
     for t, camera in enumerate(cameras):
         key = camera.camera_id
         if key not in maps:
-            maps[key] = _undistortion(camera, K[t], shrink)
-        picture = _flattened(read[t](), camera, maps[key], shrink)
+            maps[key] = undistortion(camera, K[t], shrink)
+        picture = flattened(read[t](), camera, maps[key], shrink)
         frames[t, : picture.shape[0], : picture.shape[1]] = picture
         report(t + 1, len(cameras))
     T_wc = np.linalg.inv(np.where(np.isfinite(T_cw), T_cw, np.eye(4)))
@@ -60,7 +60,7 @@ def scene_of(
     return Scene(seen, tracks_2d, tracks_3d, None, points, "relative", "vggsfm", video=Video(frames, times))
 
 
-def _pinhole(camera: pycolmap.Camera, shrink: float) -> F64:
+def pinhole(camera: pycolmap.Camera, shrink: float) -> F64:
     """K of the picture without distortion, of the same focal length, reduced."""
     K = np.eye(3)
     K[0, 0], K[1, 1] = (
@@ -71,7 +71,7 @@ def _pinhole(camera: pycolmap.Camera, shrink: float) -> F64:
     return K
 
 
-def _undistortion(camera: pycolmap.Camera, K: F64, shrink: float) -> tuple[F32, F32] | None:
+def undistortion(camera: pycolmap.Camera, K: F64, shrink: float) -> tuple[F32, F32] | None:
     """Where each pixel of the flat picture lies in the reduced photo; None where it already is flat."""
     if camera.is_undistorted():
         return None
@@ -82,7 +82,7 @@ def _undistortion(camera: pycolmap.Camera, K: F64, shrink: float) -> tuple[F32, 
     return xy[:, 0].reshape(height, width).astype(np.float32), xy[:, 1].reshape(height, width).astype(np.float32)
 
 
-def _flattened(rgb: U8, camera: pycolmap.Camera, maps: tuple[F32, F32] | None, shrink: float) -> U8:
+def flattened(rgb: U8, camera: pycolmap.Camera, maps: tuple[F32, F32] | None, shrink: float) -> U8:
     size = (round(camera.width * shrink), round(camera.height * shrink))
     if shrink < 1:
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
@@ -93,7 +93,7 @@ def _tracks(result: PhotoModel, cameras: Sequence[pycolmap.Camera], seen: Camera
     """Points seen most often as tracks over all photos, and all of them as a cloud."""
     model = result.model
     points = [p for _, p in sorted(model.points3D.items())]
-    flat = [_flat_xy(camera, result.found.features[t].xy, seen.K[t]) for t, camera in enumerate(cameras)]
+    flat = [flat_xy(camera, result.found.features[t].xy, seen.K[t]) for t, camera in enumerate(cameras)]
     xyz = np.array([p.xyz for p in points]).reshape(-1, 3)
     lengths = np.array([p.track.length() for p in points])
     rgb = np.zeros((len(points), 3), np.uint8)
@@ -121,7 +121,7 @@ def _tracks(result: PhotoModel, cameras: Sequence[pycolmap.Camera], seen: Camera
     return tracks_2d, tracks_3d, PointCloud(xyz.astype(np.float32), rgb)
 
 
-def _flat_xy(camera: pycolmap.Camera, xy: F32, K: F64) -> F64:
+def flat_xy(camera: pycolmap.Camera, xy: F32, K: F64) -> F64:
     """Features in pixels of the flat, reduced picture."""
     rays = np.asarray(camera.cam_from_img(xy.astype(np.float64)))[:, :2] if len(xy) else np.empty((0, 2))
     return rays * [K[0, 0], K[1, 1]] + [K[0, 2], K[1, 2]]

@@ -50,8 +50,32 @@ class Placed:
     agreeing: int
 
 
-def place(model: pycolmap.Reconstruction, found: Correspondences, photo: int, options: RegistrationOptions, seed: int) -> Placed:
-    """The pose of one photo from features that look like points of the model (2D-3D matching, Sattler 2011; then RANSAC PnP).
+@dataclass(frozen=True, eq=False)
+class KnownPoints:
+    """Points of a model by all that they can be known again by.
+
+    Attributes:
+        xyz: (P, 3) in the world.
+        descriptors: (D, 128) uint8 of their observations.
+        owner: (D,) the row of the point of each.
+        by_track: Row of the point by the number of the followed point that it is.
+    """
+
+    xyz: F64
+    descriptors: NDArray[np.uint8]
+    owner: NDArray[np.int64]
+    by_track: dict[int, int]
+
+
+def place(
+    model: pycolmap.Reconstruction,
+    found: Correspondences,
+    photo: int,
+    options: RegistrationOptions,
+    seed: int,
+    known: KnownPoints | None = None,
+) -> Placed:
+    """The pose of one photo from features that are, or look like, points of the model (2D-3D matching, Sattler 2011; then RANSAC PnP).
 
     Args:
         model: Of other photos; image numbers are photos plus one.
@@ -59,11 +83,13 @@ def place(model: pycolmap.Reconstruction, found: Correspondences, photo: int, op
         photo: The one to be placed.
         options: When it counts as placed.
         seed: Of the random samples.
+        known: What `known_points` gives, where many photos are placed.
     """
     colmap = load_pycolmap()
-    xyz, descriptors, point = _described_points(model, found)
+    points = known or known_points(model, found)
+    xyz = points.xyz
     features = found.features[photo]
-    rows, to = _nearest_points(features, descriptors, point, options.ratio)
+    rows, to = _candidates(features, points, options.ratio)
     camera = _camera_of(model, found, photo)
     if len(rows) < options.fewest:
         return Placed(None, len(rows), 0)
@@ -116,27 +142,43 @@ def _rays(camera: pycolmap.Camera, xy: F32) -> F32:
     return np.asarray(camera.cam_from_img(xy.astype(np.float64)), np.float64)[:, :2].astype(np.float32)
 
 
-def _described_points(model: pycolmap.Reconstruction, found: Correspondences) -> tuple[F64, NDArray[np.uint8], NDArray[np.int64]]:
-    """(P, 3) points, the descriptors of all their observations, and the row of the point of each."""
+def known_points(model: pycolmap.Reconstruction, found: Correspondences) -> KnownPoints:
+    """Points of a model by the descriptors of their observations and by the followed points that they are."""
     xyz, owners, rows = [], [], []
     for number, (_, point) in enumerate(sorted(model.points3D.items())):
         xyz.append(point.xyz)
         for seen in point.track.elements:
             owners.append(number)
             rows.append((seen.image_id - 1, seen.point2D_idx))
-    table = np.array(rows, np.int64).reshape(-1, 2)
-    descriptors = np.empty((len(table), 128), np.uint8)
+    table, owner = np.array(rows, np.int64).reshape(-1, 2), np.array(owners, np.int64)
+    descriptors, followed = np.zeros((len(table), 128), np.uint8), np.full(len(table), -1)
     for t in np.unique(table[:, 0]):
-        here = table[:, 0] == t
-        descriptors[here] = found.features[t].descriptor[table[here, 1]]
-    return np.array(xyz).reshape(-1, 3), descriptors, np.array(owners, np.int64)
+        here, features = table[:, 0] == t, found.features[t]
+        if features.descriptor.shape[1]:
+            descriptors[here] = features.descriptor[table[here, 1]]
+        if features.track is not None:
+            followed[here] = features.track[table[here, 1]]
+    tracked, described = followed >= 0, descriptors.any(axis=1)
+    by_track = dict(zip(followed[tracked].tolist(), owner[tracked].tolist(), strict=True))
+    return KnownPoints(np.array(xyz).reshape(-1, 3), descriptors[described], owner[described], by_track)
+
+
+def _candidates(features: Features, points: KnownPoints, ratio: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Features and the points they may be: the same followed point, or else one that looks alike."""
+    rows, to = _nearest_points(features, points.descriptors, points.owner, ratio)
+    if features.track is None or not points.by_track:
+        return rows, to
+    point = np.array([points.by_track.get(n, -1) for n in features.track.tolist()], np.int64)
+    same = np.flatnonzero(point >= 0)
+    others = ~np.isin(rows, same)
+    return np.concatenate([same, rows[others]]), np.concatenate([point[same], to[others]])
 
 
 def _nearest_points(
     features: Features, descriptors: NDArray[np.uint8], point: NDArray[np.int64], ratio: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Features and the points they look like, clearly more than like any other point; each point at most once."""
-    if len(descriptors) == 0 or len(features) == 0:
+    if len(descriptors) == 0 or len(features) == 0 or features.descriptor.shape[1] == 0:
         return np.empty(0, np.int64), np.empty(0, np.int64)
     order = np.argsort(point, kind="stable")
     table, owner = descriptors[order].astype(np.float32) / 512, point[order]

@@ -39,11 +39,13 @@ class TwoView:
         pairs: (M, 2) uint32 matches that agree, rows of the two photos' features.
         kind: "full" where depth shows, "planar", "turn" (no parallax at all), or "flat" (one of these two).
         F: (3, 3) fundamental matrix in pixels, NaN where there is none.
+        record: COLMAP's own, as its mappers want it; None where it has to be estimated again.
     """
 
     pairs: Pairs
     kind: str
     F: F64
+    record: pycolmap.TwoViewGeometry | None = None
 
 
 def verify(
@@ -67,7 +69,7 @@ def verify(
     if kind is None or len(inliers) < options.fewest:
         return None
     F = found.F if found.F is not None else None
-    return TwoView(inliers, kind, np.full((3, 3), np.nan) if F is None or not np.any(F) else np.asarray(F, np.float64))
+    return TwoView(inliers, kind, np.full((3, 3), np.nan) if F is None or not np.any(F) else np.asarray(F, np.float64), found)
 
 
 def geometry(
