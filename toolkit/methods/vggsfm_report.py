@@ -35,10 +35,11 @@ def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mappi
         told.append(
             f"The rays to a point meet under {angle_deg:.1f} degrees only, so depth is unsure: move further sideways between photos."
         )
-    flat = sum(pair.kind != "full" for pair in result.found.pairs.values())
-    if flat > 0.6 * max(1, len(result.found.pairs)):
+    pairs = result.found.key_pairs
+    flat = sum(pair.kind != "full" for pair in pairs.values())
+    if flat > 0.6 * max(1, len(pairs)):
         told.append(
-            f"{flat} of {len(result.found.pairs)} pairs of photos show one plane or a mere turn, so the focal length and depth are unsure; "
+            f"{flat} of {len(pairs)} pairs of photos show one plane or a mere turn, so the focal length and depth are unsure; "
             "give K where it is known."
         )
     for group in result.others:
