@@ -49,9 +49,9 @@ _METHODS = {
         ),
         MethodInfo(
             name="vggsfm",
-            sentence="Photos of one still scene, in any order: for cameras, points and a COLMAP model.",
-            inputs=("photos",),
-            needs="Two or more photos from different places, neighbours sharing half of the picture.",
+            sentence="Photos of one still scene, in any order, or a video of it: for cameras, points and a COLMAP model.",
+            inputs=("photos", "mono"),
+            needs="Photos from different places, neighbours sharing half of the picture; or a video whose camera walks, not only turns.",
             licence="Apache-2.0, on COLMAP (BSD-3); no weights.",
             run=vggsfm.run,
             settings=vggsfm.VggsfmSettings,

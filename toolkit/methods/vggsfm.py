@@ -1,4 +1,4 @@
-"""VGGSfM (Wang et al., CVPR 2024): from unordered photos to cameras and points, on COLMAP's mappers instead of a network."""
+"""VGGSfM (Wang et al., CVPR 2024): from photos or a video to cameras and points, on COLMAP's mappers instead of a network."""
 
 from __future__ import annotations
 
@@ -13,12 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.media.frame_choice import FrameChoice
+from toolkit.media.inspection import inspect
 from toolkit.media.photos import Photo, opened_photos
+from toolkit.media.suffixes import IMAGES
 from toolkit.methods.photo_cameras import cameras_of, checked_model
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.vggsfm_report import describe
+from toolkit.methods.vggsfm_tracks import scene_from_tracks
+from toolkit.methods.vggsfm_video import VideoSettings, reconstruct_video
 from toolkit.progress import Listener, reporter
-from toolkit.scene import U8, B, Cameras, Scene, Video
+from toolkit.scene import U8, B, Cameras, Scene, Tracks2D, Video
 from toolkit.sfm.feature_store import Store
 from toolkit.sfm.features import FeatureOptions
 from toolkit.sfm.mapping import Correspondences, MappingOptions
@@ -43,7 +47,9 @@ class VggsfmSettings:
         mask_convention: Which pixels of a mask are left out: "nonzero-ignored" as in the published system, "zero-ignored" as in COLMAP.
         max_side: Photos are reduced to so many pixels for finding points.
         max_features: Points that are kept of a photo.
-        result_side: Pictures of the result are at most so large.
+        track_side: Frames of a video are reduced to so many pixels for following points.
+        track_points: Points that are followed through a video at a time.
+        result_side: Pictures of the result are at most so large; those of long videos smaller.
         cache: Folder where features and matches are kept by content, so that a run that was stopped goes on; None for none.
     """
 
@@ -53,6 +59,8 @@ class VggsfmSettings:
     mask_convention: Literal["nonzero-ignored", "zero-ignored"] = "nonzero-ignored"
     max_side: int = 1600
     max_features: int = 8192
+    track_side: int = 960
+    track_points: int = 700
     result_side: int = 1600
     cache: str | None = None
 
@@ -61,7 +69,13 @@ class VggsfmSettings:
         checked_model(self.camera_model)
         if self.mask_convention not in ("nonzero-ignored", "zero-ignored"):
             raise UserError(f"The setting mask_convention is {self.mask_convention!r}, but nonzero-ignored or zero-ignored is needed.")
-        for name, least, most in (("max_side", 64, 20_000), ("max_features", 100, 100_000), ("result_side", 64, 8192)):
+        for name, least, most in (
+            ("max_side", 64, 20_000),
+            ("max_features", 100, 100_000),
+            ("track_side", 64, 8192),
+            ("track_points", 100, 20_000),
+            ("result_side", 64, 8192),
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
                 raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
@@ -70,35 +84,39 @@ class VggsfmSettings:
     def preset(name: Preset) -> VggsfmSettings:
         """The settings of "draft", "normal" or "fine"."""
         if name == "draft":
-            return VggsfmSettings(max_side=1000, max_features=3000, result_side=1000)
+            return VggsfmSettings(max_side=1000, max_features=3000, track_side=640, track_points=400, result_side=1000)
         if name == "fine":
-            return VggsfmSettings(max_side=2400, max_features=16_000, result_side=2000)
+            return VggsfmSettings(max_side=2400, max_features=16_000, track_side=1440, track_points=1200, result_side=2000)
         return VggsfmSettings()
 
 
 def reconstruct(
-    photos: str | os.PathLike[str] | Video | Sequence[Any],
+    photos_or_video_or_tracks: str | os.PathLike[str] | Video | Tracks2D | Sequence[Any],
     *,
     K: ArrayLike | None = None,
     camera_model: str = "auto",
     shared_camera: bool = True,
     masks: Sequence[ArrayLike] | NDArray | None = None,
     cameras: Cameras | None = None,
+    size: tuple[int, int] | None = None,
     tracker: str = "auto",
     preset: Preset = "normal",
     seed: int = 0,
     progress: Listener | None = None,
     **options: Any,
 ) -> Scene:
-    """Cameras and points from photos of one still scene.
+    """Cameras and points from photos or a video of one still scene, or from points that somebody followed through it.
 
     Args:
-        photos: A folder or .zip of photos, a list of files, a list of (H, W, 3) uint8 RGB arrays of any sizes, or a Video.
+        photos_or_video_or_tracks: A folder or .zip of photos, a list of files, a list of (H, W, 3) uint8 RGB arrays of any sizes; a
+            video file, a folder or .zip of its frames, a Video; or Tracks2D of up to 1000 frames and a million visible samples: no
+            picture is needed then. Where they tell `sigma_px`, observations weigh as much as they are sure.
         K: (3, 3) intrinsics where they are known, in pixels of the photos; they stay as they are. Photos of another size have it scaled.
         camera_model: A COLMAP camera model by name; "auto" for SIMPLE_RADIAL, or PINHOLE with `K`.
         shared_camera: Whether photos of equal size and EXIF lens share a camera.
         masks: For each photo (H, W), nonzero where it is to be left out (`mask_convention="zero-ignored"` for the opposite).
         cameras: Known cameras, one a photo: points are triangulated, neither poses nor lenses change.
+        size: (width, height) in pixels of the frames that Tracks2D went through.
         tracker: Where correspondences come from; "auto" is "sift".
         preset: "draft", "normal" or "fine".
         seed: The same photos and seed give the same scene.
@@ -106,8 +124,9 @@ def reconstruct(
         **options: Any other field of `VggsfmSettings`, such as `cache="folder"`.
 
     Returns:
-        The scene, of unit "relative", or in the unit of `cameras`; `report["photos"]` tells of each photo whether it is registered and,
-        where not, why.
+        The scene, of unit "relative", or in the unit of `cameras`; `report["photos"]`, or `report["frames"]` of a video, tells of each
+        whether it is registered and, where not, why. Of Tracks2D the scene holds every track in its order; those that no still point
+        explains have no place (NaN).
 
     Raises:
         UserError: what the photos lack, in one sentence.
@@ -119,9 +138,15 @@ def reconstruct(
         if name not in VggsfmSettings.__dataclass_fields__:
             raise UserError(f"reconstruct has no option {name!r}; it has: {', '.join(VggsfmSettings.__dataclass_fields__)}.")
     settings = replace(VggsfmSettings.preset(preset), **known)
-    place = list(photos.frames) if isinstance(photos, Video) else photos
+    given = photos_or_video_or_tracks
     lens = None if K is None else np.asarray(K, np.float64)
-    return _run(place, settings, lens, cameras, masks, None, seed, progress or (lambda event: None))
+    if isinstance(given, Tracks2D):
+        return scene_from_tracks(given, settings, lens, cameras, size, masks, seed, progress or (lambda event: None))
+    if size is not None:
+        raise UserError("size is for Tracks2D, which don't tell how large their frames are; photos do.")
+    if _is_video(given):
+        return _run_video(given, settings, lens, cameras, masks, None, seed, progress or (lambda event: None))
+    return _run(given, settings, lens, cameras, masks, None, seed, progress or (lambda event: None))
 
 
 def run(request: Request, listener: Listener) -> Scene:
@@ -134,9 +159,56 @@ def run(request: Request, listener: Listener) -> Scene:
         raise UserError("The method vggsfm finds its own points; queries are for methods that track through a video.")
     recording = request.recording
     if not isinstance(recording, Path | Video):
-        raise UserError(f"The method vggsfm takes photos, but this is a {type(recording).__name__}.")
-    place = list(recording.frames) if isinstance(recording, Video) else recording
-    return _run(place, request.settings, request.K, request.cameras, request.masks, request.frames, request.seed, listener)
+        raise UserError(f"The method vggsfm takes photos or a video, but this is a {type(recording).__name__}.")
+    filmed = isinstance(recording, Video) or request.source is None or request.source.kind == "mono"
+    work = _run_video if filmed else _run
+    return work(recording, request.settings, request.K, request.cameras, request.masks, request.frames, request.seed, listener)
+
+
+def _is_video(given: Any) -> bool:
+    """Whether this is a clip rather than photos: folders of frames are told from photos by how alike neighbours are."""
+    if isinstance(given, Video):
+        return True
+    if not isinstance(given, str | os.PathLike):
+        return False
+    path = Path(given)
+    if path.is_file() and path.suffix.lower() in (".zip", ".npz", *IMAGES):
+        return path.suffix.lower() not in IMAGES and inspect(path).kind == "mono"
+    return path.exists() and inspect(path).kind == "mono"
+
+
+def _run_video(
+    place: Any,
+    settings: VggsfmSettings,
+    K: NDArray | None,
+    known: Cameras | None,
+    masks: Any,
+    frames: Any,
+    seed: int,
+    listener: Listener,
+) -> Scene:
+    """Points followed through a video, model, scene."""
+    white = settings.mask_convention == "zero-ignored"
+
+    def ignored(t: int) -> B | None:
+        if masks is None:
+            return None
+        if t >= len(masks):
+            raise UserError(f"{len(masks)} masks came with a video of more frames; one each is needed.")
+        return np.asarray(masks[t]) == 0 if white else np.asarray(masks[t]) != 0
+
+    return reconstruct_video(
+        place,
+        VideoSettings.of(settings.track_side, settings.track_points, settings.result_side),
+        camera_model=settings.camera_model,
+        K=K,
+        known=known,
+        ignored=None if masks is None else ignored,
+        frames=frames,
+        seed=seed,
+        facts={"settings": {**asdict(settings), "seed": seed}},
+        listener=listener,
+    )
 
 
 def _run(

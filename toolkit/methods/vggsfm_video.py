@@ -1,0 +1,134 @@
+"""VGGSfM on a video: points followed through it, a model of its keyframes, a pose of every frame; memory hardly grows with its length."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from toolkit.errors import UserError
+from toolkit.media.frame_choice import Frames
+from toolkit.media.mono_input import MonoInput, opened_mono
+from toolkit.media.photos import Photo
+from toolkit.methods.photo_cameras import cameras_of
+from toolkit.methods.vggsfm_video_report import describe_video
+from toolkit.progress import Listener, reporter
+from toolkit.scene import B, Cameras, Scene, Video
+from toolkit.sfm.features import FeatureOptions
+from toolkit.sfm.video_model import VideoModelOptions, build
+from toolkit.sfm.video_pairs import VideoPairOptions, model_frames, pair_frames
+from toolkit.sfm.video_points import PassOptions, VideoPoints, follow_video
+from toolkit.sfm.video_scene import VideoSceneOptions, scene_of_video
+from toolkit.sfm.video_tracks import FollowOptions
+from toolkit.wording import counted
+
+
+@dataclass(frozen=True)
+class VideoSettings:
+    """What a preset says about videos.
+
+    Attributes:
+        going_through: Following points.
+        pairs: What frames have in common.
+        model: The model and the poses.
+        scene: How large the result may get.
+    """
+
+    going_through: PassOptions = field(default_factory=PassOptions)
+    pairs: VideoPairOptions = field(default_factory=VideoPairOptions)
+    model: VideoModelOptions = field(default_factory=VideoModelOptions)
+    scene: VideoSceneOptions = field(default_factory=VideoSceneOptions)
+
+    @staticmethod
+    def of(track_side: int, track_points: int, result_side: int) -> VideoSettings:
+        """Settings that follow from how finely points are followed, and how large the result may get."""
+        alike = FeatureOptions(max_side=track_side, most=round(1.7 * track_points))
+        return VideoSettings(
+            PassOptions(track_side, FollowOptions(most=track_points), alike),
+            VideoPairOptions(fewest_frames=round(track_points / 30)),
+            scene=VideoSceneOptions(max_side=result_side),
+        )
+
+
+def reconstruct_video(
+    place: str | os.PathLike[str] | Video,
+    settings: VideoSettings,
+    *,
+    camera_model: str,
+    K: NDArray | None,
+    known: Cameras | None,
+    ignored: Callable[[int], B | None] | None,
+    frames: Frames | None,
+    seed: int,
+    facts: dict[str, Any],
+    listener: Listener,
+) -> Scene:
+    """Cameras of every frame and points of the still things from a video of one camera.
+
+    Args:
+        place: A video, a folder or .zip of frames, or frames in memory.
+        settings: How it is done.
+        camera_model: A COLMAP camera model by name, or "auto".
+        K: (3, 3) known intrinsics in pixels of the video, or None.
+        known: Known cameras, one a frame that is used, or None.
+        ignored: For a frame (H, W) where nothing counts, or None.
+        frames: Which frames are used; None for all.
+        seed: Of everything random.
+        facts: Goes into the report.
+        listener: Told how far it is.
+
+    Raises:
+        UserError: what the video lacks, in one sentence.
+    """
+    with opened_mono(place, frames) as clip:
+        _check(clip, known)
+        report = reporter(listener, "tracks", "Following points through the video")
+        points = follow_video(clip.frames(), len(clip), clip.size, settings.going_through, ignore=ignored or _nowhere, report=report)
+        chosen = _chosen(points, settings)
+        cameras = cameras_of([_photo(t, clip.size) for t in chosen], camera_model, True, K, None if known is None else _of(known, chosen))
+        report = reporter(listener, "pairs", "Comparing frames")
+        compared = pair_frames(points, cameras, chosen, settings.pairs, seed, report)
+        fixed = K is not None or known is not None
+        options = settings.model
+        options = replace(options, mapping=replace(options.mapping, fixed_lens=fixed), bundle=replace(options.bundle, fixed_lens=fixed))
+        report = reporter(listener, "cameras", "Placing the frames")
+        result = build(points, compared, options, known_T_cw=None if known is None else known.T_cw, seed=seed, report=report)
+        report = reporter(listener, "scene", "Taking lens distortion out")
+        scene = scene_of_video(result, points, clip.frames(), clip.times_s, settings.scene, report)
+    unit = "metre" if known is not None else "relative"
+    source = {"path": "in memory"} if isinstance(place, Video) else {"path": Path(place).name}
+    return replace(scene, unit=unit, report=describe_video(result, points, scene, {**facts, "source": source}))
+
+
+def _check(clip: MonoInput, known: Cameras | None) -> None:
+    if len(clip) < 2:
+        raise UserError(f"{clip.name} has {counted(len(clip), 'frame')}; a reconstruction needs at least two from different places.")
+    if known is not None and len(known) != len(clip):
+        raise UserError(f"{len(known)} known cameras came with {len(clip)} frames; one each is needed.")
+
+
+def _chosen(points: VideoPoints, settings: VideoSettings) -> list[int]:
+    """Frames that a model is built of.
+
+    Raises:
+        UserError: the picture does not change.
+    """
+    if max((len(ids) for ids in points.ids), default=0) < settings.pairs.fewest:
+        raise UserError("The video has hardly a point to hold on to: it is too dark, blurred or bare.")
+    return model_frames(points, settings.pairs.fewest_frames)
+
+
+def _of(cameras: Cameras, rows: list[int]) -> Cameras:
+    return Cameras(cameras.K[rows], cameras.T_wc[rows], cameras.size[rows])
+
+
+def _photo(t: int, size: tuple[int, int]) -> Photo:
+    return Photo(f"frame {t}", size, None, "", "")
+
+
+def _nowhere(t: int) -> B | None:
+    return None

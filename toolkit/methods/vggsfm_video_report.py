@@ -1,0 +1,127 @@
+"""What a reconstruction from a video says about itself: each frame, the lens, the figures, the warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+
+from toolkit.methods.quality import measure
+from toolkit.scene import Scene
+from toolkit.sfm.audit import ray_angles_deg
+from toolkit.sfm.video_model import VideoModel, flat_share
+from toolkit.sfm.video_points import VideoPoints
+from toolkit.wording import counted
+
+NARROW_DEG = 2.0  # under which depth is hardly told; a video sees a point from many places between
+
+
+def describe_video(result: VideoModel, points: VideoPoints, scene: Scene, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The report of a scene; everything in it is JSON-like and the same for the same input.
+
+    Args:
+        result: The model and the pose of every frame.
+        points: Followed through the video.
+        scene: Made of it.
+        facts: Settings and source.
+    """
+    assert scene.cameras is not None
+    model, poses = result.model, result.poses
+    registered = scene.cameras.registered
+    error_px = float(np.nanmean(poses.error_px)) if np.isfinite(poses.error_px).any() else float("nan")
+    angle_deg = float(np.median(ray_angles_deg(model))) if model.num_points3D() else float("nan")
+    camera = result.camera
+    lens = {"model": camera.model_name, "size": [camera.width, camera.height], "params": [round(float(p), 6) for p in camera.params]}
+    turns = poses.rotation_deg[registered]
+    return {
+        **facts,
+        "registered": int(registered.sum()),
+        "keyframes": len(points.keyframes),
+        "model_frames": len(result.frames.frames),
+        "cuts": list(points.cuts),
+        "loops": [list(pair) for pair in result.loops],
+        "points": model.num_points3D(),
+        "observations": int(poses.points.sum()),
+        "moving_points": len(result.frames.moving),
+        "reprojection_error_px": round(error_px, 4) if np.isfinite(error_px) else None,
+        "lenses": [lens],
+        "frames": [_frame(t, result) for t in range(len(points))],
+        "quality": {
+            "frames placed": measure(
+                100 * float(registered.mean()),
+                "%",
+                green=99,
+                amber=80,
+                higher_is_better=True,
+                advice="Frames that are missing show too little of the rest: film slower, in better light, or cut the clip there.",
+            ),
+            "reprojection error": measure(
+                error_px,
+                "px",
+                green=0.8,
+                amber=1.5,
+                higher_is_better=False,
+                advice="Things moved, or the lens bends straight lines: mask what moves, or try camera_model OPENCV.",
+            ),
+            "angle between rays": measure(
+                angle_deg,
+                "degrees (median)",
+                green=4,
+                amber=NARROW_DEG,
+                higher_is_better=True,
+                advice="Walk further sideways.",
+            ),
+            "direction of the cameras": measure(
+                float(turns.max()) if len(turns) and np.isfinite(turns).all() else float("nan"),
+                "degrees, worst standard deviation",
+                green=0.2,
+                amber=1,
+                higher_is_better=False,
+                advice="Frames with few points are unsure: film where there is more texture.",
+            ),
+        },
+        "warnings": _warnings(result, points, angle_deg),
+    }
+
+
+def _warnings(result: VideoModel, points: VideoPoints, angle_deg: float) -> list[str]:
+    told = []
+    missing = [(t, reason) for t, reason in enumerate(result.poses.reasons) if reason]
+    for kind, group in groupby(missing, key=lambda entry: "".join(c for c in entry[1] if not c.isdigit())):
+        frames = [t for t, _ in group]
+        span = f"Frame {frames[0]}" if len(frames) == 1 else f"Frames {frames[0]} to {frames[-1]} ({len(frames)} of them)"
+        first = next(reason for t, reason in missing if t == frames[0]) if kind else ""
+        told.append(f"{span} {'has' if len(frames) == 1 else 'have'} no pose: {first}.")
+    if points.cuts:
+        told.append(f"The clip is cut before {counted(len(points.cuts), 'frame')}: {', '.join(map(str, points.cuts[:8]))}.")
+    for group in result.others:
+        told.append(f"Frames {group[0]} to {group[-1]} make a model of their own that shares nothing with this one.")
+    if angle_deg < NARROW_DEG:
+        told.append(
+            f"The rays to a point meet under {angle_deg:.1f} degrees only, so depth is unsure: move further sideways while filming."
+        )
+    if flat_share(result.frames) > 0.6:
+        told.append(
+            f"{100 * flat_share(result.frames):.0f} % of the compared frames show one plane or a mere turn, so the focal length and depth "
+            "are unsure; give K where it is known."
+        )
+    return told
+
+
+def _frame(t: int, result: VideoModel) -> dict[str, Any]:
+    poses = result.poses
+
+    def number(value: float, digits: int) -> float | None:
+        return round(float(value), digits) if np.isfinite(value) else None
+
+    return {
+        "frame": t,
+        "registered": not poses.reasons[t],
+        "reason": poses.reasons[t],
+        "points": int(poses.points[t]),
+        "error_px": number(poses.error_px[t], 3),
+        "rotation_sigma_deg": number(poses.rotation_deg[t], 5),
+        "position_sigma": number(poses.position[t], 6),
+    }
