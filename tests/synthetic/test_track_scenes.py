@@ -7,7 +7,7 @@ import pytest
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
-from toolkit.synthetic.track_bodies import MOVER_KINDS, Ellipsoid
+from toolkit.synthetic.track_bodies import MOVER_KINDS, Ellipsoid, mover
 from toolkit.synthetic.track_paths import CAMERA_MOTIONS, camera_path, jitter
 from toolkit.synthetic.track_scenes import HELD_OUT, HELD_OUT_SEEDS, TRAINING, heldout_scenes, random_size, track_scene
 from toolkit.synthetic.tracker_errors import NO_ERRORS, TrackerErrors, tracked
@@ -74,16 +74,16 @@ def test_all_kinds_of_scenes_turn_up_in_training():
     assert 0.04 < errors.std() < 0.14
 
 
-def test_what_stands_on_the_floor_keeps_its_height():
-    recipe = replace(EXACT, grounded=1.0, movers=(1, 1), motions=("hand",))
-    heights = []
-    for seed in range(12):
-        scene = track_scene(seed, 16, 60, recipe=recipe)
-        if scene.movers == ("rigid",):
-            middle = scene.xyz[scene.moving].mean(0)
-            down = np.linalg.svd(middle - middle.mean(0))[2][2]
-            heights.append(np.ptp(middle @ down) / scene.distance)
-    assert len(heights) >= 2 and max(heights) < 0.05
+@pytest.mark.parametrize("kind", MOVER_KINDS)
+def test_what_stands_on_the_floor_stays_on_it_and_heads_where_it_goes(kind):
+    for seed in range(10):
+        standing, floating = (mover(np.random.default_rng(seed), 24, kind, 6.0, 1.5, grounded=grounded) for grounded in (True, False))
+        lowest = 1.5 - (standing[0].T_wb[:, 1, 3] + standing[0].axes[1])
+        assert np.ptp(lowest) < 0.15 and lowest.min() > -0.15
+        assert standing[0].T_wb[:, 1, 1].min() > 0.9
+        if kind == "articulated":
+            assert 2 <= len(standing) - 1 <= 4 and all((limb.T_wb[:, 1, 3] > standing[0].T_wb[:, 1, 3]).all() for limb in standing[1:])
+        assert len(floating) == 1 or kind == "articulated"
 
 
 def test_a_ball_hides_what_is_behind_it_and_its_own_far_side_only():

@@ -17,6 +17,7 @@ from toolkit.synthetic.clips import (
 from toolkit.synthetic.examples import SyntheticClip, example
 from toolkit.synthetic.showing import TAKES, Take, film, poster, true_scene, true_views, write_clip
 from toolkit.synthetic.storing import truth_arrays, write_example
+from toolkit.synthetic.track_scenes import TrackRecipe, TrackScene, heldout_scenes, track_scene
 from toolkit.synthetic.tracks import TrueFlow, TrueTracks, true_flow, true_tracks, true_visibility
 from toolkit.synthetic.world import Body, Hit, Shape, World
 
@@ -29,6 +30,8 @@ __all__ = [
     "SyntheticClip",
     "TAKES",
     "Take",
+    "TrackRecipe",
+    "TrackScene",
     "TrueFlow",
     "TrueTracks",
     "View",
@@ -36,6 +39,7 @@ __all__ = [
     "equirect_rays",
     "example",
     "film",
+    "heldout_scenes",
     "look",
     "look_pinhole",
     "pinhole_rays",
@@ -45,6 +49,7 @@ __all__ = [
     "render_stereo",
     "render_vr180",
     "right_of",
+    "track_scene",
     "true_flow",
     "true_scene",
     "true_views",

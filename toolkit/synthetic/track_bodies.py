@@ -117,13 +117,12 @@ def _limb(rng: np.random.Generator, body: Ellipsoid, length: float, steps: float
     t = np.linspace(0, 1, len(body.T_wb))
     side = np.array([0.3 * rng.normal(), 1.0, 0.3 * rng.normal()]) if down else rng.normal(size=3)
     side /= np.linalg.norm(side)
-    hinge = side * body.axes * 0.8 + rng.normal(size=3) * body.axes * (0.4, 0, 0.4)
+    hinge = side * body.axes * 0.8 + rng.normal(size=3) * body.axes * (0.25, 0, 0.25)
     swing = np.deg2rad(rng.uniform(10, 45)) * np.sin(2 * np.pi * steps * t + np.pi * number + rng.normal() * 0.3)
     hinge_axis = np.cross(side, [1.0, 0, 0]) if abs(side[0]) < 0.5 and not down else np.array([1.0, 0, 0])
     hinge_axis /= np.linalg.norm(hinge_axis)
-    turned = (
-        Rotation.from_rotvec(np.outer(swing, hinge_axis)).as_matrix() @ Rotation.align_vectors(side[None], [[0.0, 1, 0]])[0].as_matrix()
-    )
+    upright = Rotation.align_vectors(side[None], [[0.0, 1, 0]])[0]
+    turned = (Rotation.from_rotvec(np.outer(swing, hinge_axis)) * upright).as_matrix()
     local = from_rotation(turned, hinge + 0.5 * length * turned[:, :, 1])
     thickness = length * rng.uniform(0.12, 0.25)
     return Ellipsoid(np.array([thickness, 0.5 * length, thickness]), body.T_wb @ local, NO_WAVES)
