@@ -1,5 +1,6 @@
 """From 2D tracks, depth and cameras to motion in the world."""
 
+from toolkit.lifting.align_depth import AlignOptions, align_depth
 from toolkit.lifting.drift import DriftFilter, DriftOptions, filter_drift, poor_tracks
 from toolkit.lifting.label import LabelOptions, Noise, NoiseOptions, motion_label
 from toolkit.lifting.lift import LiftOptions, lift_tracks
@@ -9,6 +10,7 @@ from toolkit.lifting.segmentation import segment_ade20k
 from toolkit.lifting.surface import RefineOptions, depth_from_tracks, refine_depth
 
 __all__ = [
+    "AlignOptions",
     "DriftFilter",
     "DriftOptions",
     "LabelOptions",
@@ -17,6 +19,7 @@ __all__ = [
     "NoiseOptions",
     "OptimizeOptions",
     "RefineOptions",
+    "align_depth",
     "depth_from_tracks",
     "filter_drift",
     "lift_tracks",

@@ -35,9 +35,9 @@ class SweepSettings:
 
     radius: int = 2
     noise: float = 2.0
-    px_per_plane: float = 1.25
+    px_per_plane: float = 1.5
     fewest: int = 24
-    most: int = 192
+    most: int = 160
     to_infinity: float = 0.15
     sgm: SgmSettings = field(default_factory=lambda: SgmSettings(small_step=1.0, large_step=3.0, edge=10, edge_drop=3.0))
 
@@ -134,7 +134,7 @@ def sweep(view: View, others: Sequence[View], planes: Planes, settings: SweepSet
     area = (2 * use.radius + 1,) * 2
     mean = cv2.boxFilter(grey, -1, area, borderType=cv2.BORDER_REPLICATE)
     variance = np.maximum(cv2.boxFilter(grey * grey, -1, area, borderType=cv2.BORDER_REPLICATE) - mean * mean, 0)
-    pixels = [np.where(o.usable, o.grey.astype(np.float32) - 128, np.nan).astype(np.float32) for o in others]
+    pixels = [np.where(o.usable, o.grey.astype(np.float32) - 128, 1e9).astype(np.float32) for o in others]
     maps = [epipolar_map(view, other) for other in others]
     one = np.empty((len(others), h, w), np.uint8)
     swept = np.empty((planes.count, h, w), np.uint8)
