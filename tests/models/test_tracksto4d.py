@@ -234,6 +234,10 @@ def test_a_scene_says_what_the_network_says(small):
     seen = tracks.visible & (depth > 0.1)
     wanted = found["uv"][0].numpy().transpose(2, 0, 1) * 400 + K[:2, 2]
     assert np.abs(xy[seen] - wanted[seen]).max() < 0.05
+    lift = small.lift(tracks, K, (512, 384))
+    assert np.allclose(lift.xyz, scene.tracks_3d.xyz, atol=1e-4) and lift.still_xyz.shape == (30, 3)
+    still_depth = project(np.repeat(lift.still_xyz[:, None], 12, axis=1), lift.K, lift.T_wc)[1]
+    assert np.abs(still_depth.T - found["depth_static"][0].numpy()).max() < 1e-4
     strays = found["gamma"][0].numpy() * 400 > 3
     assert np.array_equal(scene.tracks_3d.motion > 0.5, strays)
 

@@ -74,6 +74,9 @@ def test_hidden_samples_teach_nothing_and_a_perfect_answer_has_a_gradient():
     tracks[0, 0, :2, 3] = torch.nan
     after = unsupervised_loss(found, tracks)
     assert all(torch.equal(before[name], after[name]) for name in before)
+    far_off = (found["uv"].detach() + 9).requires_grad_()
+    cut = unsupervised_loss(found | {"uv": far_off}, tracks, limit=100.0)["total"]
+    assert cut.item() == 100 and not torch.autograd.grad(cut, far_off)[0].any()
 
 
 def test_only_the_still_branch_teaches_the_cameras(network, golden_net):

@@ -49,7 +49,9 @@ def depth_on_tracks(pred: ArrayLike, gt: ArrayLike, visible: ArrayLike, *, movin
     scores = {"coverage": float(known.sum() / wanted.sum()) if wanted.any() else float("nan")}
     for suffix, scales in (("", frame_scales(p, g, known)), ("_sequence", whole)):
         for part, mask in parts.items():
-            scores |= {name + part + suffix: value for name, value in _scores(p * scales, g, mask).items()}
+            with np.errstate(invalid="ignore"):  # no scale makes a depth of zero right
+                scaled = p * scales
+            scores |= {name + part + suffix: value for name, value in _scores(scaled, g, mask).items()}
     return scores
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,10 +13,10 @@ from torch.nn import functional
 from toolkit.errors import UserError
 from toolkit.models.checkpoints import State, below, filled, read_state
 from toolkit.models.track_encoder import TrackEncoder
-from toolkit.models.tracksto4d_scene import as_scene, checked_tracks
+from toolkit.models.tracksto4d_scene import NetworkLift, as_lift, as_scene, checked_tracks
+from toolkit.models.tracksto4d_shape import NAME, NetworkShape
 from toolkit.scene import Scene, Tracks2D
 
-NAME = "TracksTo4D"
 LICENCE = "The checkpoints of TracksTo4D (NVIDIA) are CC BY-NC 4.0: not for commercial use."
 LEAST_FRAMES = 3
 MOST_TRACKS = 4000  # attention over points grows with their square; many more are placed from the cameras alone
@@ -25,57 +24,6 @@ NEAREST_DEPTH = 0.01  # a point is projected as if it were no nearer, in the net
 LEAST_MOTION = 1e-5  # keeps a point's motion level above zero
 FOCAL_STEP = 0.05  # of the focal head: its answer is a share of the given focal length
 CAMERA_DEPTH = 15.0  # the cameras start so far from the world's origin, in the network's unit
-
-
-@dataclass(frozen=True)
-class NetworkShape:
-    """How large a network is; the defaults are the published one's.
-
-    Attributes:
-        width: Channels of a token.
-        pairs: Pairs of a block over time and one over points.
-        heads: Attention heads; a file of weights says so where there are not 16.
-        inner: Channels of all heads together.
-        hidden: Channels inside the feed-forward layers.
-        bases: Shapes that a moving point is a mixture of over time, the still one included.
-        frequencies: Of the Fourier features. The highest of twelve, 2048 pi, repeats itself within a pixel.
-        kernel: Frames that the camera head looks at, odd.
-        focal: Whether the focal head is used; the published networks have it but never trained it.
-    """
-
-    width: int = 256
-    pairs: int = 3
-    heads: int = 16
-    inner: int = 1024
-    hidden: int = 2048
-    bases: int = 12
-    frequencies: int = 12
-    kernel: int = 31
-    focal: bool = False
-
-    @classmethod
-    def of(cls, state: State) -> NetworkShape:
-        """The shape that weights of these names have.
-
-        Raises:
-            UserError: names that say nothing of the shape.
-        """
-        block = "transformer_my.transformer_frames.{}.layers.0."
-        try:
-            return cls(
-                width=int(state["fc1.weight"].shape[1]),
-                pairs=sum(block.format(i) + "0.to_out.weight" in state for i in range(len(state))),
-                heads=int(state.get("heads", cls.heads)),
-                inner=int(state[block.format(0) + "0.to_out.weight"].shape[1]),
-                hidden=int(state[block.format(0) + "1.net.1.weight"].shape[0]),
-                bases=(int(state["fc1.weight"].shape[0]) - 1) // 3,
-                frequencies=(int(state["transformer_my.to_patch_embedding.0.weight"].shape[0]) - 4) // 6,
-                kernel=int(state["conv_final.weight"].shape[2]),
-                focal=bool(state.get("focal", cls.focal)),
-            )
-        except (KeyError, IndexError) as error:
-            held = f"it holds {next(iter(state))}, for instance" if state else "it holds nothing"
-            raise UserError(f"These are not the weights of {NAME}: {error.args[0]} is not as it should be there; {held}.") from error
 
 
 class TracksTo4D(nn.Module):
@@ -118,11 +66,11 @@ class TracksTo4D(nn.Module):
         return filled(network, state, model=NAME)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, revision: str | None = None, parity: bool = False) -> TracksTo4D:
+    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None, parity: bool = False) -> TracksTo4D:
         """The network with the weights of a file that a person has. The licence of published ones is told on the standard error stream.
 
         Args:
-            path: A published checkpoint, or a .safetensors file with the same names.
+            name_or_path: The path of a published checkpoint, or a .safetensors file with the same names.
             revision: Published checkpoints lie in no repository of weights, so there is nothing to name a revision of.
             parity: See the class.
 
@@ -131,9 +79,9 @@ class TracksTo4D(nn.Module):
         """
         if revision is not None:
             raise UserError(f"The weights of {NAME} are read from a file, so there is no revision {revision!r} of them.")
-        file = Path(path).expanduser()
+        file = Path(name_or_path).expanduser()
         if not file.is_file():
-            raise UserError(f"There is no file {str(path)!r}; give the path of a checkpoint of {NAME}.")
+            raise UserError(f"There is no file {str(name_or_path)!r}; give the path of a checkpoint of {NAME}.")
         state = read_state(file, model=NAME)
         network = cls.from_state_dict(state, parity=parity)
         if "heads" not in state:  # ours say it
@@ -203,11 +151,14 @@ class TracksTo4D(nn.Module):
         Raises:
             UserError: too few frames, tracks or intrinsics that cannot be.
         """
+        return as_scene(self.lift(tracks, K, size), tracks)
+
+    def lift(self, tracks: Tracks2D, K: ArrayLike | None = None, size: tuple[int, int] | None = None) -> NetworkLift:
+        """What `infer` makes a scene of, as numbers for an adjustment to start from. Arguments and errors as there."""
         given = checked_tracks(tracks, K, size, published=self.parity)
-        device = self.fc1.weight.device
         with torch.inference_mode():
-            found = self(torch.from_numpy(given.normalised)[None].to(device))
-        return as_scene({name: value[0].float().cpu().numpy() for name, value in found.items()}, tracks, given)
+            found = self(torch.from_numpy(given.normalised)[None].to(self.fc1.weight.device))
+        return as_lift({name: value[0].float().cpu().numpy() for name, value in found.items()}, given)
 
     def _check(self, tracks: Tensor) -> None:
         if tracks.ndim != 4 or tracks.shape[2] != 3:  # noqa: PLR2004  (x, y, seen)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import checked_intrinsics, intrinsics_from_fov
-from toolkit.geometry.poses import from_rotation, invert
+from toolkit.geometry.poses import from_rotation, invert, transform
 from toolkit.scene import F32, F64, B, Cameras, Scene, Tracks2D, Tracks3D
 
 MOVING_PX = 3.0
@@ -37,6 +37,27 @@ class NetworkInput:
     K: F64
     size: tuple[int, int]
     guessed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkLift:
+    """What the network says of tracks, before anything is adjusted: where to start from, and how far to trust it.
+
+    Attributes:
+        T_wc: (T, 4, 4) world-from-camera, the world the first camera that sees anything; NaN where a frame sees nothing.
+        still_xyz: (N, 3) where each point is if it stands still; NaN for tracks that are never seen.
+        xyz: (N, T, 3) where it is if it moves.
+        gamma: (N,) how far its projections stray from those of the still point, in focal lengths.
+        K: (T, 3, 3) intrinsics in pixels, with the network's own focal length where it has learned one.
+        given: What it saw.
+    """
+
+    T_wc: F64
+    still_xyz: F64
+    xyz: F64
+    gamma: F64
+    K: F64
+    given: NetworkInput
 
 
 def checked_tracks(tracks: Tracks2D, K: ArrayLike | None, size: tuple[int, int] | None, *, published: bool = False) -> NetworkInput:
@@ -88,40 +109,40 @@ def published_intrinsics(xy: NDArray, visible: NDArray, frames: int) -> F64:
     return np.tile(np.array([[focal, 0, x / 2], [0, focal, y / 2], [0, 0, 1.0]]), (frames, 1, 1))
 
 
-def as_scene(found: Mapping[str, NDArray], tracks: Tracks2D, given: NetworkInput) -> Scene:
-    """The scene that the network's answer means, in the unit of the network and the world of the first camera.
-
-    Args:
-        found: The network's answer for one clip, arrays without the leading axis.
-        tracks: What was asked.
-        given: What the network saw of it.
-    """
+def as_lift(found: Mapping[str, NDArray], given: NetworkInput) -> NetworkLift:
+    """The network's answer for one clip, arrays without the leading axis, in the world of the first camera that sees anything."""
     T_wc = from_rotation(found["R"].astype(np.float64), found["t"].astype(np.float64))
-    seen_frames = given.visible.any(0)
-    first = int(np.argmax(seen_frames))
-    into_first = invert(T_wc[first])
-    xyz = found["X"].transpose(2, 0, 1).astype(np.float64) @ into_first[:3, :3].T + into_first[:3, 3]
+    seen_frames, seen_tracks = given.visible.any(0), given.visible.any(1)
+    into_first = invert(T_wc[int(np.argmax(seen_frames))])
+    xyz, still = (transform(into_first, found[name].transpose(2, 0, 1).astype(np.float64)) for name in ("X", "X_static"))
     T_wc = into_first @ T_wc
     T_wc[~seen_frames] = np.nan
-    xyz[~given.visible.any(1)] = np.nan
+    xyz[~seen_tracks] = still[~seen_tracks] = np.nan
     K = given.K.copy()
     K[:, [0, 1], [0, 1]] *= found["focal"][:, None]
-    stray_px = found["gamma"].astype(np.float64) * float(np.median(K[:, 0, 0]))
+    return NetworkLift(T_wc, still[:, 0], xyz, found["gamma"].astype(np.float64), K, given)
+
+
+def as_scene(lift: NetworkLift, tracks: Tracks2D) -> Scene:
+    """The scene of the network's answer to these tracks, in the unit of the network."""
+    given = lift.given
+    focal_px = float(np.median(lift.K[:, 0, 0]))
+    stray_px = lift.gamma * focal_px
     motion = stray_px / (stray_px + MOVING_PX)
     rgb = np.full((len(tracks), 3), 200, np.uint8)  # tracks alone have no colour
     report: dict[str, Any] = {
         "intrinsics": "guessed" if given.guessed else "given",
-        "focal_px": round(float(np.median(K[:, 0, 0])), 3),
-        "moving": int((motion > 0.5).sum()),  # noqa: PLR2004  (the middle of 0..1)
+        "focal_px": round(focal_px, 3),
+        "moving": int((stray_px > MOVING_PX).sum()),
     }
     if given.guessed:
         report["warnings"] = [
             f"K was not given: a focal length of {report['focal_px']:g} px was taken, and depth and motion are as wrong as it is."
         ]
     return Scene(
-        cameras=Cameras(K, T_wc, np.tile(np.array(given.size, np.int64), (len(K), 1))),
+        cameras=Cameras(lift.K, lift.T_wc, np.tile(np.array(given.size, np.int64), (len(lift.K), 1))),
         tracks_2d=tracks,
-        tracks_3d=Tracks3D(xyz.astype(np.float32), given.visible, rgb, motion.astype(np.float32)),
+        tracks_3d=Tracks3D(lift.xyz.astype(np.float32), given.visible, rgb, motion.astype(np.float32)),
         unit="relative",
         method="tracksto4d",
         report=report,

@@ -34,11 +34,11 @@ class UnsupervisedWeights:
 
 
 PUBLISHED = UnsupervisedWeights()
-LARGEST_LOSS = 100.0
-"""After the third epoch the published total is cut off here: a clip that is explained worse teaches nothing."""
 
 
-def unsupervised_loss(found: Answer, tracks: Tensor, weights: UnsupervisedWeights = PUBLISHED) -> dict[str, Tensor]:
+def unsupervised_loss(
+    found: Answer, tracks: Tensor, weights: UnsupervisedWeights = PUBLISHED, *, limit: float | None = None
+) -> dict[str, Tensor]:
     """The loss of the paper (section 3.3), of a batch, and its parts before they are weighed.
 
     Hidden samples don't count. The static part has no lower bound: it falls on as points are explained better, so negative values
@@ -48,6 +48,7 @@ def unsupervised_loss(found: Answer, tracks: Tensor, weights: UnsupervisedWeight
         found: The network's answer.
         tracks: (b, P, 3, N) what it saw.
         weights: Of the parts.
+        limit: The total is cut off here, and a batch that is explained worse teaches nothing; published after the third epoch is 100.
 
     Returns:
         "total", "reprojection", "static", "negative_depth", "sparsity": scalars.
@@ -66,7 +67,7 @@ def unsupervised_loss(found: Answer, tracks: Tensor, weights: UnsupervisedWeight
     }
     total = sum(getattr(weights, name) * part for name, part in parts.items())
     assert isinstance(total, Tensor)
-    return {"total": total, **parts}
+    return {"total": total if limit is None else total.clamp(max=limit), **parts}
 
 
 def canonical_pose_loss(found: Answer) -> Tensor:
