@@ -23,6 +23,10 @@ from toolkit.views.depth import draw_depth
 from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
 
+OF_PHOTOS = {"reprojections.mp4", "transforms_photos.json"}
+"""What scenes of other methods give."""
+OF_TWO_EYES = [name for name in FORMATS if name not in OF_PHOTOS]
+
 
 @pytest.fixture(scope="module")
 def bundle(room, tmp_path_factory):
@@ -35,7 +39,7 @@ def contents(folder):
 
 
 def test_a_full_scene_gives_every_format_and_a_manifest(bundle):
-    assert list(bundle) == [*FORMATS, "manifest.json"]
+    assert list(bundle) == [*OF_TWO_EYES, "manifest.json"]
     assert all(path.exists() for path in bundle.values())
     assert contents(bundle["manifest.json"].parent.parent)[0] == "out"  # no temporary folder beside it
     assert sorted(p.name for p in bundle["manifest.json"].parent.parent.iterdir()) == ["out"]
@@ -47,7 +51,7 @@ def test_the_manifest_tells_units_conventions_versions_settings_seeds_and_true_h
     assert manifest["settings"] == {"preset": "normal"} and manifest["seeds"] == {"run": 0, "export": 0}
     assert {"camera_axes", "pose", "pixels", "depth", "queries"} <= set(manifest["conventions"])
     assert {"lift4d", "python", "numpy", "av", "pycolmap"} <= set(manifest["versions"])
-    assert manifest["skipped"] == {} and set(manifest["files"]) == set(FORMATS)
+    assert set(manifest["skipped"]) == set(FORMATS) - set(OF_TWO_EYES) and set(manifest["files"]) == set(OF_TWO_EYES)
     for name, notes in manifest["files"].items():
         assert notes["opens_with"]
         path = bundle[name]
@@ -279,13 +283,13 @@ def test_a_scene_with_no_moving_track_and_an_empty_cloud_exports(room, tmp_path)
     still = replace(room.tracks_3d, motion=np.zeros(len(room.tracks_3d), np.float32))
     empty = PointCloud(np.empty((0, 3), np.float32), np.empty((0, 3), np.uint8))
     written = export(replace(room, tracks_3d=still, points=empty), tmp_path / "o")
-    assert set(written) == {*FORMATS, "manifest.json"}
+    assert set(written) == {*OF_TWO_EYES, "manifest.json"}
 
 
 @pytest.mark.parametrize(("frames", "size"), [(1, (33, 31)), (2, (64, 48)), (5, (21, 64))])
 def test_short_odd_and_narrow_clips_export(rooms, tmp_path, frames, size):
     written = export(rooms.room_scene(frames=frames, size=size, tracks=40), tmp_path / "o")
-    assert set(written) == {*FORMATS, "manifest.json"}
+    assert set(written) == {*OF_TWO_EYES, "manifest.json"}
     assert len(read_video(written["tracks.mp4"])) == frames
 
 
@@ -297,7 +301,7 @@ def test_frames_without_a_pose_and_tracks_without_a_position_export(room, tmp_pa
     xyz[:, [2, 5]] = np.nan
     cameras, tracks = replace(room.cameras, T_wc=T_wc), replace(room.tracks_3d, xyz=xyz)
     written = export(replace(room, cameras=cameras, tracks_3d=tracks), tmp_path / "o")
-    assert set(written) == {*FORMATS, "manifest.json"} - {"stereo4d.npz"}
+    assert set(written) == {*OF_TWO_EYES, "manifest.json"} - {"stereo4d.npz"}
 
 
 def test_a_scene_of_no_tracks_at_all_exports(room, tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from toolkit.export.photo_lenses import nerfstudio_lens, photo_lenses
 from toolkit.export.picture_files import MILLIMETRE, depth_scale
 from toolkit.scene import Cameras, Scene
 
@@ -51,6 +52,33 @@ def write_transforms(scene: Scene, path: Path) -> dict[str, Any]:
     points = {"ply_file_path": "points.ply"} if scene.points is not None else {}
     path.write_text(json.dumps({"camera_model": "OPENCV", **shared, **points, "frames": frames}, indent=1))
     return {"pose": "camera-to-world, OpenGL camera axes (x right, y up, z backward); the world is that of points.ply"}
+
+
+def write_photo_transforms(scene: Scene, path: Path) -> dict[str, Any]:
+    """Nerfstudio's transforms.json for the photos themselves, with the distortion of their lenses; it belongs beside them."""
+    cameras, photos = _cameras(scene), photo_lenses(scene)
+    assert photos is not None
+    frames = []
+    for t in np.flatnonzero(cameras.registered).tolist():
+        pose = (cameras.T_wc[t] @ OPENGL_FROM_OPENCV).tolist()
+        frames.append({"file_path": photos.names[t], "transform_matrix": pose, **(nerfstudio_lens(photos.lenses[t]) or {})})
+    models = {frame.pop("camera_model") for frame in frames}
+    points = {"ply_file_path": "points.ply"} if scene.points is not None else {}
+    path.write_text(json.dumps({"camera_model": models.pop(), **points, "frames": frames}, indent=1))
+    return {
+        "pose": "camera-to-world, OpenGL camera axes (x right, y up, z backward); the world is that of points.ply",
+        "pictures": "your own photos, as they are",
+    }
+
+
+def lacks_photo_lenses(scene: Scene) -> str:
+    """What a scene lacks for `write_photo_transforms`, or ""."""
+    photos = photo_lenses(scene)
+    if photos is None or scene.cameras is None:
+        return "photos"
+    told = [nerfstudio_lens(photos.lenses[t]) for t in np.flatnonzero(scene.cameras.registered)]
+    models = {lens["camera_model"] for lens in told if lens is not None}
+    return "" if None not in told and len(models) == 1 else "photos whose lenses are of one model that nerfstudio has"
 
 
 def _cameras(scene: Scene) -> Cameras:

@@ -1,4 +1,4 @@
-"""A COLMAP model of the scene: its cameras, the points that stand still, and where each was seen."""
+"""COLMAP models of a scene: its cameras, the points that stand still, and where each was seen; of photos also with their lenses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.export.photo_lenses import PhotoLenses, observations, photo_lenses
 from toolkit.geometry.cameras import project
 from toolkit.geometry.sampling import inside
 from toolkit.scene import F32, F64, B, Cameras, PointCloud, Scene
@@ -24,8 +25,8 @@ FARTHEST_PX = 4.0  # COLMAP's own limit of a reprojection error.
 def write_colmap(scene: Scene, folder: Path, *, seed: int = 0) -> dict[str, Any]:
     """Writes `sparse/0` below the folder, as binary and as text: cameras, images, points3D, rigs, frames.
 
-    Points are the tracks that stand still, their observations the visible samples of the 2D tracks; what lies further than 4 px from
-    where the point projects to is left out, as COLMAP's own filter does. A scene without such tracks gives its cloud, seen by no image.
+    A scene of photos gives two models of the same world: `sparse/0` is of the photos themselves, with their names, sizes and lenses;
+    `undistorted/sparse/0` is of the flat pictures in `images`, as for any other scene `sparse/0` is.
 
     Args:
         scene: With cameras.
@@ -34,6 +35,49 @@ def write_colmap(scene: Scene, folder: Path, *, seed: int = 0) -> dict[str, Any]
 
     Returns:
         Notes for the manifest.
+    """
+    photos = photo_lenses(scene)
+    if photos is None or scene.tracks_2d is None or scene.tracks_3d is None:
+        return _write_flat(scene, folder / "sparse" / "0", seed)
+    notes = _write_flat(scene, folder / "undistorted" / "sparse" / "0", seed)
+    return {**_write_photos(scene, photos, folder / "sparse" / "0"), "undistorted": notes}
+
+
+def _write_photos(scene: Scene, photos: PhotoLenses, target: Path) -> dict[str, Any]:
+    """The model of the photos: every point that is a track, every place where it was found."""
+    assert scene.cameras is not None and scene.tracks_2d is not None and scene.tracks_3d is not None
+    xyz_w, seen = observations(scene)
+    some = np.flatnonzero(seen.any(1))
+    point, frame = np.nonzero(seen[some])
+    xy = np.empty((len(point), 2))
+    for t in np.unique(frame).tolist():
+        here = frame == t
+        xy[here] = photos.in_photo(scene, t, scene.tracks_2d.xy[some[point[here]], t].astype(np.float64))
+    rgb = scene.tracks_3d.rgb[some]
+    model = reconstruction(scene.cameras, photos.names, xyz_w[some], rgb, point=point, frame=frame, xy=xy, lenses=photos.lenses)
+    _write(model, target)
+    return {
+        "pose": "camera-from-world, OpenCV camera axes; the world is that of points.ply",
+        "images": "sparse/0: your own photos, by their names, with the lenses that took them; image_id is the frame plus 1. "
+        "undistorted/sparse/0: the pictures in images of the bundle",
+        "pixels": "the centre of the top-left pixel is (0.5, 0.5)",
+        "points": len(some),
+        "observations": len(point),
+        "reprojection_error_px": round(float(model.compute_mean_reprojection_error()), 4) if len(point) else None,
+    }
+
+
+def _write(model: Any, target: Path) -> None:
+    target.mkdir(parents=True)
+    model.write_binary(target)
+    model.write_text(target)
+
+
+def _write_flat(scene: Scene, target: Path, seed: int) -> dict[str, Any]:
+    """The model of the scene's own pictures.
+
+    Points are the tracks that stand still, their observations the visible samples of the 2D tracks; what lies further than 4 px from
+    where the point projects to is left out, as COLMAP's own filter does. A scene without such tracks gives its cloud, seen by no image.
     """
     assert scene.cameras is not None
     cameras = scene.cameras
@@ -52,10 +96,7 @@ def write_colmap(scene: Scene, folder: Path, *, seed: int = 0) -> dict[str, Any]
         point, frame, xy = np.empty(0, np.int64), np.empty(0, np.int64), np.empty((0, 2))
     names = [f"{t:06d}.jpg" for t in range(len(cameras))]
     model = reconstruction(cameras, names, xyz_w, rgb, point=point, frame=frame, xy=xy)
-    target = folder / "sparse" / "0"
-    target.mkdir(parents=True)
-    model.write_binary(target)
-    model.write_text(target)
+    _write(model, target)
     return {
         "pose": "camera-from-world, OpenCV camera axes; the world is that of points.ply",
         "images": "image_id is the frame plus 1; the pictures are images/*.jpg of the bundle",

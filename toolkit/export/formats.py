@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.export.camera_files import write_transforms, write_tum
+from toolkit.export.camera_files import lacks_photo_lenses, write_photo_transforms, write_transforms, write_tum
 from toolkit.export.cloud_files import write_glb, write_ply
 from toolkit.export.colmap_files import lacks_pycolmap, write_colmap
 from toolkit.export.picture_files import write_depth_pngs, write_images
@@ -22,6 +22,7 @@ from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
 from toolkit.views.page import lacks as page_lacks
 from toolkit.views.page import write_page
+from toolkit.views.reprojections import draw_reprojections
 
 # As good as the usual setting (signal to noise of drawn pictures), a fifth larger, in two thirds of the time.
 _DRAWN = Encoding(crf=20, preset="superfast")
@@ -115,6 +116,17 @@ def _write_video(draw: Callable[[Scene, int], Iterator[U8]], scene: Scene, path:
     write_video(path, _ticking(draw(scene, seed), tick), _fps(scene), encoding=_DRAWN)
 
 
+def _draw_tracks(scene: Scene, seed: int) -> Iterator[U8]:
+    # Photos come in any order: a trail from one to the next would lead through nowhere; colours tell which point is which.
+    return draw_tracks(scene, trail=0, colour="height", seed=seed) if scene.report.get("photos") else draw_tracks(scene, seed=seed)
+
+
+def _reprojected(scene: Scene) -> str:
+    if not _has(scene, "video", "cameras", "tracks_2d", "tracks_3d") or _poses(scene):
+        return "video, cameras and tracks in 2D and 3D"
+    return "" if scene.report.get("reprojection_error_px") is not None else "points that were placed by where pictures show them"
+
+
 def _write_page(scene: Scene, path: Path, tick: Tick, seed: int) -> None:
     write_page(scene, path, seed=seed, report=lambda *_: tick())
 
@@ -132,13 +144,18 @@ FORMATS: dict[str, Format] = {
     ),
     "tracks.mp4": Format(
         "any browser or player",
-        lambda scene, path, tick, seed: _write_video(lambda s, n: draw_tracks(s, seed=n), scene, path, tick, seed),
+        lambda scene, path, tick, seed: _write_video(_draw_tracks, scene, path, tick, seed),
         _drawable_tracks,
     ),
     "depth.mp4": Format(
         "any browser or player",
         lambda scene, path, tick, seed: _write_video(lambda s, n: draw_depth(s), scene, path, tick, seed),
         _needs("depth"),
+    ),
+    "reprojections.mp4": Format(
+        "any browser or player",
+        lambda scene, path, tick, seed: _write_video(lambda s, n: draw_reprojections(s, seed=n), scene, path, tick, seed),
+        _reprojected,
     ),
     "tracks_3d.mp4": Format(
         "any browser or player",
@@ -170,8 +187,13 @@ FORMATS: dict[str, Format] = {
         lambda scene, path, tick, seed: write_transforms(scene, path),
         _poses,
     ),
+    "transforms_photos.json": Format(
+        "nerfstudio, beside your own photos: with the distortion of their lenses",
+        lambda scene, path, tick, seed: write_photo_transforms(scene, path),
+        lacks_photo_lenses,
+    ),
     "colmap": Format(
-        "COLMAP, pycolmap, Metashape, nerfstudio and splatting tools (sparse/0; the pictures are those of images)",
+        "COLMAP, pycolmap, Metashape, nerfstudio and splatting tools (sparse/0; the manifest says which pictures are its own)",
         lambda scene, path, tick, seed: write_colmap(scene, path, seed=seed),
         lambda scene: _poses(scene) or lacks_pycolmap(),
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2  # noqa: F401  (writing a PNG crashes the process if pycolmap's own libpng is loaded before OpenCV's)
@@ -41,6 +42,27 @@ def load_pycolmap() -> Any:
     return module
 
 
+@dataclass(frozen=True)
+class Lens:
+    """A lens as COLMAP models it.
+
+    Attributes:
+        model: COLMAP's name of the model, such as "SIMPLE_RADIAL".
+        size: (width, height) of its pictures in pixels.
+        params: Focal lengths, principal point and distortion, in COLMAP's order.
+    """
+
+    model: str
+    size: tuple[int, int]
+    params: tuple[float, ...]
+
+
+def colmap_camera(lens: Lens, number: int = 1) -> pycolmap.Camera:
+    """A lens as COLMAP's camera of that number."""
+    width, height = lens.size
+    return load_pycolmap().Camera(model=lens.model, width=width, height=height, params=list(lens.params), camera_id=number)
+
+
 def rigid(T: NDArray) -> pycolmap.Rigid3d:
     """A (4, 4) rigid motion as COLMAP's."""
     return load_pycolmap().Rigid3d(np.asarray(T, np.float64)[:3])
@@ -55,6 +77,7 @@ def reconstruction(
     point: NDArray[np.int64],
     frame: NDArray[np.int64],
     xy: F64,
+    lenses: Sequence[Lens] | None = None,
 ) -> pycolmap.Reconstruction:
     """A COLMAP model: cameras and images of the frames with a pose, points, and who saw them where.
 
@@ -66,21 +89,22 @@ def reconstruction(
         point: (M,) for each observation its point, sorted.
         frame: (M,) its frame, one that has a pose.
         xy: (M, 2) its place in the picture, continuous pixels.
+        lenses: Of each frame the lens that took its picture; None for flat pictures of `cameras`. One COLMAP camera each, where equal.
 
     Returns:
         The model; its errors are up to date.
     """
     colmap = load_pycolmap()
     model = colmap.Reconstruction()
-    camera_of: dict[tuple[float, ...], int] = {}
+    camera_of: dict[Lens, int] = {}
     index_in_frame = np.empty(len(point), np.int64)
     for t in np.flatnonzero(cameras.registered).tolist():
         K, (width, height) = cameras.K[t], (int(n) for n in cameras.size[t])
-        key = (K[0, 0], K[1, 1], K[0, 2], K[1, 2], width, height)
+        flat = Lens("PINHOLE", (width, height), (K[0, 0], K[1, 1], K[0, 2], K[1, 2]))
+        key = flat if lenses is None else lenses[t]
         if key not in camera_of:
             camera_of[key] = len(camera_of) + 1
-            camera = colmap.Camera(model="PINHOLE", width=width, height=height, params=list(key[:4]), camera_id=camera_of[key])
-            model.add_camera_with_trivial_rig(camera)
+            model.add_camera_with_trivial_rig(colmap_camera(key, camera_of[key]))
         here = np.flatnonzero(frame == t)
         index_in_frame[here] = np.arange(len(here))
         image = colmap.Image(name=names[t], keypoints=np.asarray(xy[here], np.float64), camera_id=camera_of[key], image_id=t + 1)

@@ -51,7 +51,7 @@ def draw_tracks(
 
     Args:
         scene: With a video and tracks (2D, or 3D with cameras).
-        trail: Past frames that each track trails behind it (Stereo4D shows 16).
+        trail: Past frames that each track trails behind it (Stereo4D shows 16); 0 for dots alone, as for photos in no order.
         max_tracks: So many are drawn at most: a spread-out choice, moving ones first.
         colour: "motion": warm by speed, cool where still (without 3D tracks: as "height"); "height": by where each was first seen,
             top to bottom; "depth": near to far.
@@ -72,7 +72,7 @@ def draw_tracks(
         raise UserError("Removing camera motion and colouring by depth need 3D tracks and cameras, and this scene lacks them.")
     if colour == "motion" and scene.tracks_3d is None:
         colour = "height"
-    return _frames(choose_tracks(with_2d(scene), max_tracks, seed=seed), max(1, trail), colour, stabilise)
+    return _frames(choose_tracks(with_2d(scene), max_tracks, seed=seed), max(0, trail), colour, stabilise)
 
 
 def moving_tracks(scene: Scene) -> B:
@@ -100,7 +100,7 @@ def with_2d(scene: Scene) -> Scene:
 def choose_tracks(scene: Scene, max_tracks: int, *, seed: int = 0) -> Scene:
     """The scene with a few of its tracks, far enough apart to be seen, still ones first: moving ones are painted on top."""
     moving, size = moving_tracks(scene), _picture_size(scene)
-    which = choose_indices(scene, max_tracks, spacing_px=Look().spacing_px * _growth(size), seed=seed)
+    which = choose_indices(scene, max_tracks, spacing_px=Look().spacing_px * growth(size), seed=seed)
     which = which[np.argsort(moving[which], kind="stable")]
     return replace(
         scene,
@@ -142,18 +142,18 @@ def _frames(scene: Scene, trail: int, colour: Colour, stabilise: bool) -> Iterat
     moving = moving_tracks(scene)
     rgb, items = _track_colours(scene, moving, colour)
     strip = legend.strip(video.size, items)
-    grow = _growth(video.size)
+    grow = growth(video.size)
     brightness = float(np.clip(look.luminance / mean_luminance(video.frames), look.dimmest, 0.95))
     known = np.asarray(np.isfinite(tracks.xy).all(-1))
     recent = 0.5 ** (_frames_out_of_sight(tracks.visible) / (look.hidden_half_life_s * video.fps))
     emphasis = moving if colour == "motion" and moving.any() else np.ones(len(tracks), bool)
     alpha = np.where(emphasis, look.moving_alpha, look.still_alpha).astype(np.float32)
     width = (grow * np.where(emphasis, look.moving_width_px, look.still_width_px)).astype(np.float32)
-    radius = (grow * np.where(moving, look.moving_radius_px, look.still_radius_px)).astype(np.float32)
+    radius = (grow * np.where(moving | (trail == 0), look.moving_radius_px, look.still_radius_px)).astype(np.float32)
     ring_radius = np.maximum(radius, 1.7 * grow) + 0.3
     dark = np.full((len(tracks), 3), 12, np.uint8)
     for t in range(len(video)):
-        image = _dimmed(video.frames[t], brightness, look.saturation)
+        image = dimmed(video.frames[t], brightness, look.saturation)
         first = max(0, t - trail)
         if stabilise:
             paths, seen = _seen_from(scene, t, first)
@@ -166,10 +166,10 @@ def _frames(scene: Scene, trail: int, colour: Colour, stabilise: bool) -> Iterat
         draw_discs(image, xy, now, solid, radius)
         ring = np.where(shown | ~known[:, t], 0, 0.8 * alpha * recent[:, t])
         draw_discs(image, xy, now, ring, ring_radius, hole_px=ring_radius - 1.1)
-        yield _even(np.concatenate([image, strip]))
+        yield even(np.concatenate([image, strip]))
 
 
-def _growth(size: tuple[int, int]) -> float:
+def growth(size: tuple[int, int]) -> float:
     """How much larger than at 512 x 512 things are drawn."""
     return float(np.clip(np.sqrt(size[0] * size[1]) / 512, 0.5, 4))
 
@@ -229,12 +229,12 @@ def mean_luminance(frames: U8) -> float:
     return max(1.0, float(some.mean(0) @ [0.299, 0.587, 0.114]))
 
 
-def _dimmed(frame: U8, brightness: float, saturation: float) -> U8:
+def dimmed(frame: U8, brightness: float, saturation: float) -> U8:
     """The frame darker and paler."""
     grey = cv2.cvtColor(cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     return np.ascontiguousarray(cv2.addWeighted(frame, brightness * saturation, grey, brightness * (1 - saturation), 0), np.uint8)
 
 
-def _even(image: U8) -> U8:
+def even(image: U8) -> U8:
     """The image with a column added where its width is odd: H.264 wants even sides."""
     return image if image.shape[1] % 2 == 0 else np.pad(image, ((0, 0), (0, 1), (0, 0)), mode="edge")
