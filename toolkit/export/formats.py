@@ -10,6 +10,7 @@ from typing import Any
 from toolkit.export.camera_files import lacks_photo_lenses, write_photo_transforms, write_transforms, write_tum
 from toolkit.export.cloud_files import write_glb, write_ply
 from toolkit.export.colmap_files import lacks_pycolmap, write_colmap
+from toolkit.export.dense_files import write_depth_maps
 from toolkit.export.picture_files import write_depth_pngs, write_images
 from toolkit.export.tables import write_tracks_csv
 from toolkit.media.encoding import Encoding
@@ -193,8 +194,8 @@ FORMATS: dict[str, Format] = {
         lacks_photo_lenses,
     ),
     "colmap": Format(
-        "COLMAP, pycolmap, Metashape, nerfstudio and splatting tools (sparse/0; the manifest says which pictures are its own)",
-        lambda scene, path, tick, seed: write_colmap(scene, path, seed=seed),
+        "COLMAP, pycolmap, Metashape, nerfstudio and splatting tools (sparse/0; the manifest says which pictures are its own; depth maps in dense)",
+        lambda scene, path, tick, seed: {**write_colmap(scene, path, seed=seed), **write_depth_maps(scene, path, tick)},
         lambda scene: _poses(scene) or lacks_pycolmap(),
     ),
     "points.ply": Format(
