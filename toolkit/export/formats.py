@@ -194,7 +194,7 @@ FORMATS: dict[str, Format] = {
         lacks_photo_lenses,
     ),
     "colmap": Format(
-        "COLMAP, pycolmap, Metashape, nerfstudio and splatting tools (sparse/0; the manifest says which pictures are its own; depth maps in dense)",
+        "COLMAP, pycolmap, Metashape, nerfstudio and splatting tools (sparse/0, depth maps in dense; the manifest says of which pictures)",
         lambda scene, path, tick, seed: {**write_colmap(scene, path, seed=seed), **write_depth_maps(scene, path, tick)},
         lambda scene: _poses(scene) or lacks_pycolmap(),
     ),
