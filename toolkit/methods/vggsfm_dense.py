@@ -85,8 +85,9 @@ def result_side(max_side: int, sizes: Sequence[tuple[int, int]], choice: DenseCh
     return int(min(max_side, max(fits, 320)))
 
 
-def flat_masks(cameras: Sequence[pycolmap.Camera], shrink: float, ignored: Callable[[int], B | None]) -> Callable[[int], B | None]:
-    """Masks of photos as they lie over the pictures of the result, which have no lens distortion."""
+def flat_masks(cameras: Sequence[pycolmap.Camera], max_side: int, ignored: Callable[[int], B | None]) -> Callable[[int], B | None]:
+    """Masks of photos as they lie over the pictures of a result of at most `max_side` px, which have no lens distortion."""
+    shrink = min(1.0, max_side / max(max(c.width, c.height) for c in cameras))
     canvas = (round(max(c.height for c in cameras) * shrink), round(max(c.width for c in cameras) * shrink))
 
     def mask_of(t: int) -> B | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -24,6 +25,7 @@ Ignored = Callable[[int], B | None] | Sequence[B | None] | B
 
 # Frames of a long clip that may be neighbours of a frame: near ones closely, far ones sparsely.
 _OFFSETS = (1, 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 80, 96)
+_KEPT = 100  # small pictures and masks that are kept: a view is compared with several others
 FEW = 12  # points of a view that tell a range of depths
 
 
@@ -192,13 +194,14 @@ class _Small:
         S = np.diag([self.width / w, self.height / h, 1.0])
         size = np.tile(np.array([self.width, self.height], np.int64), (len(scene.cameras), 1))
         self.cameras = Cameras(S @ scene.cameras.K, scene.cameras.T_wc, size)
+        self.grey, self.usable = lru_cache(_KEPT)(self._grey), lru_cache(_KEPT)(self._usable)
 
-    def grey(self, t: int) -> U8:
+    def _grey(self, t: int) -> U8:
         """(H, W) uint8."""
         grey = cv2.cvtColor(self._frames[t], cv2.COLOR_RGB2GRAY)
         return cv2.resize(grey, (self.width, self.height), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
-    def usable(self, t: int) -> B:
+    def _usable(self, t: int) -> B:
         """(H, W) False where a mask says so, and where the picture is black as it is beside a smaller photo on a common canvas."""
         size = (self.width, self.height)
         black = (self._frames[t].max(axis=2) == 0).astype(np.uint8)
