@@ -78,3 +78,33 @@ def test_its_licence_stands_in_the_list_of_trackers():
 def test_torch_is_imported_only_when_the_tracker_runs():
     code = "import sys, toolkit, toolkit.tracking, toolkit.models, toolkit.models.checkpoints; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_missing_weights_are_told_before_anything_is_computed(monkeypatch, tmp_path):
+    import toolkit as tk
+
+    monkeypatch.setenv(WEIGHTS, str(tmp_path / "missing.bin"))
+    video = Video.from_frames(np.arange(2 * 32 * 32 * 3, dtype=np.uint8).reshape(2, 32, 32, 3))
+    video.frames[1] += 1
+    told = []
+    pair = tk.StereoVideo(video, video, np.diag([30.0, 30, 1]), 0.06)
+    for work in (
+        lambda: tk.run(pair, tracker="vggsfm", progress=told.append),
+        lambda: tk.reconstruct(list(video.frames), tracker="vggsfm", progress=told.append),
+    ):
+        with pytest.raises(UserError, match="There is no file"):
+            work()
+    assert not told
+
+
+def test_photos_of_any_size_are_followed_with_the_weights_that_the_user_brings(brought):
+    from toolkit.media.photos import opened_photos
+    from toolkit.methods.photo_tracks import FollowOptions, follow
+
+    noise = np.random.default_rng(0)
+    told = []
+    with opened_photos([noise.integers(0, 255, size, dtype=np.uint8) for size in ((96, 128, 3), (150, 100, 3), (96, 128, 3))]) as photos:
+        tracks = follow("vggsfm", photos, FollowOptions(points=6, asked=2), 0, told.append)
+    assert tracks.xy.shape == (12, 3, 2)
+    assert "about 1 min" in told[0].message and told[0].stage == "tracks"
+    assert set(tracks.queries[:, 0]) == {0, 1} or len(set(tracks.queries[:, 0])) == 2

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from toolkit.scene import Cameras, MultiViewVideo, Source, StereoVideo, Video
 
 Preset = Literal["draft", "normal", "fine"]
+PhotoTracker = Literal["auto", "sift", "classical", "vggsfm"]
+"""Where correspondences of photos come from: descriptions of points alone ("sift"), or also points followed by a tracker."""
 Recording = Path | Video | StereoVideo | MultiViewVideo
 Frames = int | slice | Sequence[int] | None
 """Which frames of a recording: the first n, a slice, a list of indices, or None for the method's own choice."""

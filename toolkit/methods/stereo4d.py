@@ -26,7 +26,7 @@ from toolkit.stereo.fill import FillSettings, without_speckles
 from toolkit.stereo.registry import matcher_of
 from toolkit.tracking import track_points
 from toolkit.tracking.queries import checked_queries, grid_queries
-from toolkit.tracking.registry import find_tracker
+from toolkit.tracking.registry import find_tracker, prepare_tracker
 
 LEAST_DISPARITY_PX = 1.4  # 20 m in Stereo4D's view; a fifth of a pixel is a seventh of the depth there
 SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
@@ -144,6 +144,7 @@ def run(request: Request, listener: Listener) -> Scene:
         UserError: the recording has no two eyes, or too little in it to work with.
     """
     settings: Stereo4DSettings = request.settings
+    prepare_tracker(settings.tracker)  # weights that are missing are told before minutes of matching
     intake = take_in(request, reporter(listener, "rectify", "Reading and rectifying"))
     far_m = settings.max_depth_m or focal_times_baseline(intake) / LEAST_DISPARITY_PX
     depth = _depth(request, intake, far_m, reporter(listener, "depth", "Matching the eyes"))

@@ -12,28 +12,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
-from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.inspection import inspect
-from toolkit.media.photos import Photo, opened_photos
 from toolkit.media.suffixes import IMAGES
-from toolkit.methods.photo_cameras import cameras_of, checked_model
-from toolkit.methods.request import Preset, Request
-from toolkit.methods.vggsfm_report import describe
+from toolkit.media.video import read_video
+from toolkit.methods.photo_cameras import checked_model
+from toolkit.methods.photo_tracks import FOLLOW, checked_photo_tracker
+from toolkit.methods.request import PhotoTracker, Preset, Request
+from toolkit.methods.vggsfm_dense import Dense, DenseChoice, with_depth
+from toolkit.methods.vggsfm_photos import scene_from_photos
 from toolkit.methods.vggsfm_tracks import scene_from_tracks
 from toolkit.methods.vggsfm_video import VideoSettings, reconstruct_video
-from toolkit.progress import Listener, reporter
-from toolkit.scene import U8, B, Cameras, Scene, Tracks2D, Video
-from toolkit.sfm.feature_store import Store
-from toolkit.sfm.features import FeatureOptions
-from toolkit.sfm.mapping import Correspondences, MappingOptions
-from toolkit.sfm.matching import MatchOptions
-from toolkit.sfm.photo_bundle import BundleOptions
-from toolkit.sfm.photo_model import ModelOptions, build
-from toolkit.sfm.photo_pairs import PairOptions, features_of, pairs_of
-from toolkit.sfm.photo_scene import scene_of
-from toolkit.sfm.two_view import TwoViewOptions
-
-MOST_PHOTOS = 400  # every photo is compared with every other one
+from toolkit.progress import Listener
+from toolkit.scene import B, Cameras, Scene, Tracks2D, Video
 
 
 @dataclass(frozen=True)
@@ -47,10 +37,16 @@ class VggsfmSettings:
         mask_convention: Which pixels of a mask are left out: "nonzero-ignored" as in the published system, "zero-ignored" as in COLMAP.
         max_side: Photos are reduced to so many pixels for finding points.
         max_features: Points that are kept of a photo.
+        tracker: Where correspondences of photos come from: "sift" for descriptions of points; "classical" for these and points followed
+            by optical flow, for photos in order; "vggsfm" for these and points followed by VGGSfM's network with the weights that you
+            bring, for any order, in minutes to hours; "auto" for "sift", or for a video its own way.
         track_side: Frames of a video are reduced to so many pixels for following points.
         track_points: Points that are followed through a video at a time.
         result_side: Pictures of the result are at most so large; those of long videos smaller.
         cache: Folder where features and matches are kept by content, so that a run that was stopped goes on; None for none.
+        dense: Whether the depth of every pixel is found, from the registered pictures themselves; "auto" where three or more are.
+        dense_side: Pictures are reduced to so many pixels for it; its time goes with the third power.
+        dense_views: Pictures that are matched for it at most; the others take over what falls into them.
     """
 
     camera_model: str = "auto"
@@ -59,14 +55,20 @@ class VggsfmSettings:
     mask_convention: Literal["nonzero-ignored", "zero-ignored"] = "nonzero-ignored"
     max_side: int = 1600
     max_features: int = 8192
+    tracker: PhotoTracker = "auto"
     track_side: int = 960
     track_points: int = 700
     result_side: int = 1600
     cache: str | None = None
+    dense: Dense = "auto"
+    dense_side: int = 640
+    dense_views: int = 60
 
     def __post_init__(self) -> None:
         """Checks every setting before anything is computed."""
         checked_model(self.camera_model)
+        self.depth_choice  # noqa: B018  (checks its settings)
+        checked_photo_tracker(self.tracker)
         if self.mask_convention not in ("nonzero-ignored", "zero-ignored"):
             raise UserError(f"The setting mask_convention is {self.mask_convention!r}, but nonzero-ignored or zero-ignored is needed.")
         for name, least, most in (
@@ -80,13 +82,22 @@ class VggsfmSettings:
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
                 raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
 
+    @property
+    def depth_choice(self) -> DenseChoice:
+        """Whether and how finely the depth of every pixel is found."""
+        return DenseChoice(self.dense, self.dense_side, self.dense_views)
+
     @staticmethod
     def preset(name: Preset) -> VggsfmSettings:
         """The settings of "draft", "normal" or "fine"."""
         if name == "draft":
-            return VggsfmSettings(max_side=1000, max_features=3000, track_side=640, track_points=400, result_side=1000)
+            return VggsfmSettings(
+                max_side=1000, max_features=3000, track_side=640, track_points=400, result_side=1000, dense_side=400, dense_views=30
+            )
         if name == "fine":
-            return VggsfmSettings(max_side=2400, max_features=16_000, track_side=1440, track_points=1200, result_side=2000)
+            return VggsfmSettings(
+                max_side=2400, max_features=16_000, track_side=1440, track_points=1200, result_side=2000, dense_side=800, dense_views=120
+            )
         return VggsfmSettings()
 
 
@@ -99,7 +110,8 @@ def reconstruct(
     masks: Sequence[ArrayLike] | NDArray | None = None,
     cameras: Cameras | None = None,
     size: tuple[int, int] | None = None,
-    tracker: str = "auto",
+    tracker: PhotoTracker = "auto",
+    dense: Dense = False,
     preset: Preset = "normal",
     seed: int = 0,
     progress: Listener | None = None,
@@ -117,7 +129,8 @@ def reconstruct(
         masks: For each photo (H, W), nonzero where it is to be left out (`mask_convention="zero-ignored"` for the opposite).
         cameras: Known cameras, one a photo: points are triangulated, neither poses nor lenses change.
         size: (width, height) in pixels of the frames that Tracks2D went through.
-        tracker: Where correspondences come from; "auto" is "sift".
+        tracker: Where correspondences come from: "auto", "sift", "classical" or "vggsfm", as in `VggsfmSettings`.
+        dense: Whether the depth of every pixel is found too; "auto" where three or more pictures have a pose, as in `run`.
         preset: "draft", "normal" or "fine".
         seed: The same photos and seed give the same scene.
         progress: Called with every `Progress`; it may raise `Cancelled`.
@@ -131,9 +144,7 @@ def reconstruct(
     Raises:
         UserError: what the photos lack, in one sentence.
     """
-    if tracker not in ("auto", "sift"):
-        raise UserError(f"There is no tracker {tracker!r} for photos; there are: auto, sift.")
-    known = {"camera_model": camera_model, "shared_camera": shared_camera, **options}
+    known = {"camera_model": camera_model, "shared_camera": shared_camera, "tracker": tracker, "dense": dense, **options}
     for name in known:
         if name not in VggsfmSettings.__dataclass_fields__:
             raise UserError(f"reconstruct has no option {name!r}; it has: {', '.join(VggsfmSettings.__dataclass_fields__)}.")
@@ -144,9 +155,11 @@ def reconstruct(
         return scene_from_tracks(given, settings, lens, cameras, size, masks, seed, progress or (lambda event: None))
     if size is not None:
         raise UserError("size is for Tracks2D, which don't tell how large their frames are; photos do.")
-    if _is_video(given):
+    if _is_video(given) and tracker == "auto":
         return _run_video(given, settings, lens, cameras, masks, None, seed, progress or (lambda event: None))
-    return _run(given, settings, lens, cameras, masks, None, seed, progress or (lambda event: None))
+    if _is_video(given):
+        given, _ = _as_photos(given, None)
+    return scene_from_photos(given, settings, lens, cameras, masks, None, seed, progress or (lambda event: None))
 
 
 def run(request: Request, listener: Listener) -> Scene:
@@ -161,8 +174,25 @@ def run(request: Request, listener: Listener) -> Scene:
     if not isinstance(recording, Path | Video):
         raise UserError(f"The method vggsfm takes photos or a video, but this is a {type(recording).__name__}.")
     filmed = isinstance(recording, Video) or request.source is None or request.source.kind == "mono"
-    work = _run_video if filmed else _run
-    return work(recording, request.settings, request.K, request.cameras, request.masks, request.frames, request.seed, listener)
+    work = _run_video if filmed and request.settings.tracker == "auto" else scene_from_photos
+    frames = request.frames
+    if filmed and work is scene_from_photos:
+        recording, frames = _as_photos(recording, frames)
+    return work(recording, request.settings, request.K, request.cameras, request.masks, frames, request.seed, listener)
+
+
+def _as_photos(clip: Any, frames: Any) -> tuple[Any, Any]:
+    """The frames of a clip for trackers that follow points through photos in order, and which of these are still to be chosen."""
+    if isinstance(clip, Video):
+        return list(clip.frames), frames
+    source = inspect(clip)
+    if source.frames > FOLLOW.most and frames is None:
+        raise UserError(
+            f"This tracker follows points through up to {FOLLOW.most} frames, but the video has {source.frames}; choose some with frames."
+        )
+    if Path(clip).is_dir() or Path(clip).suffix.lower() == ".zip":
+        return clip, frames
+    return list(read_video(clip, frames=frames).frames), None
 
 
 def _is_video(given: Any) -> bool:
@@ -197,7 +227,7 @@ def _run_video(
             raise UserError(f"{len(masks)} masks came with a video of more frames; one each is needed.")
         return np.asarray(masks[t]) == 0 if white else np.asarray(masks[t]) != 0
 
-    return reconstruct_video(
+    scene = reconstruct_video(
         place,
         VideoSettings.of(settings.track_side, settings.track_points, settings.result_side),
         camera_model=settings.camera_model,
@@ -209,109 +239,4 @@ def _run_video(
         facts={"settings": {**asdict(settings), "seed": seed}},
         listener=listener,
     )
-
-
-def _run(
-    place: Any,
-    settings: VggsfmSettings,
-    K: NDArray | None,
-    known: Cameras | None,
-    masks: Any,
-    frames: Any,
-    seed: int,
-    listener: Listener,
-) -> Scene:
-    """Photos, features, pairs, model, scene."""
-    warnings: list[str] = []
-    with opened_photos(place) as every:
-        chosen = FrameChoice.of(frames).of_count(len(every), "The photos") if frames is not None else range(len(every))
-        photos = [every[i] for i in chosen]
-        if masks is not None:
-            photos = _with_masks(photos, masks)
-        if known is not None and len(known) != len(photos):
-            raise UserError(f"{len(known)} known cameras came with {len(photos)} photos; one each is needed.")
-        rows = _different(photos, warnings)
-        photos = [photos[i] for i in rows]
-        if known is not None:
-            known = Cameras(known.K[rows], known.T_wc[rows], known.size[rows])
-        if len(photos) < 2:
-            raise UserError(
-                f"There is {len(photos)} photo{'' if len(photos) == 1 else 's'} to work with"
-                f"{' once copies are left out' if warnings else ''}; a reconstruction needs at least two from different places."
-            )
-        if len(photos) > MOST_PHOTOS:
-            raise UserError(f"There are {len(photos)} photos, but every one is compared with every other: choose at most {MOST_PHOTOS}.")
-        store = Store(settings.cache)
-        cameras = cameras_of(photos, settings.camera_model, settings.shared_camera, K, known)
-        white = settings.mask_convention == "zero-ignored"
-
-        def reader(photo: Photo) -> Any:
-            def read() -> tuple[U8, B | None]:
-                return photo.read(), photo.ignored(white_is_kept=white)
-
-            return read
-
-        content = [f"{p.content} {_mask_content(p)} {white}" for p in photos]
-        wanted = FeatureOptions(max_side=settings.max_side, most=settings.max_features)
-        report = reporter(listener, "features", "Finding points in the photos")
-        features = features_of([(c, reader(p)) for c, p in zip(content, photos, strict=True)], wanted, store, report)
-        report = reporter(listener, "pairs", "Comparing photos")
-        matching, geometry = MatchOptions(), TwoViewOptions()
-        pairs = pairs_of(
-            [f"{c} {wanted}" for c in content],
-            features,
-            cameras,
-            options=PairOptions(),
-            matching=matching,
-            geometry=geometry,
-            store=store,
-            seed=seed,
-            report=report,
-        )
-        found = Correspondences([p.name for p in photos], cameras, features, pairs)
-        fixed = K is not None or known is not None
-        options = ModelOptions(
-            mapping=MappingOptions(fixed_lens=fixed),
-            matching=matching,
-            geometry=geometry,
-            bundle=BundleOptions(fixed_lens=fixed, fixed_poses=known is not None, free_centre=settings.refine_centre),
-        )
-        report = reporter(listener, "cameras", "Placing the photos")
-        result = build(found, options, known_T_cw=None if known is None else known.T_cw, seed=seed, report=report)
-        report = reporter(listener, "scene", "Taking lens distortion out")
-        scene = scene_of(result, [p.read for p in photos], max_side=settings.result_side, report=report)
-    facts = {"reused_from_cache": store.reused, "settings": {**asdict(settings), "seed": seed}, "source": _source(place)}
-    unit = "metre" if known is not None else "relative"
-    return replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
-
-
-def _source(place: Any) -> dict[str, Any]:
-    return {"path": Path(place).name} if isinstance(place, str | os.PathLike) else {"path": "in memory"}
-
-
-def _mask_content(photo: Photo) -> str:
-    import hashlib
-
-    if photo.mask is None:
-        return ""
-    data = photo.mask.read_bytes() if isinstance(photo.mask, Path) else np.ascontiguousarray(photo.mask).tobytes()
-    return hashlib.sha256(data).hexdigest()
-
-
-def _with_masks(photos: list[Photo], masks: Any) -> list[Photo]:
-    if len(masks) != len(photos):
-        raise UserError(f"{len(masks)} masks came with {len(photos)} photos; one each is needed.")
-    return [replace(photo, mask=np.asarray(mask)) for photo, mask in zip(photos, masks, strict=True)]
-
-
-def _different(photos: list[Photo], warnings: list[str]) -> list[int]:
-    """Photos without those that are byte for byte the same as one before."""
-    first: dict[str, str] = {}
-    rows = []
-    for row, photo in enumerate(photos):
-        if photo.content in first:
-            warnings.append(f"{photo.name} is the same picture as {first[photo.content]} and was left out.")
-        else:
-            first[photo.content] = photo.name
-            rows.append(row)
-    return rows
+    return with_depth(scene, settings.depth_choice, listener, ignored=None if masks is None else ignored)

@@ -61,6 +61,17 @@ def read_published(name_or_path: str | Path, published: Published, *, revision: 
     Raises:
         UserError: no such file, one that is no file of weights or runs code, or a hub that does not answer.
     """
+    state = read_state(find_published(name_or_path, published, revision=revision), prefix=published.prefix, model=published.name)
+    print(published.licence, file=sys.stderr)
+    return state
+
+
+def find_published(name_or_path: str | Path, published: Published, *, revision: str | None = None) -> Path:
+    """The file with the weights of one model, fetched from the hub when asked for by the repository's name; as `read_published`.
+
+    Raises:
+        UserError: no such file, or a hub that does not answer.
+    """
     path = Path(name_or_path).expanduser()
     if str(name_or_path) == published.repository and not path.is_file():
         path = _fetched(published, revision)
@@ -70,9 +81,7 @@ def read_published(name_or_path: str | Path, published: Published, *, revision: 
         raise UserError(
             f"There is no file {str(name_or_path)!r}; give the path of {published.file} or the name {published.repository!r} to fetch it."
         )
-    state = read_state(path, prefix=published.prefix, model=published.name)
-    print(published.licence, file=sys.stderr)
-    return state
+    return path
 
 
 def read_state(path: Path, *, prefix: str = "", model: str = "the model") -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Tracks2D
 from toolkit.sfm.features import Features
 from toolkit.sfm.mapping import Correspondences
+from toolkit.sfm.matching import Pairs
 from toolkit.sfm.two_view import TwoView, TwoViewOptions, verify
 
 if TYPE_CHECKING:
@@ -178,12 +179,15 @@ def _verified(
     geometry: TwoViewOptions,
     seed: int,
     report: Report,
+    before: Mapping[tuple[int, int], Pairs] | None = None,
 ) -> dict[tuple[int, int], TwoView]:
     def looked(pair: tuple[int, int]) -> TwoView | None:
         i, j = pair
         rows = shared_rows(features[i], features[j])
         if len(rows) > options.most:
             rows = rows[np.linspace(0, len(rows) - 1, options.most).round().astype(np.int64)]
+        if before is not None and pair in before:
+            rows = np.concatenate([before[pair], rows])
         return verify(features[i].xy, features[j].xy, rows, (cameras[i], cameras[j]), geometry, seed)
 
     found = {}
@@ -192,6 +196,57 @@ def _verified(
             found[pair] = result
         report(n + 1, len(chosen))
     return found
+
+
+def joined(
+    found: Correspondences,
+    tracks: Tracks2D,
+    seen: B,
+    *,
+    described_px: float,
+    options: TableOptions,
+    geometry: TwoViewOptions,
+    seed: int,
+    report: Report = silent,
+) -> Correspondences:
+    """One table of described features and followed points: every pair's matches of both kinds that one relative pose explains.
+
+    Args:
+        found: Described features of T photos, of any sizes, and their pairs.
+        tracks: N points followed through the same photos, in pixels of each.
+        seen: (N, T) samples that count.
+        described_px: Standard deviation of a described feature in a photo of 1600 pixels; larger photos have larger ones.
+        options: Which further pairs are compared.
+        geometry: How well matches must agree.
+        seed: Of the random samples.
+        report: Called per pair.
+    """
+    followed = features_of_tracks(tracks, seen)
+    features = [
+        _stacked(a, b, described_px * max(c.width, c.height) / 1600)
+        for a, b, c in zip(found.features, followed, found.cameras, strict=True)
+    ]
+    table = seen.astype(np.float32)
+    shared = table.T @ table
+    more = {(int(i), int(j)) for i, j in zip(*np.nonzero(np.triu(shared >= options.fewest, 1)), strict=True)}
+    chosen = sorted(more | set(found.pairs))
+    before = {pair: view.pairs for pair, view in found.pairs.items()}
+    pairs = _verified(features, found.cameras, chosen, options, geometry, seed, report, before)
+    # What was found without the tracks stays.
+    return Correspondences(found.names, found.cameras, features, {**found.pairs, **pairs}, found.keys)
+
+
+def _stacked(described: Features, followed: Features, sigma_px: float) -> Features:
+    n, m = len(described), len(followed)
+    track = followed.track if followed.track is not None else np.full(m, -1)
+    sigma = followed.sigma_px if followed.sigma_px is not None else np.full(m, np.nan, np.float32)
+    return Features(
+        np.concatenate([described.xy, followed.xy]),
+        np.concatenate([described.scale_px, followed.scale_px]),
+        np.concatenate([described.descriptor, np.zeros((m, described.descriptor.shape[1]), np.uint8)]),
+        np.concatenate([np.full(n, -1), track]),
+        np.concatenate([np.full(n, sigma_px, np.float32), sigma]),
+    )
 
 
 def observation_sigmas(features: Sequence[Features]) -> dict[int, F64] | None:

@@ -19,14 +19,23 @@ from toolkit.tracking.sweep import GridSettings, track_grid, track_queries
 
 @dataclass(frozen=True)
 class ClassicalSettings:
-    """Everything that can be set; see the parts."""
+    """Everything that can be set; see the parts.
+
+    Attributes:
+        flow: Optical flow.
+        merge: How hops are joined.
+        grid: Where a grid is asked for.
+        smooth: Whether paths are smoothed over time: not between photos, whose camera jumps.
+    """
 
     flow: FlowSettings = field(default_factory=FlowSettings)
     merge: MergeSettings = field(default_factory=MergeSettings)
     grid: GridSettings = field(default_factory=GridSettings)
+    smooth: bool = True
 
 
 NORMAL = ClassicalSettings()
+PHOTOS = ClassicalSettings(smooth=False)
 DRAFT = ClassicalSettings(flow=FlowSettings(strides=(1, 4, 16), refined_strides=()))
 
 
@@ -63,19 +72,20 @@ def track_classical(
         state = track_grid(gray, flows, settings.merge, grid=grid, every=every, seed=seed, seeding=settings.grid, report=report_sweep)
         del flows  # the largest part of the memory, no longer needed
         # Seeding leaves nothing to prune as a rule; this makes it certain.
-        return prune_tracks(_finished(state, scale, settings.merge))
+        return prune_tracks(_finished(state, scale, settings))
     order = np.argsort(asked[:, 0], kind="stable")
     scaled = asked[order] * np.append(np.float32(1), scale)
     state = track_queries(gray, flows, scaled, settings.merge, report=report_sweep)
-    tracks = _finished(state, scale, settings.merge).select(np.argsort(order))
+    tracks = _finished(state, scale, settings).select(np.argsort(order))
     return Tracks2D(tracks.xy, tracks.visible, tracks.confidence, asked, tracks.sigma_px)
 
 
-def _finished(state: TrackState, scale: F32, settings: MergeSettings) -> Tracks2D:
-    """A state in pixels of the video, smoothed, with visibility and certainty."""
-    visible = state.certain(settings)
-    majority_over_time(visible, state.start, settings.visible_window)
-    smooth_tracks(state.xy, state.start)
+def _finished(state: TrackState, scale: F32, settings: ClassicalSettings) -> Tracks2D:
+    """A state in pixels of the video, smoothed where asked, with visibility and certainty."""
+    visible = state.certain(settings.merge)
+    if settings.smooth:
+        majority_over_time(visible, state.start, settings.merge.visible_window)
+        smooth_tracks(state.xy, state.start)
     rows = np.arange(len(state.start))
     xy = state.xy / scale
     queries = np.column_stack([state.start, xy[rows, state.start]]).astype(np.float32)

@@ -67,10 +67,7 @@ def track_cotracker3(
         UserError: If torch is not installed or the model cannot be fetched.
     """
     torch = _torch(COTRACKER3)
-    try:
-        model = torch.hub.load(COTRACKER3.source, "cotracker3_offline", trust_repo=True, skip_validation=True)
-    except Exception as error:  # torch.hub passes on whatever the network, the disk or the repository raise
-        raise UserError(f"CoTracker3 could not be fetched from {COTRACKER3.source}: {error}.") from error
+    model = _fetched_cotracker3(torch)
     model = model.to(_device(torch)).eval()
     clip = torch.from_numpy(np.ascontiguousarray(video.frames)).permute(0, 3, 1, 2)[None].float().to(_device(torch))
 
@@ -98,16 +95,8 @@ def track_tapir(
         UserError: If torch or tapnet is not installed or the weights cannot be fetched.
     """
     torch = _torch(TAPIR)
-    try:
-        from tapnet.torch import tapir_model  # type: ignore[import-not-found]
-    except ImportError as error:
-        raise UserError(
-            "The tracker 'tapir' needs the package tapnet, which is not installed; install it or choose another tracker."
-        ) from error
-    try:
-        weights = torch.hub.load_state_dict_from_url(TAPIR.source, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise UserError(f"The weights of TAPIR could not be fetched from {TAPIR.source}: {error}.") from error
+    tapir_model = _tapir_model()
+    weights = _fetched_tapir(torch)
     model = tapir_model.TAPIR(pyramid_level=1, softmax_temperature=10.0)
     model.load_state_dict(weights)
     model = model.to(_device(torch)).eval()
@@ -120,6 +109,50 @@ def track_tapir(
         return out["tracks"][0].cpu().numpy(), chance[0].cpu().numpy()
 
     return _in_passes(video, queries, run, grid=grid, every=every, seed=seed, report=report)
+
+
+def prepare_cotracker3() -> None:
+    """Makes sure that torch is installed and CoTracker3 is there, fetching it if need be.
+
+    Raises:
+        UserError: If it cannot be had.
+    """
+    _fetched_cotracker3(_torch(COTRACKER3))
+
+
+def prepare_tapir() -> None:
+    """Makes sure that torch and tapnet are installed and the weights of TAPIR are there, fetching them if need be.
+
+    Raises:
+        UserError: If they cannot be had.
+    """
+    torch = _torch(TAPIR)
+    _tapir_model()
+    _fetched_tapir(torch)
+
+
+def _fetched_cotracker3(torch: Any) -> Any:
+    try:
+        return torch.hub.load(COTRACKER3.source, "cotracker3_offline", trust_repo=True, skip_validation=True)
+    except Exception as error:  # torch.hub passes on whatever the network, the disk or the repository raise
+        raise UserError(f"CoTracker3 could not be fetched from {COTRACKER3.source}: {error}.") from error
+
+
+def _tapir_model() -> Any:
+    try:
+        from tapnet.torch import tapir_model  # type: ignore[import-not-found]
+    except ImportError as error:
+        raise UserError(
+            "The tracker 'tapir' needs the package tapnet, which is not installed; install it or choose another tracker."
+        ) from error
+    return tapir_model
+
+
+def _fetched_tapir(torch: Any) -> Any:
+    try:
+        return torch.hub.load_state_dict_from_url(TAPIR.source, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"The weights of TAPIR could not be fetched from {TAPIR.source}: {error}.") from error
 
 
 def _torch(tracker: LearnedTracker) -> Any:

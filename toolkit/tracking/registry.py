@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -21,6 +22,10 @@ class Tracker(Protocol):
         ...
 
 
+def _needs_nothing() -> None:
+    """For trackers without weights."""
+
+
 @dataclass(frozen=True)
 class TrackerInfo:
     """One tracker.
@@ -30,12 +35,14 @@ class TrackerInfo:
         sentence: What it is, for a person.
         run: The function.
         licence: Terms of code and weights that are not part of this product; empty for our own.
+        prepare: Makes sure, in seconds, that all it needs is there; a UserError says what is missing.
     """
 
     name: str
     sentence: str
     run: Tracker
     licence: str = ""
+    prepare: Callable[[], None] = _needs_nothing
 
 
 _NORMAL = partial(track_classical, settings=NORMAL)
@@ -43,9 +50,11 @@ _TRACKERS = (
     TrackerInfo("normal", "Merged optical-flow hops of several lengths, refined at full resolution; needs no weights.", _NORMAL),
     TrackerInfo("fine", "The same as normal: the best tracker that needs no weights.", _NORMAL),
     TrackerInfo("draft", "Merged flow hops without refinement, in half the time.", partial(track_classical, settings=DRAFT)),
-    TrackerInfo("cotracker3", learned.COTRACKER3.sentence, learned.track_cotracker3, learned.COTRACKER3.licence),
-    TrackerInfo("tapir", learned.TAPIR.sentence, learned.track_tapir, learned.TAPIR.licence),
-    TrackerInfo("vggsfm", vggsfm.SENTENCE, vggsfm.track_vggsfm, vggsfm.LICENCE),
+    TrackerInfo(
+        "cotracker3", learned.COTRACKER3.sentence, learned.track_cotracker3, learned.COTRACKER3.licence, learned.prepare_cotracker3
+    ),
+    TrackerInfo("tapir", learned.TAPIR.sentence, learned.track_tapir, learned.TAPIR.licence, learned.prepare_tapir),
+    TrackerInfo("vggsfm", vggsfm.SENTENCE, vggsfm.track_vggsfm, vggsfm.LICENCE, vggsfm.prepare_vggsfm),
 )
 DEFAULT = "normal"
 
@@ -68,3 +77,12 @@ def find_tracker(name: str) -> TrackerInfo:
     if wanted not in known:
         raise UserError(f"There is no tracker {name!r}; there are auto, {', '.join(known)}.")
     return known[wanted]
+
+
+def prepare_tracker(name: str) -> None:
+    """Makes sure that a tracker can run, before work is done that it would come after.
+
+    Raises:
+        UserError: If there is no such tracker, or its weights or packages are missing.
+    """
+    find_tracker(name).prepare()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -72,6 +73,21 @@ def track_vggsfm(
             done = more if done is None else _joined(done, more)
     assert done is not None  # the first grid is never covered
     return done
+
+
+def prepare_vggsfm() -> None:
+    """Makes sure that torch is installed and the weights are there and whole; they are fetched if need be.
+
+    Raises:
+        UserError: If torch is not installed or the weights cannot be had.
+    """
+    if find_spec("torch") is None:
+        raise UserError("The tracker 'vggsfm' needs torch, which is not installed; install it or choose another tracker.")
+    from toolkit.models.checkpoints import find_published, read_state
+    from toolkit.models.track_predictor import VGGSFM, TrackPredictor
+
+    path = find_published(os.environ.get(WEIGHTS) or VGGSFM.repository, VGGSFM)
+    TrackPredictor.from_state_dict(read_state(path, prefix=VGGSFM.prefix, model=VGGSFM.name))
 
 
 def _at(t: int, points: F32) -> F32:
