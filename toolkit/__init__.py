@@ -9,7 +9,7 @@ from typing import Any as _Any
 
 from toolkit.errors import Cancelled, UserError
 from toolkit.export.bundle import export
-from toolkit.lifting import filter_drift, lift_tracks, optimize_tracks, scene_motion
+from toolkit.lifting import align_depth, filter_drift, lift_tracks, optimize_tracks, scene_motion
 from toolkit.media.scene_file import load, save
 from toolkit.media.stereo4d_npz import load_dataset_npz, save_dataset_npz
 from toolkit.media.video import iter_video, read_video, write_video
@@ -36,11 +36,12 @@ from toolkit.tracking import prune_tracks, track_points
 from toolkit.views.page_display import view
 
 if _TYPE_CHECKING:
+    from toolkit.models.track_predictor import TrackPredictor
     from toolkit.models.tracksto4d import TracksTo4D
 
 __version__ = "0.1.0"
 
-_NETWORKS = {"TracksTo4D": "toolkit.models.tracksto4d"}
+_NETWORKS = {"TrackPredictor": "toolkit.models.track_predictor", "TracksTo4D": "toolkit.models.tracksto4d"}
 
 
 def __getattr__(name: str) -> _Any:
@@ -62,11 +63,13 @@ __all__ = [
     "Scene",
     "Source",
     "StereoVideo",
+    "TrackPredictor",
     "Tracks2D",
     "Tracks3D",
     "TracksTo4D",
     "UserError",
     "Video",
+    "align_depth",
     "depth_from_disparity",
     "estimate_disparity",
     "export",
