@@ -77,6 +77,21 @@ def test_things_that_move_as_one_stay():
     assert filter_drift(tracks, world, cameras).keep.all()
 
 
+def test_in_a_clip_of_two_frames_things_that_move_stay_too():
+    tracks, xyz, seen, cameras, _ = surface(moving_rows=5)
+    pair = [0, 15]
+    sigma_px = tracks.sigma_px
+    assert sigma_px is not None
+    few = Tracks2D(tracks.xy[:, pair], seen[:, pair], tracks.confidence[:, pair], tracks.queries, sigma_px[:, pair])
+    two = Cameras(cameras.K[pair], cameras.T_wc[pair], cameras.size[pair])
+    world = lifted(xyz[:, pair], seen[:, pair], two)
+    moving = world.motion > 0.5
+    assert moving[300:].mean() > 0.9 and moving[:300].mean() < 0.02
+    kept = filter_drift(few, world, two)
+    assert kept.keep[300:].all()
+    assert not (kept.reason == "short").any()
+
+
 def test_a_track_that_slides_to_another_surface_is_dropped():
     tracks, xyz, seen, cameras, _ = surface()
     for n in range(5):

@@ -132,7 +132,7 @@ def test_what_does_not_fit_the_frames_is_told_before_anything_is_matched(room):
 
 def test_one_view_is_not_enough(room):
     with pytest.raises(tk.UserError, match="mono"):
-        tk.run(room.stereo.left, progress=lambda event: None)
+        tk.run(room.stereo.left, method="stereo4d", progress=lambda event: None)
 
 
 def test_a_single_pair_gives_depth_and_points_and_says_what_it_lacks(room):
@@ -149,6 +149,8 @@ def test_two_frames_are_enough(room):
     scene = tk.run(tk.StereoVideo(left, right, room.stereo.K, room.stereo.baseline_m), grid=(32, 32), progress=lambda event: None)
     assert scene.frames == 2
     assert scene.cameras.registered.all()
+    assert len(scene.tracks_3d) > 300 and scene.tracks_3d.visible.all()
+    assert not any("No point could be followed" in warning for warning in scene.report["warnings"])
 
 
 def test_blank_pictures_are_refused():

@@ -27,7 +27,7 @@ class CompanyOptions:
         shared: A neighbour moves along if its offset across the view varies by less than this share of the track's own travel;
             for one that stands still both are the same, for one that moves otherwise the offset varies more.
         needed: Neighbours that must move along.
-        common: Frames in which both must be known.
+        common: Frames in which both must be known; in a shorter clip, all.
     """
 
     suspect: float = 0.2
@@ -56,9 +56,10 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
     """
     alone = np.zeros(len(known), bool)
     known = known & np.isfinite(tracks_2d.xy).all(-1)
+    common = min(options.common, known.shape[1])
     candidates = np.flatnonzero((tracks_3d.motion > options.suspect) & known.any(1))
     for here, partners, crowded in _on_surface(tracks_2d, tracks_3d, cameras, known, candidates, options):
-        along = _moving_along(tracks_3d.xyz, known, cameras.centres, here, partners, options.shared, options.common)
+        along = _moving_along(tracks_3d.xyz, known, cameras.centres, here, partners, options.shared, common)
         alone[here] = (((partners >= 0).sum(1) >= options.fewest) | crowded) & (along < options.needed)
     return alone
 

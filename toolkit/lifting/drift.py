@@ -31,7 +31,7 @@ class DriftOptions:
         drift_px: Displacement over which a point on such a thing drifts (Stereo4D step 5: over 5 px).
         least_depth_share: Where depth is known in a smaller share of the frames that show a track, it is made up there: a match by chance
             on a sky or a bare wall.
-        fewest_samples: Tracks with fewer known positions are too short to be checked or smoothed.
+        fewest_samples: Tracks with fewer known positions are too short to be checked or smoothed; in a clip of two frames two are all.
         largest_sigma_px: Median image error over which a track is unsure; beyond, it is a guess on bare surface.
         least_confidence: Median confidence under which it is.
         jump_ratio: Lasting change of inverse depth between neighbouring samples, as a share, over which a track slid to another surface.
@@ -171,7 +171,7 @@ def _measured(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, option
 def _poor(tracks_2d: Tracks2D, known: B, options: DriftOptions) -> dict[str, B]:
     """(N,) by reason, from what single tracks tell."""
     count = known.sum(1)
-    short = (count > 0) & (count < options.fewest_samples)
+    short = (count > 0) & (count < min(options.fewest_samples, max(2, known.shape[1])))
     no_depth = ~short & ((count == 0) | (count < options.least_depth_share * tracks_2d.visible.sum(1)))
     unsure = _median(tracks_2d.confidence, tracks_2d.visible, 1.0) < options.least_confidence
     if tracks_2d.sigma_px is not None:
