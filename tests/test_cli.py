@@ -100,6 +100,15 @@ def test_a_wrong_format_is_told_before_anything_is_computed(clip, tmp_path, caps
     assert not (tmp_path / "out").exists()
 
 
+def test_photos_of_ones_own_in_the_result_folder_are_never_replaced(tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    for i in range(3):
+        (tmp_path / "images" / f"{i}.jpg").write_bytes(b"my photo")
+    assert main(["run", str(tmp_path), "--out", str(tmp_path)]) == 2
+    assert "images/0.jpg lies where a result file goes" in capsys.readouterr().err
+    assert [path.read_bytes() for path in (tmp_path / "images").iterdir()] == [b"my photo"] * 3
+
+
 def test_the_module_runs_as_a_program(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "toolkit", "inspect", str(tmp_path / "absent.mp4")], capture_output=True, text=True, check=False

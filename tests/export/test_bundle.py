@@ -184,14 +184,78 @@ def test_one_format_may_be_named_by_a_plain_string(room, tmp_path):
     assert set(export(room, tmp_path / "o", "cameras.tum")) == {"cameras.tum", "manifest.json"}
 
 
-def test_a_second_export_replaces_its_files_and_keeps_others(room, tmp_path):
+def test_a_second_export_of_another_scene_replaces_and_removes_the_files_of_the_first_and_nothing_else(room, tmp_path):
     folder = tmp_path / "o"
     export(room, folder, ["depth", "cameras.tum"])
     (folder / "mine.txt").write_text("keep")
+    (folder / "depth" / "mine.png").write_text("keep")
+    (folder / "colmap").mkdir()
     short = Scene(depth=replace(room.depth, depth=room.depth.depth[:2], confidence=room.depth.confidence[:2]), method="stereo4d")
     export(short, folder, ["depth"])
-    assert sorted(p.name for p in (folder / "depth").iterdir()) == ["000000.png", "000001.png"]
-    assert (folder / "mine.txt").read_text() == "keep" and (folder / "cameras.tum").exists()
+    assert sorted(p.name for p in (folder / "depth").iterdir()) == ["000000.png", "000001.png", "mine.png"]
+    assert (folder / "mine.txt").read_text() == (folder / "depth" / "mine.png").read_text() == "keep" and (folder / "colmap").is_dir()
+    assert not (folder / "cameras.tum").exists(), "of the other scene"
+    assert set(json.loads((folder / "manifest.json").read_text())["files"]) == {"depth"}
+
+
+def test_formats_of_one_scene_come_one_after_the_other_also_from_its_saved_file(room, tmp_path):
+    folder = tmp_path / "o"
+    export(room, folder, ["scene.npz", "cameras.tum"])
+    export(load(folder / "scene.npz"), folder, ["tracks.csv", "cameras.tum"])
+    assert contents(folder) == ["cameras.tum", "manifest.json", "scene.npz", "tracks.csv"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert set(manifest["files"]) == {"cameras.tum", "scene.npz", "tracks.csv"}
+    for name, notes in manifest["files"].items():
+        assert notes["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    export(room, folder, "points.ply")
+    assert (folder / "scene.npz").exists()
+
+
+@pytest.mark.parametrize("theirs", ["images/IMG_1.jpg", "scene.npz", "manifest.json", "depth", "points.ply/note.txt", "images/000000.jpg"])
+def test_files_that_no_export_wrote_are_never_touched_and_told_before_the_work(room, tmp_path, theirs):
+    (tmp_path / theirs).parent.mkdir(exist_ok=True)
+    (tmp_path / theirs).write_text("mine")
+    before = contents(tmp_path)
+    for attempt in (lambda: check_export(tmp_path), lambda: export(room, tmp_path, "all")):
+        with pytest.raises(UserError, match=f"{theirs} lies where a result file goes"):
+            attempt()
+    assert contents(tmp_path) == before and (tmp_path / theirs).read_text() == "mine"
+
+
+def test_a_result_file_that_was_changed_since_and_one_beside_the_frames_are_kept(room, tmp_path):
+    export(room, tmp_path, ["tracks.csv", "images"])
+    (tmp_path / "tracks.csv").write_text("my own columns")
+    with pytest.raises(UserError, match=r"tracks\.csv lies where a result file goes, .* changed since"):
+        export(room, tmp_path, "tracks.csv")
+    longer = tmp_path / "images" / "000001.jpg"
+    longer.write_text("painted over")
+    with pytest.raises(UserError, match=r"000001\.jpg lies where a result file goes"):
+        export(room, tmp_path, "images")
+    assert (tmp_path / "tracks.csv").read_text() == "my own columns" and longer.read_text() == "painted over"
+
+
+def test_links_are_never_followed_and_a_manifest_names_no_file_outside(room, tmp_path):
+    outside, folder = tmp_path / "mine", tmp_path / "o"
+    outside.mkdir()
+    (outside / "photo.jpg").write_text("mine")
+    folder.mkdir()
+    (folder / "images").symlink_to(outside)
+    with pytest.raises(UserError, match="lies where a result file goes"):
+        export(room, folder, "images")
+    (folder / "images").unlink()
+    digest = hashlib.sha256(b"mine").hexdigest()
+    listed = {"made_by": "Lift4D", "scene": "another", "files": {"../mine/photo.jpg": {"sha256": digest}}}
+    (folder / "manifest.json").write_text(json.dumps(listed))
+    export(room, folder, "cameras.tum")
+    assert (outside / "photo.jpg").read_text() == "mine"
+
+
+def test_what_is_no_scene_no_folder_no_format_and_no_seed_is_told_in_a_sentence(room, tmp_path):
+    wrong: list[tuple[Any, ...]] = [(None, "o", "all", 0), (room, None, "all", 0), (room, "o", None, 0), (room, "o", "all", -1)]
+    for scene, folder, formats, seed in wrong:
+        with pytest.raises(UserError, match="is needed|is exported|are needed"):
+            export(scene, folder and tmp_path / folder, formats, seed=seed)
+    assert contents(tmp_path) == []
 
 
 @pytest.mark.parametrize("after", [1, 2, 9, 20])

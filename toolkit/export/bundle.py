@@ -12,10 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
+from toolkit.export.earlier import MANIFEST, Earlier, earlier_in, refuse
 from toolkit.export.formats import FORMATS
-from toolkit.export.manifest import write_manifest
+from toolkit.export.manifest import scene_digest, write_manifest
 from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import Scene
@@ -34,7 +37,8 @@ def export(
     """Writes a scene as files.
 
     Everything is written beside the folder first and moved into it at the end: on an error or when cancelled, nothing changes.
-    Files of the same names are replaced, others in the folder stay.
+    Files of an earlier export, which its manifest tells, are replaced; those of another scene are removed. Whatever else lies in the
+    folder stays, and where it lies in the place of a file to be written, nothing is.
 
     Args:
         scene: The result of any method.
@@ -47,15 +51,23 @@ def export(
         Name of each format written to its path (a folder for "depth" and "images"); "manifest.json" always.
 
     Raises:
-        UserError: an unknown format, a scene that has nothing for any of them, or a folder that can't be written.
+        UserError: an unknown format, a scene that has nothing for any of them, a folder that can't be written, or one that holds other
+            files in the places of these.
     """
+    if not isinstance(scene, Scene):
+        raise UserError(f"A Scene is exported, but this is {type(scene).__name__}; load reads a saved one.")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
+    place = _place(folder)
     wanted = _wanted(formats)
     skipped = {name: reason for name in wanted if (reason := FORMATS[name].lacks(scene))}
     todo = [name for name in wanted if name not in skipped]
     if wanted and not todo:
         raise UserError(f"Nothing can be exported: {'; '.join(f'{name} needs {reason}' for name, reason in skipped.items())}.")
     total, notes = len(todo) + 1, {}
-    with _moved_into(Path(folder)) as partial:
+    earlier, digest = earlier_in(place), scene_digest(scene)
+    refuse(earlier.in_the_way(todo), place)
+    with _moved_into(place, earlier, keep=earlier.of_the_same_scene(digest)) as partial:
         report(0, total)
         if scene.points is None and None not in (scene.video, scene.depth, scene.cameras):
             scene = replace(scene, points=static_cloud(scene, report=lambda *_: report(0, total)))
@@ -68,24 +80,35 @@ def export(
             notes[name] = {"opens_with": FORMATS[name].opens_with, **(told or {})}
             written += 1
             report(written, total)
-        write_manifest(scene, partial, notes, {name: f"needs {reason}" for name, reason in skipped.items()}, seed)
+        lacking = {name: f"needs {reason}" for name, reason in skipped.items()}
+        before = earlier if earlier.of_the_same_scene(digest) else None
+        write_manifest(scene, partial, notes, lacking, seed, digest=digest, before=before)
     report(total, total)
-    return {name: Path(folder) / name for name in (*todo, "manifest.json")}
+    return {name: place / name for name in (*todo, "manifest.json")}
 
 
 def check_export(folder: str | os.PathLike[str], formats: str | Iterable[str] = "all") -> None:
     """Tells before a long computation what `export` would refuse after it.
 
     Raises:
-        UserError: an unknown format, or a folder that can't be written.
+        UserError: an unknown format, a folder that can't be written, or one that holds other files in the places of these.
     """
-    _wanted(formats)
-    with _partial_for(Path(folder)):
-        pass
+    wanted = _wanted(formats)
+    place = _place(folder)
+    with _partial_for(place):
+        refuse(earlier_in(place).in_the_way(wanted), place)
+
+
+def _place(folder: str | os.PathLike[str]) -> Path:
+    if not isinstance(folder, str | os.PathLike) or not str(folder):
+        raise UserError(f"The folder to export to is {folder!r}, but its name is needed.")
+    return Path(folder)
 
 
 def _wanted(formats: str | Iterable[str]) -> list[str]:
     """Names in the order of the registry."""
+    if not isinstance(formats, Iterable):
+        raise UserError(f"The formats are {formats!r}, but 'all' or names are needed; there are: {', '.join(FORMATS)}.")
     asked = list(FORMATS) if formats == "all" else [formats] if isinstance(formats, str) else list(formats)
     unknown = [str(name) for name in asked if name not in FORMATS and name != "manifest.json"]
     if unknown:
@@ -94,19 +117,27 @@ def _wanted(formats: str | Iterable[str]) -> list[str]:
 
 
 @contextmanager
-def _moved_into(folder: Path) -> Iterator[Path]:
-    """An empty folder to write to; its contents are moved to `folder` at the end, or removed if anything is raised."""
+def _moved_into(folder: Path, earlier: Earlier, *, keep: bool) -> Iterator[Path]:
+    """An empty folder to write to; its contents are moved to `folder` at the end, or removed if anything is raised.
+
+    Args:
+        folder: Where to.
+        earlier: The export that it holds.
+        keep: Whether formats of that export which are not written anew stay.
+    """
     with _partial_for(folder) as partial:
         try:
             yield partial
             if not folder.exists():
                 partial.rename(folder)
                 return
-            for path in sorted(partial.iterdir()):
-                target = folder / path.name
-                if target.is_dir():
-                    shutil.rmtree(target)
-                path.replace(target)
+            files = [path.relative_to(partial).as_posix() for path in sorted(partial.rglob("*")) if not path.is_dir()]
+            refuse(earlier.taken(files), folder)
+            anew = {name.partition("/")[0] for name in files}
+            earlier.remove(name for name in earlier.files if name not in files and not (keep and name.partition("/")[0] not in anew))
+            for name in sorted(files, key=lambda name: name == MANIFEST):
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (partial / name).replace(folder / name)
         except OSError as error:
             if error.errno not in _NOT_OUR_FAULT:
                 raise

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.export.earlier import MANIFEST, Earlier
 from toolkit.scene import Scene
 
 CONVENTIONS = {
@@ -28,7 +29,31 @@ CONVENTIONS = {
 _LIBRARIES = ("numpy", "scipy", "opencv-contrib-python-headless", "numba", "av", "pycolmap", "torch")
 
 
-def write_manifest(scene: Scene, folder: Path, files: Mapping[str, Mapping[str, Any]], skipped: Mapping[str, str], seed: int) -> Path:
+def scene_digest(scene: Scene) -> str:
+    """By which a manifest knows the scene it was made of: sha256 of what a saved scene keeps to the last bit."""
+    found = hashlib.sha256(f"{scene.method} {scene.unit} {scene.frames}".encode())
+    cameras, flat, solid, points = scene.cameras, scene.tracks_2d, scene.tracks_3d, scene.points
+    for array in (
+        *(() if cameras is None else (cameras.K, cameras.T_wc)),
+        *(() if flat is None else (flat.xy, flat.visible)),
+        *(() if solid is None else (solid.xyz, solid.visible)),
+        *(() if points is None else (points.xyz,)),
+    ):
+        found.update(f"{array.dtype} {array.shape}".encode())
+        found.update(np.ascontiguousarray(array).data)
+    return found.hexdigest()
+
+
+def write_manifest(
+    scene: Scene,
+    folder: Path,
+    files: Mapping[str, Mapping[str, Any]],
+    skipped: Mapping[str, str],
+    seed: int,
+    *,
+    digest: str | None = None,
+    before: Earlier | None = None,
+) -> Path:
     """Writes manifest.json into a folder that holds the finished files.
 
     Args:
@@ -37,12 +62,17 @@ def write_manifest(scene: Scene, folder: Path, files: Mapping[str, Mapping[str, 
         files: Name of each format to its notes ("opens_with" and what its writer tells).
         skipped: Name of each format that was asked for but not written, and why.
         seed: Of everything random in the export.
+        digest: The scene's own, where it is known already.
+        before: An earlier export of the same scene: the formats of it that are not written anew stay listed.
     """
     report = {str(k): v for k, v in scene.report.items()}
     settings = report.pop("settings", {})
     run_seed = report.pop("seed", settings.get("seed") if isinstance(settings, Mapping) else None)
+    listed = {name: {**notes, **_digest(folder / name)} for name, notes in files.items()}
+    kept = {} if before is None else {name: notes for name, notes in before.formats.items() if name not in listed}
     manifest = {
         "made_by": "Lift4D",
+        "scene": digest or scene_digest(scene),
         "method": scene.method,
         "unit": scene.unit,
         "unit_meaning": "lengths are metres" if scene.unit == "metre" else "lengths are relative: the scale is not known",
@@ -55,10 +85,10 @@ def write_manifest(scene: Scene, folder: Path, files: Mapping[str, Mapping[str, 
         "seeds": {"run": run_seed, "export": seed},
         "versions": _versions(),
         "report": report,
-        "files": {name: {**notes, **_digest(folder / name)} for name, notes in files.items()},
+        "files": {**kept, **listed},
         "skipped": dict(skipped),
     }
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     path.write_text(json.dumps(_jsonable(manifest), indent=1, allow_nan=False, ensure_ascii=False))
     return path
 
