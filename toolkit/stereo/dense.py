@@ -40,6 +40,7 @@ class DenseSettings:
         nearer: Depths are tried from the nearest known points' over so much ...
         farther: ... to the farthest ones' times so much.
         outside: Share of the points at either end that say nothing: wrong ones.
+        asked: Maps of so many views are asked whether they agree.
         within_steps: Maps of two views agree up to so many planes.
         min_confidence: Depths that are less sure are unknown.
         speckle: Connected surfaces under so many millionths of the picture are unknown.
@@ -52,8 +53,9 @@ class DenseSettings:
     nearer: float = 1.3
     farther: float = 2.0
     outside: float = 0.01
+    asked: int = 6
     within_steps: float = 1.5
-    min_confidence: float = 0.3
+    min_confidence: float = 0.5
     speckle: float = 250.0
     all_candidates: int = 80
 
@@ -102,7 +104,7 @@ def dense_depth(
     total = len(keys) + len(maps)
 
     def one(t: int) -> tuple[int, list[int], Sweep | None]:
-        return _swept(t, scene, small, use)
+        return _swept(t, scene, small, keys, use)
 
     for done, (t, others, swept) in enumerate(in_order(one, keys)):
         if swept is not None:
@@ -123,17 +125,16 @@ def dense_depth(
         fused[t], certain[t] = _agreed(t, maps, steps, asked[t], small, swept, use)
     del maps, found
     for t in range(len(depth)):
-        if t not in asked and small.cameras.registered[t] and keys:
-            nearest = sorted(asked, key=lambda k: abs(k - t))[:2]  # noqa: B023
-            fused[t], certain[t] = carried_to(t, fused, certain, nearest, small.cameras)
+        if asked and t not in asked and small.cameras.registered[t]:
+            fused[t], certain[t] = carried_to(t, fused, certain, _alike(t, list(asked), small.cameras), small.cameras)
             fused[t][~small.usable(t)] = np.nan
         depth[t], sure[t] = enlarged(fused[t], certain[t], (width, height))
         report(len(keys) + t + 1, total)
     return DepthVideo(depth, sure, scene.unit)
 
 
-def _swept(t: int, scene: Scene, small: _Small, use: DenseSettings) -> tuple[int, list[int], Sweep | None]:
-    """Neighbours of a view and what they tell."""
+def _swept(t: int, scene: Scene, small: _Small, keys: list[int], use: DenseSettings) -> tuple[int, list[int], Sweep | None]:
+    """What its neighbours tell of a view, and which of the views with maps are to be asked about it."""
     xyz_w = points_seen(scene, t)
     others = neighbours_of(t, small.cameras, xyz_w, _candidates(t, len(small.cameras), use.all_candidates), use.neighbours)
     if len(xyz_w) < FEW or not others:
@@ -146,7 +147,8 @@ def _swept(t: int, scene: Scene, small: _Small, use: DenseSettings) -> tuple[int
     label = refine_labels(swept.label, view, beside, planes)
     # At either end it is a sky, or something nearer than was tried.
     label[(label < 1) | (label > planes.count - 2)] = np.nan
-    return t, others, replace(swept, label=label)
+    asked = neighbours_of(t, small.cameras, xyz_w, keys, replace(use.neighbours, count=use.asked))
+    return t, asked, replace(swept, label=label)
 
 
 def _agreed(t: int, maps: F32, steps: F64, others: list[int], small: _Small, swept: Sweep, use: DenseSettings) -> tuple[F32, F32]:
@@ -174,6 +176,14 @@ def points_seen(scene: Scene, t: int) -> F64:
     with np.errstate(divide="ignore", invalid="ignore"):
         xy = local[:, :2] / local[:, 2:] @ scene.cameras.K[t, :2, :2].T + scene.cameras.K[t, :2, 2]
         return xyz_w[(local[:, 2] > 0) & (xy > 0).all(1) & (xy < scene.cameras.size[t]).all(1)]
+
+
+def _alike(t: int, others: list[int], cameras: Cameras) -> list[int]:
+    """The three of these views that stand nearest and look the same way."""
+    apart = np.linalg.norm(cameras.centres[others] - cameras.centres[t], axis=1)
+    turn = np.arccos(np.clip(cameras.T_wc[others, :3, 2] @ cameras.T_wc[t, :3, 2], -1, 1))
+    extent = np.linalg.norm(np.nanmax(cameras.centres, axis=0) - np.nanmin(cameras.centres, axis=0))
+    return [others[i] for i in np.argsort(apart / max(float(extent), 1e-12) + turn, kind="stable")[:3]]
 
 
 def _candidates(t: int, count: int, every: int) -> list[int]:

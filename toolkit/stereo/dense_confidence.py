@@ -14,7 +14,7 @@ from toolkit.stereo.plane_sweep import Sweep
 
 @dataclass(frozen=True)
 class DenseWeights:
-    """Weights of a logistic model of P(error < 2 % of the depth), fitted on generated photos with exact depth.
+    """Weights of a logistic model of P(error < 2 % of the depth), fitted on 21 generated photos of a room, a street and a square.
 
     Attributes:
         bias: Log-odds of a pixel whose evidence is all zero.
@@ -30,17 +30,17 @@ class DenseWeights:
         holes: Share of pixels within 15 x 15 px that no other view confirms.
     """
 
-    bias: float = 0.0
-    one: float = 2.0
+    bias: float = 3.18
+    one: float = 0.06
     agree: float = 0.3
-    past: float = -0.7
-    spread: float = -0.6
-    margin: float = 2.0
-    cost: float = -1.0
-    texture: float = 0.2
-    edge: float = -0.3
-    coarse: float = -0.7
-    holes: float = -2.0
+    past: float = -1.28
+    spread: float = -1.21
+    margin: float = 1.44
+    cost: float = -0.52
+    texture: float = -0.19
+    edge: float = -0.35
+    coarse: float = -1.19
+    holes: float = -0.83
 
 
 def dense_evidence(found: Sweep, agreed: Agreement, grey: U8) -> F32:
