@@ -389,6 +389,7 @@ class Scene:
         method: Name of the method that made it.
         report: What was measured on the way: numbers, warnings, settings; JSON-like.
         video: The frames that the tracks live in (the rectified left eye for stereo).
+        masks: (T, H, W) which pixels of `video` show something that moves in the world.
     """
 
     cameras: Cameras | None = None
@@ -400,15 +401,23 @@ class Scene:
     method: str = ""
     report: Mapping[str, Any] = field(default_factory=dict)
     video: Video | None = None
+    masks: B | None = None
 
     def __post_init__(self) -> None:
-        """Checks that all parts have the same number of frames, and both kinds of tracks the same number."""
+        """Checks that all parts have the same number of frames, both kinds of tracks the same number, and masks the size of the video."""
+        if self.masks is not None:
+            object.__setattr__(self, "masks", _check("Scene", "masks", self.masks, np.bool_, ("T", "H", "W"), {}))
+            if self.video is not None and self.masks.shape != self.video.frames.shape[:3]:
+                raise UserError(
+                    f"Scene.masks has shape {self.masks.shape}, but the video has {self.video.frames.shape[:3]}; both must be alike."
+                )
         lengths = {
             "cameras": len(self.cameras) if self.cameras is not None else None,
             "tracks_2d": self.tracks_2d.xy.shape[1] if self.tracks_2d is not None else None,
             "tracks_3d": self.tracks_3d.xyz.shape[1] if self.tracks_3d is not None else None,
             "depth": len(self.depth) if self.depth is not None else None,
             "video": len(self.video) if self.video is not None else None,
+            "masks": len(self.masks) if self.masks is not None else None,
         }
         if len({n for n in lengths.values() if n is not None}) > 1:
             raise UserError(f"The parts of a scene have different numbers of frames: {lengths}.")

@@ -11,7 +11,7 @@ from toolkit.export.camera_files import lacks_photo_lenses, write_photo_transfor
 from toolkit.export.cloud_files import write_glb, write_ply
 from toolkit.export.colmap_files import lacks_pycolmap, write_colmap
 from toolkit.export.dense_files import write_depth_maps
-from toolkit.export.picture_files import write_depth_pngs, write_images
+from toolkit.export.picture_files import write_depth_pngs, write_images, write_masks
 from toolkit.export.tables import write_tracks_csv
 from toolkit.media.encoding import Encoding
 from toolkit.media.scene_file import save
@@ -177,6 +177,11 @@ FORMATS: dict[str, Format] = {
         "any image viewer; transforms.json names them",
         lambda scene, path, tick, seed: write_images(_part(scene.video), path, tick),
         _needs("video"),
+    ),
+    "masks": Format(
+        "any image viewer; splatting tools that take masks: 255 is what moves",
+        lambda scene, path, tick, seed: write_masks(_part(scene.masks), path, tick),
+        _needs("masks"),
     ),
     "cameras.tum": Format(
         "evo, the TUM RGB-D tools",

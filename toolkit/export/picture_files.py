@@ -1,4 +1,4 @@
-"""Frames as JPEG and depth as 16-bit PNG, one file a frame."""
+"""Frames as JPEG, depth as 16-bit PNG and masks of moving things as PNG, one file a frame."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from toolkit.compiling import compiled
-from toolkit.scene import DepthVideo, Video
+from toolkit.scene import B, DepthVideo, Video
 
 MILLIMETRE = 0.001
 JPEG_QUALITY = 95
@@ -53,6 +53,15 @@ def write_images(video: Video, folder: Path, tick: Callable[[], None]) -> dict[s
         tick()
         cv2.imwrite(str(folder / f"{t:06d}.jpg"), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
     return {"quality": JPEG_QUALITY}
+
+
+def write_masks(masks: B, folder: Path, tick: Callable[[], None]) -> dict[str, Any]:
+    """Masks of moving things as 8-bit PNG, 255 where something moves."""
+    folder.mkdir()
+    for t, mask in enumerate(masks):
+        tick()
+        cv2.imwrite(str(folder / f"{t:06d}.png"), mask.astype(np.uint8) * 255)
+    return {"moving": 255, "still": 0, "meaning": "what moves in the frames of images; masks for COLMAP are the other way round"}
 
 
 @compiled()
