@@ -75,9 +75,39 @@ def test_a_compact_scene_is_smaller_and_close(tmp_path):
     assert np.array_equal(np.isnan(after.depth.depth), np.isnan(before.depth.depth))
     np.testing.assert_allclose(after.depth.depth, before.depth.depth, rtol=6e-4)
     np.testing.assert_allclose(after.depth.confidence, before.depth.confidence, atol=0.5 / 255 + 1e-6)
-    assert np.array_equal(after.tracks_3d.xyz, before.tracks_3d.xyz, equal_nan=True)
+    for name in ("xyz", "visible", "rgb", "motion", "sigma"):
+        assert np.array_equal(getattr(after.tracks_3d, name), getattr(before.tracks_3d, name), equal_nan=name in ("xyz", "sigma"))
     assert after.video.size == before.video.size
     assert (tmp_path / "small.npz").stat().st_size < 0.6 * save(before, tmp_path / "full.npz").stat().st_size
+
+
+def test_compact_tracks_are_as_exact_as_is_told(tmp_path):
+    rng = np.random.default_rng(1)
+    count, frames = 4500, 20  # more tracks than are packed at a time
+    visible = rng.random((count, frames)) < 0.6
+    xy = rng.uniform(-50, 4000, (count, frames, 2)).astype(np.float32)
+    xy[7, 3:5] = [[np.nan, np.nan], [-2.4e8, 4.7e8]]  # hidden points may be anywhere
+    visible[7, 3:5] = False
+    sigma = np.exp(rng.uniform(-4, 5, (count, frames))).astype(np.float32)
+    sigma[9, 2], sigma[9, 3] = np.nan, np.inf
+    before = Scene(tracks_2d=Tracks2D(xy, visible, rng.random((count, frames)), rng.random((count, 3)), sigma))
+    after = load(save(before, tmp_path / "small.npz", compact=True)).tracks_2d
+    assert np.array_equal(after.visible, visible) and np.array_equal(after.queries, before.tracks_2d.queries)
+    assert {a.dtype for a in (after.xy, after.confidence, after.sigma_px)} == {np.dtype(np.float32)}
+    np.testing.assert_array_equal(after.xy, xy)
+    np.testing.assert_allclose(after.confidence, before.tracks_2d.confidence, atol=1 / 512)
+    np.testing.assert_allclose(after.sigma_px, sigma, rtol=1 / 500)
+
+
+def test_still_points_take_hardly_any_room(tmp_path):
+    rng = np.random.default_rng(2)
+    count, frames = 2000, 100
+    xyz = np.repeat(rng.normal(size=(count, 1, 3)), frames, axis=1)
+    seen = np.ones((count, frames), bool)
+    world = Tracks3D(xyz, seen, np.zeros((count, 3)), np.zeros(count), np.full((count, frames), 0.01))
+    path = save(Scene(tracks_3d=world), tmp_path / "small.npz", compact=True)
+    assert path.stat().st_size < 0.1 * world.xyz.nbytes
+    np.testing.assert_array_equal(load(path).tracks_3d.xyz, world.xyz)
 
 
 def test_a_damaged_compact_scene_is_told(tmp_path):

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy_format
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.media.npz import NpzReader
 from toolkit.media.recording import SCENE_MARK
 from toolkit.media.video import read_bytes, video_bytes
 from toolkit.media.writing import replacing
-from toolkit.scene import Cameras, DepthVideo, PointCloud, Scene, Tracks2D, Tracks3D, Video
+from toolkit.scene import B, Cameras, DepthVideo, PointCloud, Scene, Tracks2D, Tracks3D, Video
 
 VERSION = 1
 """Rises when an older program could no longer read the file."""
@@ -34,20 +34,25 @@ _PARTS: dict[str, tuple[type, tuple[str, ...]]] = {
     "points": (PointCloud, ("xyz", "rgb")),
 }
 _OPTIONAL = {"sigma", "sigma_px"}
+_TRACKS = 2048  # at a time, when they are packed
+_CHANCE = 2.0**-8  # grid of packed confidences
+_SIGNIFICANT = 2.0**8  # steps of a packed standard deviation between a number and its double
 
 
 def save(scene: Scene, path: str | os.PathLike[str], *, compact: bool = False) -> Path:
     """Writes a scene to one file; it appears only when it is complete.
 
     Members: `lift4d_version` (), `header` (JSON: method, unit, report, frames, size), `<part>.<array>` for cameras, tracks_2d,
-    tracks_3d and points as named in `toolkit.scene`, `depth.depth` and `depth.confidence`, `video.times_s`, and `video.mp4`,
-    the bytes of an H.264 file. Any program that reads .npz reads all of it.
+    tracks_3d and points as named in `toolkit.scene`, `depth.depth` and `depth.confidence`, `masks.bits` (eight pixels of a row in a
+    byte, the first one highest) and `masks.size`, `video.times_s`, and `video.mp4`, the bytes of an H.264 file. Any program that reads
+    .npz reads all of it.
 
     Args:
         scene: The scene.
         path: Where to, ending with .npz.
-        compact: Depth as float16 (exact to 1 part in 2,000), its confidence in 255 steps, and video that is hard to tell from the
-            original, instead of everything to the last bit: about six times smaller.
+        compact: Depth as float16 (exact to 1 part in 2,000), its confidence in 255 steps, confidence of tracks to 1/512 and their image
+            sigma to 1 part in 500, and video that is hard to tell from the original, instead of everything to the last bit: about
+            six times smaller. Positions are kept to the last bit.
 
     Returns:
         The path written.
@@ -72,7 +77,10 @@ def save(scene: Scene, path: str | os.PathLike[str], *, compact: bool = False) -
             value = getattr(scene, part)
             for name in names if value is not None else ():
                 array = getattr(value, name)
-                if array is not None:
+                if array is not None and compact and part.startswith("tracks"):
+                    some = (_rounded(f"{part}.{name}", array[n : n + _TRACKS]) for n in range(0, len(array), _TRACKS))
+                    _write_packed(archive, f"{part}.{name}", array.shape, array.dtype, some)
+                elif array is not None:
                     _write(archive, f"{part}.{name}", array)
         if scene.depth is not None:
             _write(archive, "depth.unit", np.array(scene.depth.unit))
@@ -81,6 +89,10 @@ def save(scene: Scene, path: str | os.PathLike[str], *, compact: bool = False) -
             else:
                 _write(archive, "depth.depth", scene.depth.depth)
                 _write(archive, "depth.confidence", scene.depth.confidence)
+        if scene.masks is not None:
+            T, H, W = scene.masks.shape
+            _write(archive, "masks.size", np.array([W, H]))
+            _write_packed(archive, "masks.bits", (T, H, -(-W // 8)), np.uint8, (np.packbits(mask, axis=-1) for mask in scene.masks))
         if scene.video is not None:
             _write(archive, "video.times_s", scene.video.times_s)
             _write(archive, "video.size", np.array(scene.video.size))
@@ -112,9 +124,11 @@ def load(path: str | os.PathLike[str]) -> Scene:
                 parts[part] = noun(**{n: np.array(file.array(f"{part}.{n}")) for n in names if n not in _OPTIONAL or f"{part}.{n}" in file})
         if "depth.depth" in file:
             parts["depth"] = _read_depth(file)
+        if "masks.bits" in file:
+            parts["masks"] = _read_masks(file)
         if "video.mp4" in file:
             frames = read_bytes(file.array("video.mp4").tobytes(), file.name)
-            width, height = _size(file)
+            width, height = _size(file, "video")
             parts["video"] = Video(np.ascontiguousarray(frames[:, :height, :width]), np.array(file.array("video.times_s")))
     return Scene(method=method, unit=unit, report=report, **parts)
 
@@ -125,7 +139,20 @@ def _write(archive: zipfile.ZipFile, name: str, array: NDArray) -> None:
         npy_format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
-def _write_packed(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: type, parts: Iterator[NDArray]) -> None:
+def _rounded(name: str, values: NDArray) -> NDArray:
+    """Values as a compact file holds them: bits that say nothing are zero, which packs well (Zender 2016); the type stays.
+
+    Positions are left alone. Those of still points do not change from frame to frame, so they pack well as they are.
+    """
+    if name == "tracks_2d.confidence":
+        return np.round(values / np.float32(_CHANCE)) * np.float32(_CHANCE)
+    if name == "tracks_2d.sigma_px":
+        mantissa, exponent = np.frexp(values)
+        return np.ldexp(np.round(mantissa * np.float32(2 * _SIGNIFICANT)) / np.float32(2 * _SIGNIFICANT), exponent)
+    return values
+
+
+def _write_packed(archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: DTypeLike, parts: Iterator[NDArray]) -> None:
     """One array as a deflated member, from parts along its first axis: memory holds one of them."""
     # Opened by name, the member takes the archive's method and the same fixed date.
     with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
@@ -147,11 +174,19 @@ def _write_compact_depth(archive: zipfile.ZipFile, depth: DepthVideo) -> None:
     _write_packed(archive, "depth.confidence", depth.confidence.shape, np.uint8, levels)
 
 
-def _size(file: NpzReader) -> tuple[int, int]:
-    """Width and height of the video."""
-    size = file.array("video.size")
+def _read_masks(file: NpzReader) -> B:
+    """The masks of moving things."""
+    (width, height), bits = _size(file, "masks"), file.array("masks.bits")
+    if bits.ndim != 3 or bits.shape[1:] != (height, -(-width // 8)) or bits.dtype != np.uint8:  # noqa: PLR2004
+        raise UserError(f"'masks.bits' in {file.name} is {bits.dtype} {bits.shape}, which is no mask of {width} x {height}.")
+    return np.unpackbits(bits, axis=-1, count=width).astype(bool)
+
+
+def _size(file: NpzReader, part: str) -> tuple[int, int]:
+    """Width and height of the video or of the masks."""
+    size = file.array(f"{part}.size")
     if size.shape != (2,) or size.dtype.kind not in "iu" or size.min() < 1:
-        raise UserError(f"'video.size' in {file.name} is {size.tolist()!r:.40}, but a width and a height are needed.")
+        raise UserError(f"'{part}.size' in {file.name} is {size.tolist()!r:.40}, but a width and a height are needed.")
     return int(size[0]), int(size[1])
 
 
