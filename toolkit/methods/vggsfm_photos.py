@@ -28,13 +28,16 @@ from toolkit.sfm.photo_bundle import BundleOptions
 from toolkit.sfm.photo_model import ModelOptions, build
 from toolkit.sfm.photo_pairs import PairOptions, features_of, pairs_of
 from toolkit.sfm.photo_scene import scene_of
+from toolkit.sfm.photo_search import SearchOptions, search, weak_photos
 from toolkit.sfm.track_table import TableOptions, joined
 from toolkit.sfm.two_view import TwoViewOptions
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     from toolkit.methods.vggsfm import VggsfmSettings
 
 MOST_PHOTOS = 400  # every photo is compared with every other one
+SEARCH = SearchOptions()
 DESCRIBED_PX = 0.3  # standard deviation of SIFT's places in sharp photos of 1600 px, beside that of followed points
 
 
@@ -121,7 +124,17 @@ def scene_from_photos(
             bundle=BundleOptions(fixed_lens=fixed, fixed_poses=known is not None, free_centre=settings.refine_centre),
         )
         report = reporter(listener, "cameras", "Placing the photos")
-        result = build(found, options, known_T_cw=None if known is None else known.T_cw, seed=seed, report=report)
+        poses = None if known is None else known.T_cw
+        result = build(found, options, known_T_cw=poses, seed=seed, report=report)
+        weak = weak_photos(result, SEARCH) if settings.tracker == "auto" and len(photos) > 2 else []
+        if weak:
+            report = reporter(listener, "search", f"Looking again for points of {counted(len(weak), 'photo')}")
+            tracks = search(result, weak, [reader(p) for p in photos], SEARCH, report)
+            grown = joined(
+                result.found, tracks, tracks.visible, described_px=DESCRIBED_PX, options=TableOptions(), geometry=geometry, seed=seed
+            )
+            report = reporter(listener, "cameras", "Placing the photos by all their points")
+            result = build(grown, options, known_T_cw=poses, start=result, seed=seed, report=report)
         report = reporter(listener, "scene", "Taking lens distortion out")
         side = result_side(settings.result_side, [p.size for p in photos], settings.depth_choice)
         scene = scene_of(result, [p.read for p in photos], max_side=side, report=report)

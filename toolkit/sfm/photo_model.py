@@ -69,7 +69,13 @@ class PhotoModel:
 
 
 def build(
-    found: Correspondences, options: ModelOptions, *, known_T_cw: F64 | None = None, seed: int = 0, report: Report = silent
+    found: Correspondences,
+    options: ModelOptions,
+    *,
+    known_T_cw: F64 | None = None,
+    start: PhotoModel | None = None,
+    seed: int = 0,
+    report: Report = silent,
 ) -> PhotoModel:
     """The model of a set of photos.
 
@@ -77,6 +83,7 @@ def build(
         found: Features and pairs.
         options: How it is made.
         known_T_cw: (T, 4, 4) known poses, which stay as they are; None to find them.
+        start: A model of the same photos that is grown with further correspondences; None to begin with the mapper.
         seed: Of the random samples.
         report: Called per photo and step.
 
@@ -86,7 +93,9 @@ def build(
     total = 2 * len(found.names) + 10
     sigmas = observation_sigmas(found.features)
     with LOCK:
-        if known_T_cw is None:
+        if start is not None:
+            model, others, mapper = start.model, start.others, start.mapper
+        elif known_T_cw is None:
             model, others, mapper = _map(found, options, seed, lambda n, _: report(min(n, len(found.names)), total))
         else:
             with database(found, options.geometry, seed, trusted=True) as db:
