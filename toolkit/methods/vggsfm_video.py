@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from numpy.typing import NDArray
 
@@ -19,12 +19,15 @@ from toolkit.methods.vggsfm_video_report import describe_video
 from toolkit.progress import Listener, reporter
 from toolkit.scene import B, Cameras, Scene, Video
 from toolkit.sfm.features import FeatureOptions
+from toolkit.sfm.moving_scene import flat_points, without_moving
 from toolkit.sfm.video_model import VideoModelOptions, build
 from toolkit.sfm.video_pairs import VideoPairOptions, model_frames, pair_frames
 from toolkit.sfm.video_points import PassOptions, VideoPoints, follow_video
 from toolkit.sfm.video_scene import VideoSceneOptions, scene_of_video
 from toolkit.sfm.video_tracks import FollowOptions
 from toolkit.wording import counted
+
+Moving = Literal["auto", "keep"]
 
 
 @dataclass(frozen=True)
@@ -36,21 +39,24 @@ class VideoSettings:
         pairs: What frames have in common.
         model: The model and the poses.
         scene: How large the result may get.
+        moving: "auto" finds what moves and takes it out of the still scene, where no masks are given; "keep" looks for nothing.
     """
 
     going_through: PassOptions = field(default_factory=PassOptions)
     pairs: VideoPairOptions = field(default_factory=VideoPairOptions)
     model: VideoModelOptions = field(default_factory=VideoModelOptions)
     scene: VideoSceneOptions = field(default_factory=VideoSceneOptions)
+    moving: Moving = "auto"
 
     @staticmethod
-    def of(track_side: int, track_points: int, result_side: int) -> VideoSettings:
+    def of(track_side: int, track_points: int, result_side: int, moving: Moving = "auto") -> VideoSettings:
         """Settings that follow from how finely points are followed, and how large the result may get."""
         alike = FeatureOptions(max_side=track_side, most=round(1.7 * track_points))
         return VideoSettings(
             PassOptions(track_side, FollowOptions(most=track_points), alike),
             VideoPairOptions(fewest_frames=round(track_points / 30)),
             scene=VideoSceneOptions(max_side=result_side),
+            moving=moving,
         )
 
 
@@ -94,14 +100,18 @@ def reconstruct_video(
         compared = pair_frames(points, cameras, chosen, settings.pairs, seed, report)
         fixed = K is not None or known is not None
         options = settings.model
-        options = replace(options, mapping=replace(options.mapping, fixed_lens=fixed), bundle=replace(options.bundle, fixed_lens=fixed))
+        options = replace(options, growth=replace(options.growth, fixed_lens=fixed), bundle=replace(options.bundle, fixed_lens=fixed))
         report = reporter(listener, "cameras", "Placing the frames")
         result = build(points, compared, options, known_T_cw=None if known is None else known.T_cw, seed=seed, report=report)
         report = reporter(listener, "scene", "Taking lens distortion out")
         scene = scene_of_video(result, points, clip.frames(), clip.times_s, settings.scene, report)
     unit = "metre" if known is not None else "relative"
     source = {"path": "in memory"} if isinstance(place, Video) else {"path": Path(place).name}
-    return replace(scene, unit=unit, report=describe_video(result, points, scene, {**facts, "source": source}))
+    scene = replace(scene, unit=unit, report=describe_video(result, points, scene, {**facts, "source": source}))
+    if settings.moving == "keep" or ignored is not None:
+        return scene
+    report = reporter(listener, "moving", "Finding what moves")
+    return without_moving(scene, flat_points(result, points, scene), seed=seed, report=report)
 
 
 def _check(clip: MonoInput, known: Cameras | None) -> None:

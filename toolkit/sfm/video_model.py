@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +13,16 @@ from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F64
 from toolkit.sfm.audit import ray_angles_deg
-from toolkit.sfm.mapping import LOCK, MappingOptions, database, incremental, triangulate
+from toolkit.sfm.mapping import LOCK, database, triangulate
 from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
 from toolkit.sfm.registration import poses
 from toolkit.sfm.two_view import TwoViewOptions
+from toolkit.sfm.video_closing import closed, find_loops, joined
 from toolkit.sfm.video_frames import FrameOptions, FramePoses, place_frames
-from toolkit.sfm.video_pairs import ModelFrames
-from toolkit.sfm.video_points import VideoPoints
+from toolkit.sfm.video_growth import GrowthOptions, grow
+from toolkit.sfm.video_loops import LoopOptions
+from toolkit.sfm.video_pairs import ModelFrames, VideoPairOptions
+from toolkit.sfm.video_points import NO_FEATURES, VideoPoints
 
 if TYPE_CHECKING:
     import pycolmap
@@ -28,7 +33,9 @@ class VideoModelOptions:
     """How a model is made of a video.
 
     Attributes:
-        mapping: The mapper; points followed through a video are exact, so narrow angles tell more than in photos.
+        growth: How a model grows; points followed through a video are exact, so narrow angles tell more than in photos.
+        loops: Where the camera came back.
+        pairing: How features are compared there.
         bundle: The last refinement of all.
         frames: When a frame counts as placed.
         fewest_points: A model of fewer points is none.
@@ -36,9 +43,9 @@ class VideoModelOptions:
         flat_share: Share of the judged pairs that a plane or a turn must explain for that.
     """
 
-    mapping: MappingOptions = field(
-        default_factory=lambda: MappingOptions(first_points=60, growth=1.4, pose_px=4.0, narrowest_deg=1.0, fewest_photos=3)
-    )
+    growth: GrowthOptions = field(default_factory=GrowthOptions)
+    loops: LoopOptions = field(default_factory=LoopOptions)
+    pairing: VideoPairOptions = field(default_factory=VideoPairOptions)
     bundle: BundleOptions = field(default_factory=lambda: BundleOptions(narrowest_deg=1.0, free_centre=False))
     frames: FrameOptions = field(default_factory=FrameOptions)
     fewest_points: int = 30
@@ -97,8 +104,10 @@ def build(
     count = len(frames.frames)
     total = count + len(points) + 2
     with LOCK:
+        loops: list[tuple[int, int]] = []
         if known_T_cw is None:
-            model, others = _map(frames, options, seed, lambda n, _: report(min(n, count), total))
+            model, others = _map(frames, points, options, seed, lambda n, _: report(min(n, count), total))
+            model, frames, loops = _close(model, frames, points, options, seed, lambda: report(count, total))
         else:
             with database(frames.found, TwoViewOptions(), seed, trusted=True) as db:
                 model, others = triangulate(db, frames.found, known_T_cw[frames.frames], seed), []
@@ -116,23 +125,45 @@ def build(
     if known_T_cw is not None:
         placed = replace(placed, T_cw=known_T_cw, reasons=["" if np.isfinite(T[0, 0]) else "its pose was not given" for T in known_T_cw])
     report(total, total)
-    return VideoModel(model, frames, placed, sureness, others)
+    return VideoModel(model, frames, placed, sureness, others, loops)
 
 
-def _map(frames: ModelFrames, options: VideoModelOptions, seed: int, report: Report) -> tuple[pycolmap.Reconstruction, list[list[int]]]:
-    """The first model: the largest of those that the mapper makes."""
+def _map(
+    frames: ModelFrames, points: VideoPoints, options: VideoModelOptions, seed: int, report: Report
+) -> tuple[pycolmap.Reconstruction, list[list[int]]]:
+    """The largest model of the clip's shots, and the frames of the others."""
+    edges = [0, *(int(np.searchsorted(frames.frames, cut)) for cut in points.cuts), len(frames.frames)]
+    shots = [range(a, b) for a, b in pairwise(edges) if b > a]
     with database(frames.found, TwoViewOptions(), seed, trusted=True) as db:
-        models: list[pycolmap.Reconstruction] = []
-        for wide, forward in ((16.0, 0.95), (8.0, 0.95), (4.0, 1.0), (2.0, 1.0)):
-            asked = replace(options.mapping, wide_deg=wide, forward=forward)
-            models = incremental(db, asked, seed, report, len(frames.frames))
-            if models:
-                break
-    if not models:
+        model, others = grow(db, shots, options.growth, seed, report)
+    if model is None:
         raise UserError(why_nothing(frames, options))
-    largest = {i - 1 for i in models[0].reg_image_ids()}
-    others = [sorted(frames.frames[i - 1] for i in m.reg_image_ids() if i - 1 not in largest) for m in models[1:]]
-    return models[0], [group for group in others if len(group) > 1]
+    return model, [[frames.frames[k] for k in group] for group in others]
+
+
+def _close(
+    model: pycolmap.Reconstruction,
+    frames: ModelFrames,
+    points: VideoPoints,
+    options: VideoModelOptions,
+    seed: int,
+    tick: Callable[[], None],
+) -> tuple[pycolmap.Reconstruction, ModelFrames, list[tuple[int, int]]]:
+    """The model with the drift between visits of one place taken out; as it was where no place was visited twice."""
+    features = [points.features.get(t, NO_FEATURES) for t in frames.frames]
+    matches = find_loops(frames, features, options.loops, options.pairing, seed, tick)
+    if not matches:
+        return model, frames, []
+    T_cw, loops = closed(model, frames, matches, options.loops, seed)
+    if not loops:
+        return model, frames, []
+    lens = model.camera(next(iter(model.cameras)))
+    cameras = [lens for _ in frames.frames]
+    frames = joined(frames, matches, loops)
+    frames = replace(frames, found=replace(frames.found, cameras=cameras))
+    with database(frames.found, TwoViewOptions(), seed, trusted=True) as db:
+        model = triangulate(db, frames.found, T_cw, seed)
+    return model, frames, [(frames.frames[i], frames.frames[j]) for i, j in loops]
 
 
 def flat_share(frames: ModelFrames) -> float:
