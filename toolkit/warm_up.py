@@ -12,7 +12,8 @@ from toolkit.export.bundle import export
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.methods.request import Preset
 from toolkit.run import run
-from toolkit.scene import StereoVideo, Video
+from toolkit.scene import U8, Cameras, PointCloud, Scene, StereoVideo, Video
+from toolkit.stereo.dense import dense_depth
 
 _FRAMES, _SIDE, _SHIFT_PX = 22, 96, 5  # as short and small as still reaches every loop
 
@@ -25,5 +26,18 @@ def warm_up() -> None:
     pair = StereoVideo(eyes[0], eyes[1], intrinsics_from_fov(60, (_SIDE, _SIDE)), 0.063)
     for preset in get_args(Preset):
         scene = run(pair, preset=preset, grid=(16, 16), progress=lambda event: None)
+    dense_depth(_wall(np.asarray(wide, np.uint8)), views=[0, 2])
     with tempfile.TemporaryDirectory() as folder:
         export(scene, folder)
+
+
+def _wall(wide: U8) -> Scene:
+    """Three pictures of a flat texture from side to side."""
+    video = Video.from_frames(np.stack([wide[:, t * _SHIFT_PX :][:, :_SIDE] for t in range(3)]))
+    K = intrinsics_from_fov(60, (_SIDE, _SIDE))
+    T_wc = np.tile(np.eye(4), (3, 1, 1))
+    T_wc[:, 0, 3] = np.arange(3) * _SHIFT_PX / K[0, 0]
+    x, y = np.meshgrid(np.linspace(-0.4, 0.6, 12), np.linspace(-0.4, 0.4, 8))
+    xyz = np.stack([x.ravel(), y.ravel(), np.linspace(0.7, 1.4, x.size)], 1).astype(np.float32)
+    points = PointCloud(xyz, np.zeros((len(xyz), 3), np.uint8))
+    return Scene(cameras=Cameras.from_poses(K, T_wc, (_SIDE, _SIDE)), points=points, unit="relative", video=video)

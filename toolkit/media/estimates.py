@@ -14,13 +14,18 @@ Preset = Literal["draft", "normal", "fine"]
 class Costs:
     """CPU-seconds and memory of a run with all its result files.
 
-    Those of two eyes were fitted to runs of VR180 clips, those of photos to two sets of them; those of one camera are guesses.
+    Those of two eyes were fitted to runs of VR180 clips, those of photos to two sets of them, those of one camera to ten clips of 34 to
+    1000 frames; those of several cameras are guesses.
 
     Attributes:
         start_s: Whatever the clip: imports, compiled code, a look at the file.
         decode_s_per_mpx: Reading and resampling raw frames, per million pixels.
         frame_s: Everything else per frame of 512 x 512 of the result, by preset, for kinds with two eyes.
-        frame_s_mono: The same for one camera.
+        frame_s_views: The same for several cameras.
+        frame_s_mono: Following points through a frame of one camera and placing it, by preset.
+        side_mono: Frames of one camera are reduced to so many pixels for that, by preset.
+        shown_mpx: Millions of pixels of all frames of one camera's result together; longer clips are shown smaller.
+        frame_mb_mono: What is kept of every frame of one camera beside its picture.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
         frames_at_most: Frames that are used where nothing else is asked for.
@@ -30,12 +35,20 @@ class Costs:
         frame_mb: Per frame of 512 x 512 of the result: both eyes, disparity, depth, flow, tracks.
         photo_s: Reading a photo and finding its features.
         pair_s: Matching two photos and what follows from it, by preset; fitted to 11 and 25 photos at normal, guessed for the others.
+        depth_s: Depth of every pixel of a photo, by preset ...
+        depth_photos: ... of at most so many; the others take over what falls into them.
+        depth_mb_per_mpx: Depth, its confidence and the picture of each photo of the result, of at most `depth_mpx` together.
+        depth_mpx: Millions of pixels of all pictures of the result with depth.
     """
 
     start_s: float = 3.0
     decode_s_per_mpx: float = 0.018
     frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.385, "fine": 0.49})
-    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
+    frame_s_views: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
+    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.05, "normal": 0.085, "fine": 0.19})
+    side_mono: dict[Preset, int] = field(default_factory=lambda: {"draft": 640, "normal": 960, "fine": 1440})
+    shown_mpx: float = 85.0
+    frame_mb_mono: float = 0.15
     doubling_frames: float = 190.0
     cores_used: float = 1.6
     frames_at_most: int = 200
@@ -45,6 +58,10 @@ class Costs:
     frame_mb: float = 3.3
     photo_s: float = 0.3
     pair_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.08, "normal": 0.27, "fine": 0.8})
+    depth_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.7, "normal": 2.4, "fine": 4.5})
+    depth_photos: dict[Preset, int] = field(default_factory=lambda: {"draft": 30, "normal": 60, "fine": 120})
+    depth_mb_per_mpx: float = 14.0
+    depth_mpx: float = 100.0
 
 
 def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None) -> dict[str, Estimate]:
@@ -59,9 +76,18 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
     """
     c = costs or Costs()
     if kind == "photos":
-        work_s = {preset: c.start_s + frames * c.photo_s + frames * (frames - 1) / 2 * pair_s for preset, pair_s in c.pair_s.items()}
-        memory_mb = round(c.start_mb + c.decode_mb_per_mpx * size[0] * size[1] / 1e6)
+        work_s = {
+            preset: c.start_s
+            + frames * c.photo_s
+            + frames * (frames - 1) / 2 * pair_s
+            + min(frames, c.depth_photos[preset]) * c.depth_s[preset]
+            for preset, pair_s in c.pair_s.items()
+        }
+        held_mpx = min(frames * min(size[0] * size[1] / 1e6, 1.9), c.depth_mpx)
+        memory_mb = round(c.start_mb + c.decode_mb_per_mpx * size[0] * size[1] / 1e6 + c.depth_mb_per_mpx * held_mpx)
         return {preset: Estimate(round(s / c.cores_used, 1), memory_mb) for preset, s in work_s.items()}
+    if kind == "mono":
+        return _of_one_camera(frames or c.frames_at_most, size, c)
     used = min(frames or c.frames_at_most, c.frames_at_most)
     raw_mpx = size[0] * size[1] / 1e6
     growth = 1 + used / c.doubling_frames
@@ -69,9 +95,22 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
     if kind == "stereo":
         # Two eyes share a frame where there is one video.
         squares = min(size[0] * size[1] / (1 if views > 1 else 2), c.result_px_at_most) / 512**2
-    per_frame = c.frame_s if kind in ("vr180", "stereo") else c.frame_s_mono
+    per_frame = c.frame_s if kind in ("vr180", "stereo") else c.frame_s_views
     work = used * squares * growth * (views**0.5 if kind == "multiview" else 1)
     shared_s = c.start_s + used * views * raw_mpx * c.decode_s_per_mpx
     held = used * squares * growth * (views if kind == "multiview" else 1)
     memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + c.frame_mb * held
     return {preset: Estimate(round((shared_s + work * s) / c.cores_used, 1), round(memory_mb)) for preset, s in per_frame.items()}
+
+
+def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Estimate]:
+    """Every frame is read twice, for following points and for the result; points are followed in smaller ones."""
+    raw_mpx = size[0] * size[1] / 1e6
+    memory_mb = round(c.start_mb + c.decode_mb_per_mpx * raw_mpx + 3 * min(c.shown_mpx, frames * raw_mpx) + c.frame_mb_mono * frames)
+    told = {}
+    for preset, frame_s in c.frame_s_mono.items():
+        side = min(1.0, c.side_mono[preset] / max(size))
+        # Half of the work goes with the pixels; a frame of 640 x 480 was measured.
+        work_s = frame_s * (0.5 + 0.5 * raw_mpx * side**2 / 0.307)
+        told[preset] = Estimate(round((c.start_s + frames * (2 * raw_mpx * c.decode_s_per_mpx + work_s)) / c.cores_used, 1), memory_mb)
+    return told

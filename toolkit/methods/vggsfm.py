@@ -21,7 +21,7 @@ from toolkit.methods.request import PhotoTracker, Preset, Request
 from toolkit.methods.vggsfm_dense import Dense, DenseChoice, with_depth
 from toolkit.methods.vggsfm_photos import scene_from_photos
 from toolkit.methods.vggsfm_tracks import scene_from_tracks
-from toolkit.methods.vggsfm_video import VideoSettings, reconstruct_video
+from toolkit.methods.vggsfm_video import Moving, VideoSettings, reconstruct_video
 from toolkit.progress import Listener
 from toolkit.scene import B, Cameras, Scene, Tracks2D, Video
 
@@ -43,6 +43,8 @@ class VggsfmSettings:
         track_side: Frames of a video are reduced to so many pixels for following points.
         track_points: Points that are followed through a video at a time.
         result_side: Pictures of the result are at most so large; those of long videos smaller.
+        moving: "auto" finds what moves in a video, makes masks of it and takes it out of the still scene, where no masks are given;
+            "keep" looks for nothing.
         cache: Folder where features and matches are kept by content, so that a run that was stopped goes on; None for none.
         dense: Whether the depth of every pixel is found, from the registered pictures themselves; "auto" where three or more are.
         dense_side: Pictures are reduced to so many pixels for it; its time goes with the third power.
@@ -59,6 +61,7 @@ class VggsfmSettings:
     track_side: int = 960
     track_points: int = 700
     result_side: int = 1600
+    moving: Moving = "auto"
     cache: str | None = None
     dense: Dense = "auto"
     dense_side: int = 640
@@ -71,6 +74,8 @@ class VggsfmSettings:
         checked_photo_tracker(self.tracker)
         if self.mask_convention not in ("nonzero-ignored", "zero-ignored"):
             raise UserError(f"The setting mask_convention is {self.mask_convention!r}, but nonzero-ignored or zero-ignored is needed.")
+        if self.moving not in ("auto", "keep"):
+            raise UserError(f"The setting moving is {self.moving!r}, but auto or keep is needed.")
         for name, least, most in (
             ("max_side", 64, 20_000),
             ("max_features", 100, 100_000),
@@ -229,7 +234,7 @@ def _run_video(
 
     scene = reconstruct_video(
         place,
-        VideoSettings.of(settings.track_side, settings.track_points, settings.result_side),
+        VideoSettings.of(settings.track_side, settings.track_points, settings.result_side, settings.moving),
         camera_model=settings.camera_model,
         K=K,
         known=known,
@@ -239,4 +244,6 @@ def _run_video(
         facts={"settings": {**asdict(settings), "seed": seed}},
         listener=listener,
     )
-    return with_depth(scene, settings.depth_choice, listener, ignored=None if masks is None else ignored)
+    moving = scene.masks
+    hidden = ignored if masks is not None else (lambda t: moving[t]) if moving is not None else None
+    return with_depth(scene, settings.depth_choice, listener, ignored=hidden)

@@ -20,6 +20,7 @@ from toolkit.stereo.dense import DenseSettings, dense_depth
 if TYPE_CHECKING:
     import pycolmap
 
+FILM_STEP, MATCHED_OF_FILM = 4, 8  # every fourth frame of a film is matched, but at least eight
 Dense = bool | Literal["auto"]
 MOST_MPX = 100.0
 """Millions of pixels of all frames together for which depth and its confidence, 8 bytes a pixel, are held."""
@@ -48,7 +49,9 @@ class DenseChoice:
                 raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
 
 
-def with_depth(scene: Scene, choice: DenseChoice, listener: Listener, *, ignored: Callable[[int], B | None] | None = None) -> Scene:
+def with_depth(
+    scene: Scene, choice: DenseChoice, listener: Listener, *, ignored: Callable[[int], B | None] | None = None, film: bool = False
+) -> Scene:
     """The scene with dense depth, the cloud of it, and what is to be said of it; or as it is where none is wanted.
 
     Args:
@@ -56,6 +59,7 @@ def with_depth(scene: Scene, choice: DenseChoice, listener: Listener, *, ignored
         choice: Whether and how finely.
         listener: Told how far it is.
         ignored: For a frame the (H, W) pixels of the scene's video that are to be left out, or None.
+        film: Whether the frames are a film's: neighbours see nearly the same, so every fourth one is matched.
 
     Raises:
         UserError: depth is asked for and fewer than two frames have a pose.
@@ -65,7 +69,8 @@ def with_depth(scene: Scene, choice: DenseChoice, listener: Listener, *, ignored
     if not choice.dense or (choice.dense == "auto" and len(placed) < 3):  # noqa: PLR2004  (two alone check nothing)
         return scene
     report = reporter(listener, "depth", "Finding the depth of every pixel")
-    views = placed if len(placed) <= choice.views else placed[np.linspace(0, len(placed) - 1, choice.views).round().astype(int)]
+    most = min(choice.views, max(MATCHED_OF_FILM, -(-len(placed) // FILM_STEP))) if film else choice.views
+    views = placed if len(placed) <= most else placed[np.linspace(0, len(placed) - 1, most).round().astype(int)]
     depth = dense_depth(scene, ignored=ignored, views=[int(t) for t in views], settings=DenseSettings(side=choice.side), report=report)
     scene = replace(scene, depth=depth)
     cloud = cloud_from_depth(
