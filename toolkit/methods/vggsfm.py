@@ -246,4 +246,4 @@ def _run_video(
     )
     moving = scene.masks
     hidden = ignored if masks is not None else (lambda t: moving[t]) if moving is not None else None
-    return with_depth(scene, settings.depth_choice, listener, ignored=hidden)
+    return with_depth(scene, settings.depth_choice, listener, ignored=hidden, film=True)
