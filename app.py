@@ -155,6 +155,7 @@ def build(studio: Studio) -> gr.Blocks:
         paste.click(pointing.paste, points, picked, **LIGHT)
         told = start.click(None, None, status, js=WAITING_JS, api_visibility="private")
         asked = [*chosen, preset, points, frames]
+        told = told.then(running.asked, None, None, **LIGHT)
         run = told.then(running.run, asked, [status, result, found], api_visibility="private", **COMPUTE)
         run.failure(running.refused, None, status, **LIGHT)
         cancel.click(running.cancel, None, status, cancels=[run], **LIGHT)

@@ -303,6 +303,38 @@ def test_run_on_the_page_as_it_opens_runs_the_example_on_show_and_its_status_is_
     somebody.leave()
 
 
+def controls(page) -> list[str]:
+    """What is chosen on the page, and what its card says."""
+    preset = page.locator("#preset input:checked").evaluate("input => input.value")
+    return [page.locator("#kind input").input_value(), preset, page.locator("#found").inner_text(), page.locator("#status").inner_text()]
+
+
+def test_no_control_is_emptied_by_a_handler_that_has_nothing_to_say(browser, served):
+    somebody = Person(browser, served.url)
+    page = somebody.page
+    page.locator("#kind input").click()
+    page.get_by_role("option", name=texts.KINDS["vr180-sbs"][0]).click()
+    page.wait_for_timeout(1500)
+    kind, preset, card, status = controls(page)
+    assert (kind, preset) == (texts.KINDS["vr180-sbs"][0], "normal") and texts.NOTHING_YET in card and "Opened" in status
+    visitor = somebody.run_begun(served.studio, set())
+    page.locator("#status .l4-stage.now").wait_for()
+    page.locator("#examples .thumbnail-item").nth(1).click()
+    page.wait_for_timeout(1500)
+    kind, preset, card, _ = controls(page)
+    assert (kind, preset) == (texts.KINDS["vr180-sbs"][0], "normal") and "A street in VR180" in card
+    for _ in range(3):
+        page.locator("#cancel").click()
+        page.locator("#status", has_text=texts.CANCELLED).wait_for()
+        page.wait_for_timeout(1500)
+        assert texts.CANCELLED in somebody.status(), "it says so for good"
+        page.locator("#run").click()
+        page.locator("#status .l4-stage.now").wait_for()
+    page.locator("#cancel").click()
+    somebody.until(lambda: visitor.job is None, "the place is free")
+    somebody.leave()
+
+
 def test_the_example_of_four_cameras_says_what_it_is(person):
     person.page.locator("#examples .thumbnail-item").nth(3).click()
     person.page.locator("#found .l4-found", has_text="several cameras").wait_for()

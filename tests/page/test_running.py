@@ -1,15 +1,20 @@
 """What the status says of a run that ended from outside."""
 
 import asyncio
+import inspect
 import threading
-import time
+from itertools import permutations
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 
+import app
 from toolkit.errors import Cancelled, UserError
 from toolkit.page import texts
+from toolkit.page.desk import heard
+from toolkit.page.endpoints import Endpoints
 from toolkit.page.pointing import Pointing
 from toolkit.page.running import Running
 from toolkit.page.scratch import Scratch
@@ -21,13 +26,16 @@ class Desk:
 
     def __init__(self, scratch: Scratch) -> None:
         self.parts = {"status": "status"}
-        self.studio: Any = SimpleNamespace(scratch=scratch, cancel=lambda visitor: True)
+        self.studio: Any = SimpleNamespace(scratch=scratch, cancel=lambda visitor: False)
 
     def visitor(self, request):
         return self.studio.scratch.visitor("somebody")
 
     def changes(self, **changes):
         return changes
+
+    def ready(self, visitor):
+        return texts.READY
 
 
 @pytest.fixture
@@ -38,20 +46,102 @@ def running(tmp_path):
     scratch.close()
 
 
-def test_a_refused_control_is_not_called_cancelled_after_a_cancelled_run(running):
-    request: Any = None
-    assert texts.READY in running.refused(request)["status"]
-    assert texts.CANCELLED in running.cancel(request)["status"]
-    assert texts.CANCELLED in running.refused(request)["status"], "the run that was cancelled ends so"
-    assert texts.READY in running.refused(request)["status"], "what is refused later was not cancelled"
+CALLS = {
+    "cancel": lambda running: running.cancel(None)["status"],
+    "refused": lambda running: running.refused(None)["status"],
+}
 
 
-def test_a_cancelled_run_says_so_only_for_a_moment(running, monkeypatch):
-    request: Any = None
-    running.cancel(request)
-    later = time.monotonic() + 60
-    monkeypatch.setattr(time, "monotonic", lambda: later)
-    assert texts.READY in running.refused(request)["status"]
+async def begun(running) -> Any:
+    """A run in work, as Gradio holds it."""
+    running.asked(None)
+    events = running.run("found", None, "", "draft", "", None, None)
+    assert "in work" in (await anext(events))["status"]
+    return events
+
+
+@pytest.mark.parametrize("order", list(permutations(["close", "cancel", "refused"])) + [("end", *p) for p in permutations(CALLS)])
+def test_a_cancelled_run_says_so_in_whatever_order_gradio_closes_it_and_asks(running, monkeypatch, order):
+    async def working(*_):
+        yield "in work"
+        if order[0] == "end":
+            raise Cancelled
+        await asyncio.sleep(60)
+
+    async def told() -> list[str]:
+        monkeypatch.setattr(running, "_running", working)
+        running.desk.visitor(None).kept.update(clip="a.mp4", found={})
+        events, told = await begun(running), []
+        for step in order:
+            if step == "close":
+                await events.aclose()
+            elif step == "end":
+                told += [changes["status"] async for changes in events]
+            else:
+                told.append(CALLS[step](running))
+        return told
+
+    said = asyncio.run(told())
+    assert len(said) >= 2 and all(texts.CANCELLED in status for status in said)
+    running.asked(None)
+    assert texts.READY in running.refused(None)["status"], "a control that is refused later was not cancelled"
+
+
+def test_a_run_whose_task_is_cancelled_says_so_too(running, monkeypatch):
+    async def working(*_):
+        yield "in work"
+        await asyncio.sleep(60)
+
+    async def told() -> str:
+        monkeypatch.setattr(running, "_running", working)
+        running.desk.visitor(None).kept.update(clip="a.mp4", found={})
+        events = await begun(running)
+        task = asyncio.ensure_future(anext(events))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return running.refused(None)["status"]
+
+    assert texts.CANCELLED in asyncio.run(told())
+
+
+def test_cancel_says_so_of_a_run_that_waits_and_that_nothing_was_in_work_after_a_run_has_ended(running, monkeypatch):
+    assert texts.READY in running.cancel(None)["status"]
+    running.asked(None)
+    assert texts.CANCELLED in running.cancel(None)["status"]
+
+    async def working(*_):
+        yield "in work"
+
+    async def to_the_end() -> None:
+        async for _ in await begun(running):
+            pass
+
+    monkeypatch.setattr(running, "_running", working)
+    running.desk.visitor(None).kept.update(clip="a.mp4", found={})
+    asyncio.run(to_the_end())
+    assert texts.READY in running.cancel(None)["status"]
+
+
+def test_every_handler_that_tells_in_steps_answers_even_where_it_has_nothing_to_say():
+    page = app.build(SimpleNamespace())  # type: ignore[arg-type]
+    in_steps = [
+        f for f in page.fns.values() if f.fn is not None and inspect.isasyncgenfunction(f.fn) and type(f.fn.__self__) is not Endpoints
+    ]
+    assert len(in_steps) >= 4
+    assert [f.name for f in in_steps if not hasattr(f.fn, "__wrapped__")] == []
+
+
+def test_a_handler_with_nothing_to_say_changes_nothing():
+    @heard
+    async def silent():
+        for nothing in ():
+            yield nothing
+
+    async def told() -> list[Any]:
+        return [changes async for changes in silent()]
+
+    assert asyncio.run(told()) == [gr.skip()]
 
 
 class Slow:

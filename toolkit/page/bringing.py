@@ -12,10 +12,9 @@ from toolkit.errors import UserError
 from toolkit.gallery import Example
 from toolkit.methods.registry import methods
 from toolkit.page import cards, texts
-from toolkit.page.desk import Changes, Desk, frames_used, sentence
+from toolkit.page.desk import Changes, Desk, frames_used, heard, sentence
 from toolkit.page.scratch import Visitor
 from toolkit.page.settings import explain_settings
-from toolkit.page.stages import line
 
 
 class Bringing:
@@ -25,6 +24,7 @@ class Bringing:
         """For the visitors of a desk."""
         self.desk = desk
 
+    @heard
     async def bring(self, uploads: list[str] | None, request: gr.Request) -> AsyncIterator[Changes]:
         """Takes what was uploaded and says what it is; then shows it."""
         if not uploads:
@@ -35,15 +35,16 @@ class Bringing:
                 raise UserError(texts.BUSY)
             name = ", ".join(Path(path).name for path in uploads[:3]) + (" …" if len(uploads) > 3 else "")
             yield self.desk.changes(found=cards.quiet_card(texts.LOOKING.format(name=name)), pair=gr.update(visible=False))
-            for known in ("found", "example"):
+            for known in ("found", "example", "run"):
                 visitor.kept.pop(known, None)
             await self.desk.studio.take(visitor, uploads)
-            visitor.kept["name"] = name
+            visitor.kept["name"] = visitor.kept["title"] = name
             async for changes in self.looked_at(visitor, "found", "", method=None):
                 yield changes
         except Exception as problem:
             yield self.desk.changes(upload=None, found=cards.problem_card(sentence(problem)), pair=gr.update(visible=False))
 
+    @heard
     async def declare(self, kind: str, method: str | None, settings: str, request: gr.Request) -> AsyncIterator[Changes]:
         """Takes the clip for what the visitor says it is, and shows it so."""
         visitor = self.desk.visitor(request)
@@ -74,7 +75,7 @@ class Bringing:
             frame=gr.update(maximum=max(1, frames_used(found) - 1), value=0),
             picture=None,
             points="",
-            status=line(texts.READY),
+            status=self.desk.ready(visitor),
         )
         if found["kind"] == "scene":
             return
@@ -108,6 +109,7 @@ def bring_example(visitor: Visitor, example: Example) -> None:
     """Makes an example's clip the visitor's, with what a person with such a camera would know of it."""
     visitor.kept.pop("found", None)
     visitor.kept["clip"] = str(example.clip)
+    visitor.kept["title"] = example.title
     visitor.kept["name"] = f"{example.title}. {example.sentence}" + (f" {texts.TRUTH}" if example.truth else "")
     visitor.kept["settings"] = "\n".join(f"{name} = {value!r}" for name, value in example.settings.items())
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import wraps
 from typing import Any
 
 import cv2
@@ -17,6 +18,7 @@ from toolkit.methods.registry import methods
 from toolkit.page import picking, texts
 from toolkit.page.scratch import Visitor
 from toolkit.page.settings import parse_settings
+from toolkit.page.stages import line
 from toolkit.page.studio import Studio
 from toolkit.page.workers import Fault
 from toolkit.scene import U8
@@ -25,6 +27,27 @@ log = logging.getLogger("lift4d")
 TICK_S = 1.0
 Changes = dict[Any, Any]
 """Components and what becomes of them."""
+
+
+def heard(handler: Callable[..., AsyncIterator[Changes]]) -> Callable[..., AsyncIterator[Changes]]:
+    """A handler of the page that answers in any case: where it has nothing to say, that nothing changes.
+
+    Gradio empties every component that a generator could have changed when it ends without having said anything.
+    """
+
+    @wraps(handler)
+    async def answering(*arguments: Any, **named: Any) -> AsyncIterator[Changes]:
+        silent, changes = True, handler(*arguments, **named)
+        try:
+            async for change in changes:
+                silent = False
+                yield change
+        finally:
+            await changes.aclose()  # type: ignore[attr-defined]
+        if silent:
+            yield gr.skip()
+
+    return answering
 
 
 def sentence(problem: BaseException) -> str:
@@ -47,12 +70,19 @@ class Desk:
         self.parts: dict[str, Any] = {}
 
     def changes(self, **changes: Any) -> Changes:
-        """Changes of components, by their names."""
+        """Changes of components, by their names; none where none is named."""
+        if not changes:
+            return gr.skip()
         return {self.parts[name]: value for name, value in changes.items()}
 
     def visitor(self, request: gr.Request) -> Visitor:
         """Whoever asks."""
         return self.studio.scratch.visitor(request.session_hash)
+
+    def ready(self, visitor: Visitor) -> str:
+        """The status of a visitor for whom nothing is in work: it names what is shown, which need not be what was brought last."""
+        shown = visitor.kept.get("shown")
+        return line(texts.READY if shown is None else texts.READY_SHOWN.format(what=shown))
 
     def options(self, kind: str, settings: str, method: str | None) -> dict[str, Any]:
         """What the visitor says of the clip, and the settings asked for."""

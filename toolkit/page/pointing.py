@@ -60,7 +60,7 @@ class Pointing:
             return self.desk.changes(status=line(texts.NO_CLIP, kind="poor"))
         try:
             text = picking.as_text(change())
-            return self.desk.changes(points=text, picture=self._drawn(visitor, text), status=line(texts.READY))
+            return self.desk.changes(points=text, picture=self._drawn(visitor, text), status=self.desk.ready(visitor))
         except Exception as problem:
             return self.desk.changes(status=line(sentence(problem), kind="poor"))
 

@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
 import gradio as gr
 
 from toolkit.errors import Cancelled, UserError
+from toolkit.methods.registry import methods
 from toolkit.page import cards, texts
 from toolkit.page.bringing import bring_example
-from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
+from toolkit.page.desk import TICK_S, Changes, Desk, heard, sentence, ticking
 from toolkit.page.pointing import Pointing
 from toolkit.page.scratch import Visitor
 from toolkit.page.settings import checked_frames
 from toolkit.page.stages import Stages, line
 
-_SOON_S = 5.0  # in which a cancelled run ends
-
 
 class Running:
-    """What happens when a visitor runs a clip."""
+    """What happens when a visitor runs a clip.
+
+    What became of a visitor's last press of Run is `kept["run"]`: "asked", "in work", "ended", or "cancelled". Cancel is answered by two
+    events that come in any order, Gradio's closing of the run, after which it asks `refused`, and the handler `cancel`; each finds out
+    from that alone, and none but the next press takes "cancelled" back.
+    """
 
     def __init__(self, desk: Desk, pointing: Pointing) -> None:
         """For the visitors of a desk."""
         self.desk, self._pointing = desk, pointing
 
+    def asked(self, request: gr.Request) -> None:
+        """Run was pressed; the clip may have to wait for its turn."""
+        visitor = self.desk.visitor(request)
+        if visitor.job is None:
+            visitor.kept["run"] = "asked"
+
+    @heard
     async def run(
         self, kind: str, method: str | None, settings: str, preset: str, text: str, frames: float | None, request: gr.Request
     ) -> AsyncIterator[Changes]:
         """Runs the clip with a bar a stage, and says when there is something to show."""
         visitor = self.desk.visitor(request)
         visitor.kept["run"] = "in work"
-        visitor.kept.pop("cancelled_s", None)
         try:
             if "example" in visitor.kept and visitor.kept.get("clip") is None:
                 # The page opens with an example on show: who presses Run means that.
@@ -49,12 +59,18 @@ class Running:
                     yield self.desk.changes(status=state)
                 else:
                     visitor.kept["told"] = state
+                    visitor.kept["shown"] = visitor.kept.get("title", "")
                     words = texts.DONE.format(seconds=texts.duration(state["seconds"]), memory=state["memory_mb"] / 1000)
                     yield self.desk.changes(status=line(words, kind="good"), result=visitor.kept["runs"])
+        except (GeneratorExit, asyncio.CancelledError):
+            visitor.kept["run"] = "cancelled"
+            raise
         except Exception as problem:
+            if isinstance(problem, Cancelled):
+                visitor.kept["run"] = "cancelled"
             yield self.desk.changes(status=line(sentence(problem), kind="plain" if isinstance(problem, Cancelled) else "poor"))
-        # Not in a finally: Gradio may close a run that is cancelled before the handler of Cancel is asked, which then could not tell.
-        visitor.kept["run"] = "ended"
+        if visitor.kept["run"] == "in work":
+            visitor.kept["run"] = "ended"
 
     async def _running(
         self,
@@ -73,7 +89,8 @@ class Running:
         job = "open" if found["has_result"] and not found["methods"] else "run"
         if job == "run":
             if not found["methods"]:
-                raise UserError(texts.NO_METHOD.format(kind=found["kind"]))
+                takes = sorted({known for info in methods().values() for known in info.inputs})
+                raise UserError(texts.NO_METHOD.format(kind=found["kind"], takes=", ".join(takes)))
             if text.strip() and "frame" not in visitor.kept:
                 visitor.kept["frame"] = await self.desk.studio.picture(visitor, "frame", frame=0, options=options)
             points = self._pointing.points(visitor, text) if text.strip() else []
@@ -92,17 +109,17 @@ class Running:
 
     def refused(self, request: gr.Request) -> Changes:
         """A run that ended from outside: it was cancelled, or a control held something impossible, which its own message tells."""
-        # Once: whatever is refused after that was not cancelled.
-        cancelled = self.desk.visitor(request).kept.pop("cancelled_s", -_SOON_S) + _SOON_S > time.monotonic()
-        return self.desk.changes(status=line(texts.CANCELLED if cancelled else texts.READY))
+        visitor = self.desk.visitor(request)
+        begun = visitor.kept.get("run") in ("in work", "cancelled")
+        return self.desk.changes(status=line(texts.CANCELLED) if begun else self.desk.ready(visitor))
 
     def cancel(self, request: gr.Request) -> Changes:
         """Stops what runs, at once."""
         visitor = self.desk.visitor(request)
-        stopped = self.desk.studio.cancel(visitor) or visitor.kept.get("run") == "in work"
-        if stopped:
-            visitor.kept.update(run="cancelled", cancelled_s=time.monotonic())
-        return self.desk.changes(status=line(texts.CANCELLED if stopped else texts.READY))
+        if self.desk.studio.cancel(visitor) or visitor.kept.get("run") in ("asked", "in work", "cancelled"):
+            visitor.kept["run"] = "cancelled"
+            return self.desk.changes(status=line(texts.CANCELLED))
+        return self.desk.changes(status=self.desk.ready(visitor))
 
     def leave(self, request: gr.Request) -> None:
         """The page was closed: what runs for it stops, its files go soon."""

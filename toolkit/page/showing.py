@@ -11,9 +11,10 @@ import gradio as gr
 
 from toolkit.errors import UserError
 from toolkit.gallery import Example
+from toolkit.methods.registry import methods
 from toolkit.page import cards, texts
 from toolkit.page.bringing import Bringing, bring_example
-from toolkit.page.desk import TICK_S, Changes, Desk, sentence, ticking
+from toolkit.page.desk import TICK_S, Changes, Desk, heard, sentence, ticking
 from toolkit.page.results import downloads, in_words
 from toolkit.page.scratch import Visitor
 from toolkit.page.stages import Stages, line
@@ -40,7 +41,7 @@ class Showing:
             fly=_if_there(files / "tracks_3d.mp4"),
             scene={"page": _file(files / "scene.html"), "gone": texts.NOT_HERE} if page else None,
             files=_offered(folder, told["opens_with"]),
-            partly=gr.update(visible=told.get("shipped", False)),
+            partly=gr.update(value=told.get("partly", ""), visible="partly" in told),
             stabilise=False,
             still=None,
             measured=line(texts.MEASURE_HOW),
@@ -52,7 +53,7 @@ class Showing:
     def open_first(self, request: gr.Request) -> Changes:
         """The result of the first example, so that a page that was just opened shows what this is about."""
         if not self.desk.examples:
-            return {}
+            return self.desk.changes()
         return self._opened(self.desk.visitor(request), self.desk.examples[0])
 
     def open_example(self, request: gr.Request, event: gr.SelectData) -> Changes:
@@ -64,6 +65,7 @@ class Showing:
             example = self.desk.examples[int(event.index)]
             changes = self._opened(visitor, example)
             self.desk.studio.drop_clip(visitor)
+            visitor.kept.pop("run", None)
             bring_example(visitor, example)
             return {
                 **changes,
@@ -82,8 +84,9 @@ class Showing:
         offered = {name: entry.get("opens_with", "") for name, entry in manifest["files"].items() if name in example.files}
         visitor.kept["example"] = example
         visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"], "shipped": True}
-        words = texts.OPENED.format(what=f"{example.title}, {example.result_title}")
-        return self.desk.changes(status=line(words, kind="good"), result=visitor.kept["runs"])
+        visitor.kept["told"]["partly"] = _partly(example)
+        shown = visitor.kept["shown"] = f"{example.title}, {example.result_title}"
+        return self.desk.changes(status=line(texts.OPENED.format(what=shown), kind="good"), result=visitor.kept["runs"])
 
     async def describe_example(self, request: gr.Request) -> Changes:
         """What an example's result tells of itself."""
@@ -92,9 +95,9 @@ class Showing:
         try:
             if told is not None and "quality" not in told:
                 told.update(await self.desk.studio.crew.look("describe", folder=told["folder"]))
-            return (
-                {} if told is None else self.desk.changes(quality=_quality(told), cameras=_if_there(Path(told["folder"]) / "cameras.png"))
-            )
+            if told is None:
+                return self.desk.changes()
+            return self.desk.changes(quality=_quality(told), cameras=_if_there(Path(told["folder"]) / "cameras.png"))
         except Exception as problem:
             return self.desk.changes(quality=sentence(problem))
 
@@ -103,7 +106,7 @@ class Showing:
         visitor = self.desk.visitor(request)
         told = visitor.kept.get("told")
         if told is None:
-            return {}
+            return self.desk.changes()
         try:
             if told.get("shipped") and not (Path(told["folder"]) / "lift4d.zip").is_file():
                 told["opens_with"] = await self.desk.studio.complete(visitor)
@@ -112,6 +115,7 @@ class Showing:
             offered = _offered(Path(told["folder"]), told["opens_with"])
             return self.desk.changes(files=offered, status=line(sentence(problem), kind="poor"))
 
+    @heard
     async def look_at_example(self, request: gr.Request) -> AsyncIterator[Changes]:
         """What an example's clip is, as for any clip."""
         visitor = self.desk.visitor(request)
@@ -124,6 +128,7 @@ class Showing:
         except Exception as problem:
             yield self.desk.changes(found=cards.problem_card(sentence(problem)))
 
+    @heard
     async def stabilise(self, wanted: bool, request: gr.Request) -> AsyncIterator[Changes]:
         """The track video with or without the camera's motion."""
         visitor = self.desk.visitor(request)
@@ -137,9 +142,16 @@ class Showing:
                     if event is not None and "answer" not in event:
                         stages.take(**event)
                     yield self.desk.changes(status=stages.html())
-            yield self.desk.changes(tracks=str(target if wanted else result / "files" / "tracks.mp4"), status=line(texts.READY))
+            yield self.desk.changes(tracks=str(target if wanted else result / "files" / "tracks.mp4"), status=self.desk.ready(visitor))
         except Exception as problem:
             yield self.desk.changes(status=line(sentence(problem), kind="poor"))
+
+
+def _partly(example: Example) -> str:
+    """What the files of an example lack, and how to get it, if there is a way."""
+    if not any(example.kind in info.inputs for info in methods().values()):
+        return texts.WITHOUT_FILES_FOREVER
+    return texts.WITHOUT_FILES_OF_TRUTH if example.truth else texts.WITHOUT_FILES
 
 
 def _quality(told: dict[str, Any]) -> str:

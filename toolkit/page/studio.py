@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from toolkit.media.suffixes import VIDEOS
 from toolkit.page import texts
 from toolkit.page.scratch import Scratch, Visitor
 from toolkit.page.workers import Crew, Worker
-
-_JUST_NOW_S = 5.0
 
 
 class Studio:
@@ -109,9 +106,6 @@ class Studio:
             async for event in worker.work(job, clip=self._clip(visitor), folder=str(folder), **arguments):
                 finished = "answer" in event
                 yield event
-        except (GeneratorExit, asyncio.CancelledError):
-            visitor.kept["stopped_s"] = time.monotonic()
-            raise
         except Cancelled:
             if worker.late:
                 raise UserError(texts.TOO_LONG.format(time=texts.duration(self.RUN_AT_MOST_S))) from None
@@ -145,8 +139,7 @@ class Studio:
         """Stops what runs for the visitor; whether anything did."""
         worker = visitor.job if visitor is not None else None
         if worker is None:
-            # The queue stops the run by itself, too, and may have been faster.
-            return visitor is not None and time.monotonic() - visitor.kept.pop("stopped_s", -_JUST_NOW_S) < _JUST_NOW_S
+            return False
         worker.end()
         return True
 

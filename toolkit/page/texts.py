@@ -26,7 +26,7 @@ METER_FAIR = "The rows of both eyes agree roughly; depth will be somewhat worse.
 METER_POOR = "The rows of both eyes do not agree: this may not be VR180, or not be what it is declared as."
 SWAPPED = "The eyes look swapped; a run exchanges them."
 CUT = "Of the {frames} frames, the first {used} are used; choose others under Advanced."
-NO_METHOD = "No method takes this kind of recording yet ({kind}). You can still bring a VR180 or stereo clip, or open an example."
+NO_METHOD = "No method takes this kind of recording yet ({kind}). Bring one of: {takes}; or open an example."
 SEVERAL = "These are several cameras side by side; no method takes them yet, so there is nothing to run."
 TRUTH = "What is shown is the ground truth that the clip was made from, not computed."
 HAS_RESULT = "This file holds a finished scene: Run opens it, nothing is computed."
@@ -61,6 +61,7 @@ SETTINGS_INFO = "Such as fov_deg = 80. The method knows:"
 RUN = "Run"
 CANCEL = "Cancel"
 READY = "Ready"
+READY_SHOWN = "Ready. Shown below: {what}"
 WAITING = "Waiting for a free place; one clip is computed at a time"
 DONE = "Done in {seconds}, {memory:.1f} GB of memory at most"
 CANCELLED = "Cancelled; nothing of it was kept. What was shown before is still there."
@@ -97,6 +98,13 @@ NOTES = "Notes"
 
 NO_CLIP = "Bring a clip first, or open an example."
 WITHOUT_FILES = "An example is thinned to some hundred tracks, and so are its files; run it to get all of them."
+WITHOUT_FILES_OF_TRUTH = (
+    "These files hold the ground truth of a generated clip, thinned to some hundred tracks; run it to get what a method finds in it."
+)
+WITHOUT_FILES_FOREVER = (
+    "These files hold the ground truth of a generated clip, thinned to some hundred tracks; "
+    "no method takes this kind of recording yet, so it can't be run."
+)
 NOT_HERE = "That file is not here any more; bring it again."
 NO_RESULT = "There is no result yet; run a clip or open an example first."
 FAULT = "Something went wrong on our side; it is noted as incident {incident}."
