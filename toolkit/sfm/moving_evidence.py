@@ -35,7 +35,7 @@ class EvidenceOptions:
     sigma_px: float = 0.3
     share: float = 0.02
     lost: float = 1.0
-    grey: float = 6.0
+    grey: float = 4.0
     patch: float = 2.0
     start: float = 5.0
     slope: float = 0.8
@@ -67,7 +67,8 @@ def reduced(frame: U8, side: int) -> U8:
     shrink = side / max(height, width)
     if shrink >= 1:
         return frame
-    return np.asarray(cv2.resize(frame, (max(1, round(width * shrink)), max(1, round(height * shrink))), interpolation=cv2.INTER_AREA))
+    size = max(1, round(width * shrink)), max(1, round(height * shrink))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def flow_between(first: U8, second: U8) -> F32:

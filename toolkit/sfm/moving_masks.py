@@ -31,7 +31,8 @@ class MaskOptions:
         evidence: What pixels say.
         track_weight: A track counts as so many pixels; it has seen more frames than two.
         track_reach: Standard deviation of where it counts, in pixels of the reduced frames.
-        fade: Share of the evidence that is carried on from one compared frame to the next along the flow, to both sides.
+        fade: Share of the evidence of standing that is carried on from one compared frame to the next along the flow, to both sides.
+        stay: The same share of that of moving: what moved is the same thing while it pauses.
         smoothing: Strength of the smoothing along edges (lambda of Min et al., IEEE TIP 2014).
         edge: Difference of colour at which it stops, of 255.
         prior: Log-odds of moving before anything is seen.
@@ -46,11 +47,12 @@ class MaskOptions:
     track_weight: float = 6.0
     track_reach: float = 2.0
     fade: float = 0.7
+    stay: float = 0.8
     smoothing: float = 300.0
-    edge: float = 12.0
+    edge: float = 6.0
     prior: float = -0.3
     sure: float = 0.6
-    sure_share: float = 0.25
+    sure_share: float = 0.15
     island: float = 0.001
     block: int = 64
 
@@ -140,7 +142,7 @@ def stream_masks(
     known = motion or moving_tracks(tracks, size, cameras, seed=seed, options=o.tracks, report=lambda n, T: report(n, 2 * T))
 
     def masks() -> Iterator[B]:
-        margin = 4 * known.gap
+        margin = 6 * known.gap
         for start in range(0, count, o.block):
             stop = min(start + o.block, count)
             first, last = max(start - margin, 0), min(stop + margin, count)
@@ -160,7 +162,7 @@ class _Block:
     ) -> None:
         self._frames, self._first, self._size, self._options = frames, first, size, options
         self._shape = frames[0].shape[:2]
-        grey = [np.asarray(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY)) for f in frames]
+        grey = [np.asarray(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), np.uint8) for f in frames]
         gap, n = motion.gap, len(frames)
         # Flow between frames a gap apart, and how far it misses the way back; half precision holds a hundredth of a pixel.
         self._later: list[tuple[F32, F32] | None] = [None] * n
@@ -213,7 +215,7 @@ class _Block:
 
     def _carried(self, own: list[Evidence], gap: int) -> list[Evidence]:
         """Evidence of each frame with that of the frames around, faded by distance."""
-        n, fade = len(own), self._options.fade
+        n, fade, stay = len(own), np.float32(self._options.fade), np.float32(self._options.stay)
         total = [Evidence(e.odds.copy(), e.weight.copy()) for e in own]
         for flows, order, step in ((self._earlier, range(n), -gap), (self._later, range(n - 1, -1, -1), gap)):
             passed = list(own)
@@ -222,9 +224,11 @@ class _Block:
                 if found is None:
                     continue
                 odds, weight = _fetched(passed[i + step], found, self._options.evidence.lost)
-                total[i].odds[:] += fade * odds
-                total[i].weight[:] += fade * weight
-                passed[i] = Evidence(own[i].odds + fade * odds, own[i].weight + fade * weight)
+                kept = np.where(odds > 0, stay, fade)
+                odds, weight = kept * odds, kept * weight
+                total[i].odds[:] += odds
+                total[i].weight[:] += weight
+                passed[i] = Evidence(own[i].odds + odds, own[i].weight + weight)
         return total
 
     def mask(self, t: int) -> B:
@@ -233,7 +237,7 @@ class _Block:
         guide, gathered = self._frames[i], self._gathered[i]
         odds = cv2.ximgproc.fastGlobalSmootherFilter(guide, gathered.odds, o.smoothing, o.edge)
         weight = cv2.ximgproc.fastGlobalSmootherFilter(guide, gathered.weight, o.smoothing, o.edge)
-        mean = odds / np.maximum(weight, 1e-6) + o.prior
+        mean = np.asarray(odds / np.maximum(weight, 1e-6) + o.prior, np.float32)
         small = _without_islands(mean, o)
         if not small.any():
             return np.zeros((self._size[1], self._size[0]), bool)
@@ -263,8 +267,8 @@ def _without_islands(mean: F32, o: MaskOptions) -> B:
     sure = np.bincount(label.ravel(), weights=(mean > o.sure).ravel(), minlength=pieces)
     keep = (stats[:, cv2.CC_STAT_AREA] >= least) & (sure >= o.sure_share * stats[:, cv2.CC_STAT_AREA])
     keep[0] = False
-    kept = keep[label]
+    kept = keep[np.asarray(label, np.int64)]
     holes, label, stats, _ = cv2.connectedComponentsWithStats((~kept).astype(np.uint8), connectivity=4)
     close = stats[:, cv2.CC_STAT_AREA] < least
     close[0] = False
-    return kept | close[label]
+    return np.asarray(kept | close[np.asarray(label, np.int64)], bool)
