@@ -91,7 +91,7 @@ def test_a_zip_of_photos_goes_through_run_and_out_as_a_colmap_model(tmp_path, pi
             archive.write(path, path.name)
     told = []
     scene = tk.run(tmp_path / "photos.zip", method="vggsfm", preset="draft", progress=told.append)
-    assert list(dict.fromkeys(event.stage for event in told)) == ["features", "pairs", "cameras", "scene"]
+    assert list(dict.fromkeys(event.stage for event in told)) == ["features", "pairs", "cameras", "scene", "depth"]
     written = tk.export(scene, tmp_path / "out", ["colmap", "points.ply", "transforms.json", "scene.npz"])
     model = pycolmap.Reconstruction(written["colmap"] / "sparse" / "0")
     assert model.num_reg_images() == 4
