@@ -256,6 +256,15 @@ def test_no_damage_to_the_boxes_ends_in_anything_but_a_result(rich_file, tmp_pat
     assert isinstance(read_container(broken).notes, tuple)
 
 
+def test_a_motion_track_that_claims_no_samples_is_no_motion_track(tmp_path, box):
+    path = motion_file(tmp_path / "motion.mp4", box, [angle_axis((0, 1, 0))] * 9)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"stsz") + 4 + 8  # after version and the fixed size
+    content[at : at + 4] = bytes(4)
+    path.write_bytes(content)
+    assert read_container(path).orientations is None
+
+
 @settings(max_examples=100, deadline=None)
 @given(data=st.data())
 def test_no_damage_to_a_motion_track_ends_in_anything_but_a_result(tmp_path_factory, box, data):

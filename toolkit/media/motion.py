@@ -104,8 +104,10 @@ def _offsets(data: bytes, table: Box, sizes: np.ndarray) -> np.ndarray:
         pairs = _entries(data, _required(data, table, b"co64"), 2)
         chunks = (pairs[:, 0] << 32) | pairs[:, 1]
     runs = _entries(data, _required(data, table, b"stsc"), 3)
+    if len(sizes) == 0:
+        return np.zeros(0, np.int64)
     if len(runs) == 0 or len(chunks) == 0:
-        return np.zeros(0, np.int64) if len(sizes) == 0 else _contradiction()
+        return _contradiction()
     # Each run of `stsc` says how many samples every chunk from its first chunk on holds.
     per_chunk = runs[np.searchsorted(runs[:, 0], np.arange(1, len(chunks) + 1), side="right") - 1, 1]
     if per_chunk.sum() < len(sizes) or per_chunk.max(initial=0) > MAX_SAMPLES:
