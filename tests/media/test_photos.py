@@ -63,3 +63,17 @@ def test_what_is_no_photo_is_told(tmp_path):
         pass
     with pytest.raises(UserError, match="uint8"), opened_photos([np.zeros((4, 4))]):
         pass
+
+
+@pytest.mark.parametrize(("unit", "mm"), [(None, 25.4), (2, 25.4), (3, 10.0), (4, 1.0), (5, 0.001)])
+def test_pixels_per_unit_of_the_focal_plane_give_the_focal_length(tmp_path, unit, mm):
+    exif = Image.Exif()
+    details = exif.get_ifd(0x8769)
+    details[0x920A] = 5.0  # millimetres
+    details[0xA20E] = 20.0 * mm  # pixels per unit: 20 a millimetre
+    details[0xA002], details[0xA003] = 120, 80  # the photo was halved since
+    if unit is not None:
+        details[0xA210] = unit
+    Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    with opened_photos([tmp_path / "a.jpg"]) as (photo,):
+        assert photo.focal_px == pytest.approx(50, rel=0.01)

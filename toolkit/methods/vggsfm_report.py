@@ -10,10 +10,32 @@ import numpy as np
 from toolkit.methods.quality import measure
 from toolkit.scene import Scene
 from toolkit.sfm.audit import ray_angles_deg
+from toolkit.sfm.photo_bundle import BundleOptions, lens_told
 from toolkit.sfm.photo_model import PhotoModel
 from toolkit.wording import counted
 
 NARROW_DEG = 3.0  # under which depth is hardly told
+
+
+LENS_OFF, LENS_GAIN = 1.04, 0.9
+"""A given focal length is doubted where the photos fit another one by so much, and so much better."""
+
+
+def doubts_of_lens(result: PhotoModel, options: BundleOptions) -> list[str]:
+    """A warning where the photos contradict the focal length that was given, else nothing.
+
+    Args:
+        result: The model, made with it.
+        options: How it was refined.
+    """
+    ratio, gain = lens_told(result.model, options)
+    if max(ratio, 1 / ratio) < LENS_OFF or gain > LENS_GAIN:
+        return []
+    given = float(np.median([c.mean_focal_length() for c in result.model.cameras.values()]))
+    return [
+        f"The given K does not fit the photos: its focal length is {given:.0f} px, but with {given * ratio:.0f} px their points fit "
+        f"{100 * (1 - gain):.0f} % better; check K, or leave it out to have it found."
+    ]
 
 
 def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mapping[str, Any]) -> dict[str, Any]:

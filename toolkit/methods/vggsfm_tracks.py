@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from toolkit.errors import UserError
 from toolkit.media.photos import Photo
 from toolkit.methods.photo_cameras import cameras_of
-from toolkit.methods.vggsfm_report import describe
+from toolkit.methods.vggsfm_report import describe, doubts_of_lens
 from toolkit.progress import Listener, reporter
 from toolkit.scene import B, Cameras, Scene, Tracks2D
 from toolkit.sfm.mapping import MappingOptions
@@ -85,7 +85,8 @@ def scene_from_tracks(
     scene = scene_of_tracks(result, tracks, seen)
     facts = {"tracks": len(tracks), "settings": {**asdict(settings), "seed": seed}, "source": {"path": "in memory"}}
     unit = "metre" if known is not None else "relative"
-    return replace(scene, unit=unit, report=describe(result, scene, [], facts))
+    warnings = doubts_of_lens(result, options.bundle) if K is not None and known is None else []
+    return replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
 
 
 def _checked_size(size: Any, known: Cameras | None) -> tuple[int, int]:

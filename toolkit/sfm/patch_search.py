@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from toolkit.compiling import compiled
@@ -104,13 +105,13 @@ def _relative(first: View, second: View) -> tuple[F64, F64]:
     return there, np.linalg.inv(there)
 
 
-def _surroundings(view: View, corners: F32, local: F64, options: PatchOptions) -> tuple[F64, F64]:
+def _surroundings(view: View, corners: F32, local: F64, options: PatchOptions) -> tuple[F64, NDArray[np.floating]]:
     """(N, 2) nearest and farthest depth to search, and (N, 3) normal of the surface where the points around lie on a plane, else 0."""
     xy = local[:, :2] / local[:, 2:] * [view.K[0, 0], view.K[1, 1]] + view.K[:2, 2]
     _, around = cKDTree(xy).query(corners, k=options.near)
     points = local[around]  # (N, near, 3)
     z = points[:, :, 2]
-    depths = np.column_stack([z.min(1) / options.widened, z.max(1) * options.widened])
+    depths = np.column_stack([z.min(1) / options.widened, z.max(1) * options.widened]).astype(np.float64)
     centred = points - points.mean(1, keepdims=True)
     _, spread, axes = np.linalg.svd(centred, full_matrices=False)
     normals = axes[:, 2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -107,10 +107,13 @@ def _refine_weighted(model: pycolmap.Reconstruction, options: BundleOptions, sig
     return Sureness(turn, {i: float(np.sqrt(np.trace(block[3:, 3:]))) for i, block in blocks}, free)
 
 
-def _adjust(model: pycolmap.Reconstruction, options: BundleOptions, loss: str, scale_px: float, free_centre: bool) -> tuple[Any, Any]:
+def _adjust(
+    model: pycolmap.Reconstruction, options: BundleOptions, loss: str, scale_px: float, free_centre: bool, *, distortion: bool = True
+) -> tuple[Any, Any]:
     colmap = load_pycolmap()
     asked = colmap.BundleAdjustmentOptions()
-    asked.refine_focal_length = asked.refine_extra_params = not options.fixed_lens
+    asked.refine_focal_length = not options.fixed_lens
+    asked.refine_extra_params = distortion and not options.fixed_lens
     asked.refine_principal_point = free_centre and not options.fixed_lens
     asked.refine_rig_from_world = not options.fixed_poses
     asked.print_summary = False
@@ -126,6 +129,18 @@ def _adjust(model: pycolmap.Reconstruction, options: BundleOptions, loss: str, s
         what.fix_gauge(colmap.BundleAdjustmentGauge.TWO_CAMS_FROM_WORLD)
     adjuster = colmap.create_default_ceres_bundle_adjuster(asked, what, model)
     return adjuster.solve(), adjuster
+
+
+def lens_told(model: pycolmap.Reconstruction, options: BundleOptions) -> tuple[float, float]:
+    """What the photos say of a focal length that was held: theirs over it, and the noise with theirs over the noise with it.
+
+    The model stays as it is; a copy is adjusted with the focal lengths free, distortion held.
+    """
+    trial = load_pycolmap().Reconstruction(model)
+    before, held = noise_px(trial), {c: camera.mean_focal_length() for c, camera in trial.cameras.items()}
+    _adjust(trial, replace(options, fixed_lens=False, fixed_poses=False), "CAUCHY", max(options.cauchy_px, before), False, distortion=False)
+    ratios = [camera.mean_focal_length() / held[c] for c, camera in trial.cameras.items()]
+    return float(np.median(ratios)), noise_px(trial) / before if before > 0 else 1.0
 
 
 def _drop_outliers(model: pycolmap.Reconstruction, options: BundleOptions) -> None:

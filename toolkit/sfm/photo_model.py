@@ -106,6 +106,8 @@ def build(
         for turn in range(options.rounds if known_T_cw is None else 1):
             report(done + turn, total)
             T_cw = poses(model, len(found.names))
+            if known_T_cw is None:
+                T_cw = _supported_poses(model, T_cw, options)
             before = int(np.isfinite(T_cw[:, 0, 0]).sum())
             if known_T_cw is None:
                 T_cw = _placed(model, found, T_cw, options, seed, told, lambda: report(done + turn, total))  # noqa: B023
@@ -155,6 +157,15 @@ def _map(found: Correspondences, options: ModelOptions, seed: int, report: Repor
     largest = {i - 1 for i in models[0].reg_image_ids()}
     others = [sorted({i - 1 for i in m.reg_image_ids()} - largest) for m in models[1:]]
     return models[0], [group for group in others if len(group) > 1], mapper
+
+
+def _supported_poses(model: pycolmap.Reconstruction, T_cw: F64, options: ModelOptions) -> F64:
+    """The poses without those of photos that see next to nothing of the model: where a mapper put them is a guess. They are placed anew."""
+    T_cw = T_cw.copy()
+    guessed = [i - 1 for i in model.reg_image_ids() if model.image(i).num_points3D < options.audit.fewest]
+    if model.num_reg_images() - len(guessed) >= 2:
+        T_cw[guessed] = np.nan
+    return T_cw
 
 
 def _supported(model: pycolmap.Reconstruction, options: ModelOptions) -> int:
