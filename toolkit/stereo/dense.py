@@ -43,6 +43,7 @@ class DenseSettings:
         asked: Maps of so many views are asked whether they agree.
         within_steps: Maps of two views agree up to so many planes.
         min_confidence: Depths that are less sure are unknown.
+        carried: What is taken over from other views' maps is so much less sure: something that they do not see may stand before it.
         speckle: Connected surfaces under so many millionths of the picture are unknown.
         all_candidates: In clips of up to so many frames every frame may be a neighbour of every other.
     """
@@ -56,6 +57,7 @@ class DenseSettings:
     asked: int = 6
     within_steps: float = 1.5
     min_confidence: float = 0.5
+    carried: float = 0.75
     speckle: float = 250.0
     all_candidates: int = 80
 
@@ -125,10 +127,8 @@ def dense_depth(
         fused[t], certain[t] = _agreed(t, maps, steps, asked[t], small, swept, use)
     del maps, found
     for t in range(len(depth)):
-        if asked and t not in asked and small.cameras.registered[t]:
-            fused[t], certain[t] = carried_to(t, fused, certain, _alike(t, list(asked), small.cameras), small.cameras)
-            fused[t][~small.usable(t)] = np.nan
-        depth[t], sure[t] = enlarged(fused[t], certain[t], (width, height))
+        inverse, certainty = _with_others(t, fused, certain, list(asked), small, use)
+        depth[t], sure[t] = enlarged(inverse, certainty, (width, height))
         report(len(keys) + t + 1, total)
     return DepthVideo(depth, sure, scene.unit)
 
@@ -160,6 +160,17 @@ def _agreed(t: int, maps: F32, steps: F64, others: list[int], small: _Small, swe
     labels = (agreed.inverse_depth - np.float32(swept.planes.first)) / np.float32(swept.planes.step)
     known = without_speckles(np.asarray(labels, np.float32), known, area=int(use.speckle * 1e-6 * known.size) + 1, step_px=1.5)
     return np.where(known, agreed.inverse_depth, np.nan).astype(np.float32), np.where(known, sure, 0).astype(np.float32)
+
+
+def _with_others(t: int, fused: F32, certain: F32, keys: list[int], small: _Small, use: DenseSettings) -> tuple[F32, F32]:
+    """A map and its certainty, filled with what other views' maps say where its own says nothing; those have a map of their own."""
+    inverse, certainty = fused[t], certain[t]
+    others = [k for k in keys if k != t]
+    if not others or not small.cameras.registered[t]:
+        return inverse, certainty
+    carried, sure = carried_to(t, fused, certain, _alike(t, others, small.cameras), small.cameras)
+    fill = np.isnan(inverse) & np.isfinite(carried) & (use.carried * sure >= use.min_confidence) & small.usable(t)
+    return np.where(fill, carried, inverse), np.where(fill, np.float32(use.carried) * sure, certainty)
 
 
 def points_seen(scene: Scene, t: int) -> F64:
