@@ -1,6 +1,7 @@
 """Stages of the methods that have no verb of their own: for pipelines built from parts. Names here stay, as those of `toolkit` do."""
 
+from toolkit.geometry.alignment import align_similarity
 from toolkit.geometry.rig import default_vr180_rig
 from toolkit.sfm.odometry import stereo_odometry
 
-__all__ = ["default_vr180_rig", "stereo_odometry"]
+__all__ = ["align_similarity", "default_vr180_rig", "stereo_odometry"]

@@ -122,7 +122,7 @@ def test_lenses_of_many_models_bend_in_nerfstudios_words_as_in_colmaps(lens, ben
     distortion = np.array([told[k] for k in (("k1", "k2", "k3", "k4") if fisheye else ("k1", "k2", "p1", "p2"))], float)
     points = rays[:, None] if fisheye else rays
     bent, _ = bends(points, np.zeros((3, 1)), np.zeros((3, 1)), K.astype(float), distortion)
-    np.testing.assert_allclose(bent.reshape(-1, 2), colmap_camera(lens).img_from_cam(rays), atol=1e-6)
+    np.testing.assert_allclose(bent.reshape(-1, 2), np.asarray(colmap_camera(lens).img_from_cam(rays)), atol=1e-6)
 
 
 def test_a_lens_that_nerfstudio_lacks_is_said_to_be_so(made):

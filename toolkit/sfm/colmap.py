@@ -38,7 +38,7 @@ def load_pycolmap() -> Any:
     found = str(getattr(module, "__version__", "unknown"))
     if found.split(".")[:2] != VERSION.split("."):
         raise UserError(f"pycolmap is {found}, but the toolkit is written for {VERSION}: pip install 'pycolmap=={VERSION}.*'.")
-    module.logging.minloglevel = module.logging.WARNING.value
+    module.logging.minloglevel = module.logging.ERROR.value
     return module
 
 

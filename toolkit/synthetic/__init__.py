@@ -15,6 +15,7 @@ from toolkit.synthetic.clips import (
     right_of,
 )
 from toolkit.synthetic.examples import SyntheticClip, example
+from toolkit.synthetic.photos import SyntheticPhotos, fountain_photos
 from toolkit.synthetic.showing import TAKES, Take, film, poster, true_scene, true_views, write_clip
 from toolkit.synthetic.storing import truth_arrays, write_example
 from toolkit.synthetic.track_scenes import TrackRecipe, TrackScene, heldout_scenes, track_scene
@@ -28,6 +29,7 @@ __all__ = [
     "Shape",
     "StereoClip",
     "SyntheticClip",
+    "SyntheticPhotos",
     "TAKES",
     "Take",
     "TrackRecipe",
@@ -39,6 +41,7 @@ __all__ = [
     "equirect_rays",
     "example",
     "film",
+    "fountain_photos",
     "heldout_scenes",
     "look",
     "look_pinhole",

@@ -77,7 +77,7 @@ def _residuals(scene: Scene, t: int) -> tuple[B, F64]:
         return np.zeros(len(scene.tracks_2d), bool), np.zeros((0, 2))
     expected, depth = project(scene.tracks_3d.xyz[:, t].astype(np.float64), scene.cameras.K[t], scene.cameras.T_wc[t])
     seen = scene.tracks_2d.visible[:, t] & np.isfinite(expected).all(1) & (depth > 0)
-    return seen, expected[seen] - scene.tracks_2d.xy[seen, t]
+    return seen, expected[seen].astype(np.float64) - scene.tracks_2d.xy[seen, t]
 
 
 def _legend(told: str, large_px: float, times: float) -> list[legend.Item]:
