@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import cKDTree  # type: ignore[attr-defined]
 
 from toolkit.compiling import compiled
 from toolkit.scene import F32, F64
@@ -86,9 +85,9 @@ def find_in_neighbours(
     depths, normals = _surroundings(view, corners, local, options)
     found = {}
     for n in neighbours:
-        there, back = _relative(view, views[n])
+        there = np.asarray(views[n].T_cw @ np.linalg.inv(view.T_cw), np.float64)
         found[n] = _search_all(
-            view.grey, views[n].grey, view.K, views[n].K, there, back, corners.astype(np.float64), depths, normals, *_as_numbers(options)
+            view.grey, views[n].grey, view.K, views[n].K, there, corners.astype(np.float64), depths, normals, *_as_numbers(options)
         )
     count = 1 + np.sum([np.isfinite(xy[:, 0]) for xy in found.values()], axis=0)
     for xy in found.values():
@@ -100,12 +99,7 @@ def _as_numbers(o: PatchOptions) -> tuple[float, ...]:
     return o.likeness, o.clearly, o.most_steps, o.back_px, o.moved_px
 
 
-def _relative(first: View, second: View) -> tuple[F64, F64]:
-    there = second.T_cw @ np.linalg.inv(first.T_cw)
-    return there, np.linalg.inv(there)
-
-
-def _surroundings(view: View, corners: F32, local: F64, options: PatchOptions) -> tuple[F64, NDArray[np.floating]]:
+def _surroundings(view: View, corners: F32, local: F64, options: PatchOptions) -> tuple[F64, F64]:
     """(N, 2) nearest and farthest depth to search, and (N, 3) normal of the surface where the points around lie on a plane, else 0."""
     xy = local[:, :2] / local[:, 2:] * [view.K[0, 0], view.K[1, 1]] + view.K[:2, 2]
     _, around = cKDTree(xy).query(corners, k=options.near)
@@ -270,7 +264,7 @@ def _search(grey, other, K, K_other, there, x, y, near, far, normal, template, l
 
 @compiled()
 def _search_all(
-    grey, other, K, K_other, there, back, corners, depths, normals, likeness, clearly, most_steps, back_px, moved_px
+    grey, other, K, K_other, there, corners, depths, normals, likeness, clearly, most_steps, back_px, moved_px
 ):  # pragma: no cover
     """(N, 2) where each corner is in the other picture, NaN where it is not found."""
     found = np.full((len(corners), 2), np.nan)

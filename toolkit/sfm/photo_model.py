@@ -114,7 +114,8 @@ def build(
             grown = int(np.isfinite(T_cw[:, 0, 0]).sum()) > before
             if turn and not grown:
                 break
-            found = _looked_again(found, model, T_cw, options, lambda: report(done + turn, total))  # noqa: B023
+            if start is None or grown:  # a model that is grown had its second look
+                found = _looked_again(found, model, T_cw, options, lambda: report(done + turn, total))  # noqa: B023
             found = replace(found, cameras=_refined_cameras(model, found))
             with database(found, options.geometry, seed, trusted=True) as db:
                 model = triangulate(db, found, T_cw, seed)
