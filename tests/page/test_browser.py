@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import toolkit as tk
+from tests.sfm import photo_set
 from toolkit.page import texts
 from toolkit.page.scratch import Visitor
 from toolkit.page.studio import Studio
@@ -211,6 +212,49 @@ def test_a_clip_becomes_files_by_clicks_alone(person, served, clip, tmp_path):
         name = next(name for name in archive.namelist() if name.endswith("scene.npz"))
         archive.extract(name, tmp_path)
     assert tk.load(tmp_path / name).frames == 6
+
+
+def test_a_zip_of_photos_becomes_cameras_and_points_in_the_4d_view(browser, served, tmp_path):
+    with zipfile.ZipFile(tmp_path / "corner.zip", "w") as archive:
+        for n, photo in enumerate(photo_set.photograph(photo_set.cameras())):
+            picture = io.BytesIO()
+            Image.fromarray(photo).save(picture, "PNG")
+            archive.writestr(f"corner/view{n}.png", picture.getvalue())
+    somebody = Person(browser, served.url, 390, 844)
+    page = somebody.page
+    page.set_input_files("#upload input[type=file]", tmp_path / "corner.zip")
+    page.locator("#found .l4-found", has_text="6 photos").wait_for()
+    page.locator("#pair img").wait_for()
+    assert "vggsfm" in page.locator("#method").inner_text() and "about" in page.locator("#preset").inner_text()
+    page.locator("#preset").get_by_text("Draft · ").click()
+    page.locator("#advanced button").first.click()
+    page.locator("#settings textarea").fill("max_features = 1200\ndense = False")
+    page.locator("#run").click()
+    assert "Done" in somebody.until_done(), somebody.status()
+    somebody.tab(texts.TAB_SCENE)
+    assert not_blank(somebody.scene())
+    view = page.frame_locator("#scene iframe")
+    assert "the scale is not known" in view.locator("#panel").text_content()
+    somebody.shot("390-photos-4d")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
+    page.set_viewport_size({"width": 1440, "height": 1000})
+    page.wait_for_timeout(500)
+    somebody.shot("1440-photos-4d")
+    somebody.tab(texts.TAB_TRACKS)
+    page.wait_for_function("() => document.querySelector('#tracks video')?.readyState >= 2")
+    somebody.shot("1440-photos-tracks")
+    somebody.tab(texts.TAB_FILES)
+    names = set(page.locator("#files a b").all_inner_texts())
+    assert {"reprojections.mp4", "transforms_photos.json", "points.ply", "cameras.tum"} <= names
+    with page.expect_download() as download:
+        page.locator("#files a.all").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert {"colmap/sparse/0/cameras.bin", "colmap/undistorted/sparse/0/images.txt"} <= set(archive.namelist())
+        archive.extract("scene.npz", tmp_path)
+    scene = tk.load(tmp_path / "scene.npz")
+    assert scene.cameras is not None and scene.cameras.registered.all() and scene.points is not None and len(scene.points) > 200
+    somebody.leave()
 
 
 def test_points_are_clicked_on_any_frame_taken_back_and_pasted(person, clip):

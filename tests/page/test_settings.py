@@ -75,6 +75,13 @@ def test_counts_that_would_hold_the_place_are_refused_with_what_is_possible(text
         parse_settings(text, method)
 
 
+@pytest.mark.parametrize("place", ["/tmp/x", "cache", "../x"])
+def test_no_folder_of_the_server_can_be_named(place):
+    with pytest.raises(UserError, match="'cache' names a place on the machine"):
+        parse_settings(f"cache = {place}", "vggsfm")
+    assert "`cache`" not in explain_settings("vggsfm")
+
+
 def test_what_the_methods_take_by_themselves_is_taken_when_it_is_written_out():
     for info in methods().values():
         for preset in ("draft", "normal", "fine"):

@@ -17,16 +17,28 @@ from toolkit.tracking.vggsfm import WEIGHTS
 
 _ENTRY = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 _ASKED_APART = {"path_or_noun", "method", "preset", "queries", "cameras", "progress"}
+_PLACES = ("cache",)
 _ARRAYS = {"K", "masks", "labels"}
 _LONGEST = 200
 _SHOWN = 60
 _MOST_ROWS = 16
-LARGEST = {"size": 1024, "max_frames": 600, "frames": 600, "max_side": 3200, "max_features": 16_000, "result_side": 2000}
+LARGEST = {
+    "size": 1024,
+    "max_frames": 600,
+    "frames": 600,
+    "max_side": 3200,
+    "max_features": 16_000,
+    "result_side": 2000,
+    "track_side": 1440,
+    "track_points": 1200,
+    "dense_side": 800,
+    "dense_views": 120,
+}
 """What a visitor may ask for at most, as the place is shared by everybody: four times the work of the published size, say."""
 MOST_STARTS = 128 * 128
 """Points of a grid: what the method takes by itself."""
-_UNITS = {"max_frames": "frames", "frames": "frames", "max_features": "points"}
-_ELSEWHERE = {"layout", "projection", "labels", "max_frames"}
+_UNITS = {"max_frames": "frames", "frames": "frames", "max_features": "points", "track_points": "points", "dense_views": "pictures"}
+_ELSEWHERE = {"cache", "layout", "projection", "labels", "max_frames", *_PLACES}
 
 
 def explain_settings(method: str) -> str:
@@ -79,6 +91,8 @@ def checked_settings(settings: Any) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UserError(f'Settings are names with values, such as {{"fov_deg": 70}}, but this is {_short(settings)}.')
     for name, value in settings.items():
+        if name in _PLACES:
+            raise UserError(f"{name!r} names a place on the machine that computes, so it can't be chosen on this page; use the shell.")
         if name in _ASKED_APART:
             raise UserError(f"{name!r} is no setting: it is asked for beside the settings.")
         if name in _ARRAYS and isinstance(value, list):
