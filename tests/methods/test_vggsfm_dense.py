@@ -62,6 +62,7 @@ def test_masked_pixels_have_no_depth(pictures):
     for mask in masks:
         mask[40:80, 60:120] = 255
     found = tk.reconstruct(pictures, cameras=SEEN, masks=masks, dense=True)
+    assert found.depth is not None
     assert np.isnan(found.depth.depth[:, 42:78, 62:118]).all() and np.isfinite(found.depth.depth[:, 90:]).mean() > 0.6
 
 
