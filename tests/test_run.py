@@ -3,12 +3,16 @@
 # pyright: reportArgumentType=false
 # What no caller should pass is passed here.
 
+from dataclasses import fields
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import toolkit as tk
+from toolkit.media.frame_choice import FrameChoice
 from toolkit.methods import registry
-from toolkit.methods.registry import MethodInfo
+from toolkit.methods.registry import MethodInfo, methods
 
 
 @pytest.fixture
@@ -69,3 +73,59 @@ def test_a_result_without_tracks_says_so(pair, monkeypatch, count):
         told = found.report["warnings"]
         assert told[0] == "It was dark."
         assert (len(told) == 2 and "no tracks" in told[1]) if count == 0 else len(told) == 1
+
+
+STRANGE = (
+    None,
+    -1,
+    0,
+    "x",
+    "",
+    [1],
+    (1,),
+    {},
+    float("nan"),
+    float("inf"),
+    True,
+    10**400,
+    [None, 3],
+    (None, 1, 2, 3),
+    [[1]],
+    b"x",
+    object(),
+)
+
+
+@pytest.mark.parametrize("info", methods().values(), ids=lambda info: info.name)
+def test_a_setting_is_of_its_kind_or_told(info):
+    for setting in fields(info.settings):
+        for value in STRANGE:
+            try:
+                made = info.settings(**{setting.name: value})
+            except tk.UserError:
+                continue
+            kept = getattr(made, setting.name)
+            alike = kept is None if setting.default is None and value is None else isinstance(kept, int | float | str | tuple | list)
+            assert alike and kept is value, (setting.name, value)
+            assert value is not None or setting.default is None, setting.name
+            assert not isinstance(value, list | tuple) or all(part is not None for part in value), setting.name
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: tk.run("a.mp4", [1]), "The method is"),
+        (lambda: tk.run("a.mp4", progress=3), "progress is 3"),
+        (lambda: tk.run("", progress=print), "The path is empty"),
+        (lambda: tk.inspect(" "), "The path is empty"),
+        (lambda: tk.inspect("gs://bucket/a.mp4"), "gs://bucket/a.mp4 is an address"),
+        (lambda: tk.inspect(Path("https://host/a.mp4")), "https://host/a.mp4 is an address"),
+        (lambda: tk.load(None), "The path of a saved scene"),
+        (lambda: tk.view(3), "A Scene is shown"),
+        (lambda: FrameChoice.of(slice(0.5, 3)), "frames is slice"),
+        (lambda: FrameChoice.of([[1], [1, 2]]), "frames is"),
+    ],
+)
+def test_arguments_of_another_kind_are_told_in_a_sentence(call, told):
+    with pytest.raises(tk.UserError, match=told):
+        call()

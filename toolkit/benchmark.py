@@ -65,12 +65,17 @@ def measure_all(*, quick: bool = False, only: str | None = None, tell: Callable[
     rows = []
     context = multiprocessing.get_context("spawn")
     for index, row in enumerate(ROWS):
-        if only is not None and only not in row.told(False) and only not in row.told(quick):
+        if only is not None and not matches(row, only, quick):
             continue
         tell(f"measuring: {row.told(quick)}")
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             rows.append(pool.submit(_measure, index, quick).result())
     return rows
+
+
+def matches(row: Row, only: str, quick: bool) -> bool:
+    """Whether the name of a row contains a text, at any size."""
+    return only in row.told(False) or only in row.told(quick)
 
 
 def _measure(index: int, quick: bool) -> dict[str, Any]:

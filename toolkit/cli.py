@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -24,8 +25,22 @@ shell = typer.Typer(
     pretty_exceptions_enable=False,
     help="Video in, 4D out: tracks, depth, cameras and world motion from VR180, stereo and other recordings.",
 )
-RESERVED = ("frames", "preset", "method", "queries", "seed", "K", "cameras", "masks", "progress")
-Recording = Annotated[Path, typer.Argument(help="A video, a folder of frames, a zip, or a released Stereo4D .npz.")]
+RESERVED = ("frames", "preset", "method", "queries", "seed")
+IN_PYTHON = ("path_or_noun", "K", "cameras", "masks", "progress")
+
+
+def _recording(text: str) -> Path:
+    if not text.strip():
+        raise typer.BadParameter("it is empty, but a file or folder is needed (. for this one)")
+    if "://" in text:
+        raise typer.BadParameter(f"{text} is an address, but a file on this machine is needed; download it first")
+    return Path(text)
+
+
+_TAKES = "A video, a folder of frames, a zip, or a released Stereo4D .npz."
+Recording = Annotated[Path, typer.Argument(help=_TAKES, parser=_recording, metavar="PATH")]
+_OPENS = "A scene.npz of ours, or a released Stereo4D .npz."
+Saved = Annotated[Path, typer.Argument(help=_OPENS, parser=_recording, metavar="SCENE")]
 
 
 def _folder(text: str) -> Path:
@@ -80,7 +95,7 @@ def run(
 
 @shell.command()
 def export(
-    scene: Annotated[Path, typer.Argument(help="A scene.npz of ours, or a released Stereo4D .npz.")],
+    scene: Saved,
     out: Folder,
     formats: Annotated[str, typer.Option(help="Result files, separated by commas; all for every one.")] = "all",
 ) -> None:
@@ -96,7 +111,7 @@ def export(
 
 @shell.command()
 def view(
-    scene: Annotated[Path, typer.Argument(help="A scene.npz of ours, or a released Stereo4D .npz.")],
+    scene: Saved,
     out: Annotated[Path | None, typer.Option(help="The page to write; scene.html beside the scene otherwise.")] = None,
 ) -> None:
     """Writes the 4D page of a saved scene: one file that any browser opens without a network."""
@@ -112,8 +127,12 @@ def benchmark(
     only: Annotated[str | None, typer.Option(help="Rows whose name contains this text.")] = None,
 ) -> None:
     """Measures CPU seconds, wall time and peak memory of each stage on generated data."""
-    from toolkit.benchmark import measure_all, table
+    from toolkit.benchmark import ROWS, matches, measure_all, table
 
+    if out is not None and (out.is_dir() or not os.access(out.parent, os.W_OK)):
+        raise UserError(f"{out} can't be written: a file in a folder that exists and can be written to is needed.")
+    if only is not None and not any(matches(row, only, quick) for row in ROWS):
+        raise UserError(f"No row of the benchmark has {only!r} in its name; there are: {'; '.join(row.told(quick) for row in ROWS)}.")
     rows = measure_all(quick=quick, only=only, tell=lambda line: print(line, file=sys.stderr))
     print(table(rows))
     if out is not None:
@@ -137,8 +156,21 @@ def app(
     """Opens the page."""
     import runpy
 
+    if not _free(port):
+        raise UserError(f"Port {port} is in use, maybe by a page that is open already; choose another with --port.")
     os.environ["GRADIO_SERVER_PORT"] = str(port)
     runpy.run_path(str(Path(__file__).parent.parent / "app.py"), run_name="__main__")
+
+
+def _free(port: int) -> bool:
+    """Whether a page can be opened on a port."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a page that has just been closed is in nobody's way
+        try:
+            probe.bind((os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"), port))
+        except OSError:
+            return False
+    return True
 
 
 def _opened(path: Path) -> Scene:
@@ -162,7 +194,9 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     for pair in pairs:
         name, separator, text = pair.partition("=")
         if name.strip() in RESERVED:
-            raise UserError(f"{name.strip()} is no setting of a method; it has an option of its own: see run --help.")
+            raise UserError(f"{name.strip()} is no setting of a method; it has an option of its own: --{name.strip()}, see run --help.")
+        if name.strip() in IN_PYTHON:
+            raise UserError(f"{name.strip()} is no setting of a method; it can be given in Python alone, as an argument of toolkit.run.")
         if not separator or not name:
             raise UserError(f"--set {pair} is not of the form name=value, such as --set fov_deg=70.")
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, get_args
@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import checked_intrinsics
 from toolkit.media import inspection
+from toolkit.media.finished import is_finished, open_finished
 from toolkit.methods.registry import MethodInfo, choose, methods
 from toolkit.methods.request import Frames, Preset, Recording, Request
 from toolkit.methods.stereo4d import Stereo4DSettings
 from toolkit.methods.stereo_intake import ROWS_APART_PX, first_pair
-from toolkit.progress import Listener, Progress, as_events
+from toolkit.progress import Listener, Progress, as_events, reporter
 from toolkit.scene import Cameras, Kind, MultiViewVideo, Scene, Source, StereoVideo, Video
 
 
@@ -36,6 +37,8 @@ def run(
     **options: Any,
 ) -> Scene:
     """Turns a recording into a 4D scene.
+
+    A file that holds a finished scene, and of which nothing else is asked, is opened.
 
     Args:
         path_or_noun: A file, a folder, or frames in memory (`StereoVideo`, ...).
@@ -56,13 +59,15 @@ def run(
     Raises:
         UserError: what was wrong with the recording or a setting, in one sentence.
     """
-    info, request = _prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options)
+    if progress is not None and not callable(progress):
+        raise UserError(f"progress is {progress!r}, but a function that takes a Progress is needed, or None.")
+    work = _prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options)
     if progress is not None:
-        return _told(info.run(request, progress))
+        return work(progress)
     from toolkit.views.bar import progress_bar
 
     with progress_bar() as listener:
-        return _told(info.run(request, listener))
+        return work(listener)
 
 
 def steps(
@@ -79,8 +84,7 @@ def steps(
     **options: Any,
 ) -> Iterator[Progress]:
     """The same as `run`, as a generator of `Progress`: the last event carries the scene, closing it cancels."""
-    info, request = _prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options)
-    return as_events(lambda listener: _told(info.run(request, listener)))
+    return as_events(_prepare(path_or_noun, method, preset, queries, K, cameras, masks, frames, seed, options))
 
 
 def inspect(path: str | Path) -> Source:
@@ -98,9 +102,9 @@ def inspect(path: str | Path) -> Source:
     """
     if not isinstance(path, str | Path):
         raise UserError(f"A path of a file or folder is needed, but this is {type(path).__name__}.")
-    source = inspection.inspect(path)
+    source = inspection.inspect(_path(path))
     if not any(source.kind in info.inputs for info in methods().values()):
-        eyes = "; if a frame holds two eyes, say layout='side-by-side'" if source.kind == "mono" else ""
+        eyes = "; if a frame holds two eyes, the layout has to be set to side-by-side or top-bottom" if source.kind == "mono" else ""
         warning = f"No method takes a recording of this kind yet ({source.kind}){eyes}."
         return replace(source, warnings=(*source.warnings, warning), estimate={}) if source.kind != "scene" else source
     if source.kind not in ("vr180", "stereo") or source.projection == "fisheye":  # those are calibrated from their pictures first
@@ -129,9 +133,12 @@ def _prepare(
     frames: Frames,
     seed: int,
     options: dict[str, Any],
-) -> tuple[MethodInfo, Request]:
+) -> Callable[[Listener], Scene]:
+    """What is left to do once everything that was asked for is known to be possible."""
     if cameras is not None and not isinstance(cameras, Cameras):
         raise UserError(f"cameras must be Cameras, but they are {type(cameras).__name__}.")
+    if not isinstance(method, str):
+        raise UserError(f"The method is {method!r}, but its name is needed; there are: auto, {', '.join(methods())}.")
     if not isinstance(path_or_noun, str | Path | Video | StereoVideo | MultiViewVideo):
         raise UserError(
             "A recording is the path of a file or folder, a Video, a StereoVideo or a MultiViewVideo, "
@@ -139,10 +146,13 @@ def _prepare(
         )
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
-    recording: Recording = Path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
+    recording: Recording = _path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
     source: Source | None = None
     if isinstance(recording, Path):
         source = inspection.inspect(recording)
+        nothing_else = all(value is None for value in (queries, K, cameras, masks, frames)) and not options
+        if method == "auto" and nothing_else and is_finished(source):
+            return lambda listener: _opened(recording, listener)
         # Saying how a frame holds two eyes says that it does.
         kind: Kind = "stereo" if source.kind == "mono" and options.get("layout") else source.kind
     else:
@@ -161,7 +171,22 @@ def _prepare(
         masks=_numbers("masks", masks, np.bool_, (None, None, None)),
         seed=int(seed),
     )
-    return info, request
+    return lambda listener: _told(info.run(request, listener))
+
+
+def _opened(path: Path, listener: Listener) -> Scene:
+    report = reporter(listener, "open", "Opening the finished scene")
+    scene = open_finished(path)
+    report(1, 1)
+    return scene
+
+
+def _path(path: str | Path) -> Path:
+    if not str(path).strip():
+        raise UserError("The path is empty, but a file or folder is needed (. for this folder).")
+    if isinstance(path, str) and "://" in path:
+        raise UserError(f"{path} is an address, but a file on this machine is needed; download it first.")
+    return Path(path)
 
 
 def _told(scene: Scene) -> Scene:
@@ -169,7 +194,11 @@ def _told(scene: Scene) -> Scene:
     tracks = scene.tracks_3d if scene.tracks_3d is not None else scene.tracks_2d
     if tracks is None or len(tracks) or not scene.frames:
         return scene
-    told = "No point could be followed, so the result holds no tracks: the clip is too short, too blurred, or has nothing to hold on to."
+    told = "A single moment shows no motion, so nothing is followed and the result holds no tracks."
+    if scene.frames > 1:
+        told = (
+            "No point could be followed, so the result holds no tracks: the clip is too short, too blurred, or has nothing to hold on to."
+        )
     return replace(scene, report={**scene.report, "warnings": [*scene.report.get("warnings", []), told]})
 
 

@@ -440,8 +440,9 @@ class Scene:
         parts = [
             str(p) for p in (self.video, self.tracks_3d if self.tracks_3d is not None else self.tracks_2d, self.cameras) if p is not None
         ]
+        units = "metres" if self.unit == "metre" else "relative units"
         path_unit = " m" if self.cameras is not None and self.unit == "metre" else ""
-        return f"{self.method} scene in {self.unit}s: " + "; ".join(parts) + path_unit if parts else f"{self.method} scene, empty"
+        return f"{self.method} scene in {units}: " + "; ".join(parts) + path_unit if parts else f"{self.method} scene, empty"
 
 
 @dataclass(frozen=True)

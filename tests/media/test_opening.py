@@ -173,7 +173,7 @@ def test_an_annotation_without_its_video_says_which_name_it_needs(tmp_path, gold
 
 def test_one_view_is_refused_with_a_way_out(tmp_path, numbered):
     path = write_video(tmp_path / "mono.mp4", [numbered(i) for i in range(3)], 30)
-    with pytest.raises(UserError, match="one view .*two eyes are needed.*layout='side-by-side'"):
+    with pytest.raises(UserError, match="one view .*two eyes are needed.*layout has to be set to side-by-side"):
         open_stereo(path)
 
 

@@ -36,10 +36,14 @@ class FrameChoice:
             return FrameChoice()
         if isinstance(frames, slice):
             start, stop, step = frames.start or 0, frames.stop, 1 if frames.step is None else frames.step
-            if start < 0 or (stop is not None and stop <= start) or step < 1:
+            whole = all(isinstance(n, int | np.integer) and not isinstance(n, bool) for n in (start, 0 if stop is None else stop, step))
+            if not whole or start < 0 or (stop is not None and stop <= start) or step < 1:
                 raise UserError(f"frames is {frames}, but a slice of at least one frame that counts forward from the start is needed.")
             return FrameChoice(start, stop, step)
-        array = np.asarray(frames)
+        try:
+            array = np.asarray(frames)
+        except ValueError:  # lists of several lengths
+            array = np.asarray(None)
         if array.dtype.kind not in "iu" or array.ndim > 1 or array.size == 0:
             raise UserError(f"frames is {frames!r}, but a number of frames, a slice or a list of frame indices is needed.")
         if array.ndim == 0:

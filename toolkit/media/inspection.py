@@ -48,7 +48,10 @@ def inspect_recording(recording: Recording) -> Source:
     """The same for files that were already found."""
     if recording.form == "archive":
         with unpacked(recording.path) as folder:
-            source = inspect(folder)
+            try:
+                source = inspect(folder)
+            except UserError as problem:  # the temporary folder is of no use to anybody
+                raise UserError(str(problem).replace(f"The folder {folder}", recording.path.name).replace(f"{folder}/", "")) from None
             return replace(source, path=str(recording.path), details={**source.details, "archive": True})
     if recording.form == "video":
         source = inspect_video(recording.files[0])

@@ -80,7 +80,7 @@ def open_stereo(
         else:
             raise UserError(
                 f"{Path(path).name} shows one view ({source}), but two eyes are needed; "
-                "if a frame does hold both, say layout='side-by-side' or layout='top-bottom'."
+                "if a frame does hold both, the layout has to be set to side-by-side or top-bottom."
             )
     except BaseException:
         held.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,9 +47,17 @@ def find_recording(path: str | os.PathLike[str]) -> Recording:
         UserError: nothing there, or nothing in it that is known.
     """
     path = Path(path)
-    if path.is_dir():
-        return _in_folder(path)
-    if not path.exists():
+    try:
+        if path.is_dir():
+            return _in_folder(path)
+        found = path.exists()
+    except OSError as error:
+        raise UserError(f"{str(path):.100} can't be opened: {error.strerror}.") from error
+    if not found:
+        # Path() makes one slash of the two of an address.
+        told = re.sub(r"^([a-z][a-z0-9+.-]+):/(?=[^/])", r"\1://", str(path))
+        if told != str(path):
+            raise UserError(f"{told} is an address, but a file on this machine is needed; download it first.")
         raise UserError(f"There is no file or folder {path}.")
     suffix = path.suffix.lower()
     if suffix == ".zip":

@@ -106,6 +106,8 @@ def load(path: str | os.PathLike[str]) -> Scene:
     Raises:
         UserError: no such file, not a scene, written by a newer version, or damaged.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UserError(f"The path of a saved scene is needed, but this is {type(path).__name__}.")
     with NpzReader(path) as file:
         if SCENE_MARK not in file or "header" not in file:
             hint = " Stereo4D annotations are read by load_dataset_npz." if "track_coordinates" in file else ""

@@ -83,30 +83,32 @@ class Stereo4DSettings:
 
     def __post_init__(self) -> None:
         """Checks every setting before anything is computed."""
-        _check_number("fov_deg", self.fov_deg, 1, 170, "degrees")
-        _check_number("size", self.size, 32, 4096, "pixels", whole=True)
+        _check_number("fov_deg", self.fov_deg, 1, 170, "degrees", optional=True)
+        _check_number("size", self.size, 32, 4096, "pixels", whole=True, optional=True)
         _check_number("yaw_deg", self.yaw_deg, -180, 180, "degrees")
         _check_number("pitch_deg", self.pitch_deg, -90, 90, "degrees")
-        _check_number("baseline_m", self.baseline_m, 1e-4, 1000, "metres")
+        _check_number("baseline_m", self.baseline_m, 1e-4, 1000, "metres", optional=True)
         _check_number("every", self.every, 1, 10_000, "frames", whole=True)
         _check_number("max_frames", self.max_frames, 1, 100_000, "frames", whole=True)
-        _check_number("max_depth_m", self.max_depth_m, 1e-3, 1e6, "metres")
+        _check_number("max_depth_m", self.max_depth_m, 1e-3, 1e6, "metres", optional=True)
         _check_number("min_confidence", self.min_confidence, 0, 1, "as a chance")
         for name, value, length in (("grid", self.grid, 2), ("fov_bounds_deg", self.fov_bounds_deg, 4)):
-            if value is not None and (not isinstance(value, tuple | list) or len(value) != length):
+            if (value is not None or name == "grid") and (not isinstance(value, tuple | list) or len(value) != length):
                 raise UserError(f"The setting {name} is {value!r}, but {length} numbers are needed.")
         for cells in self.grid:
             _check_number("grid", cells, 1, 1024, "points", whole=True)
         for bound in self.fov_bounds_deg or ():
             _check_number("fov_bounds_deg", bound, -180, 180, "degrees")
         for name, value, known in (
-            ("layout", self.layout, ("side-by-side", "top-bottom")),
-            ("projection", self.projection, ("pinhole", "equirect", "fisheye")),
-            ("swap_eyes", self.swap_eyes, (True, False)),
+            ("layout", self.layout, (None, "side-by-side", "top-bottom")),
+            ("projection", self.projection, (None, "pinhole", "equirect", "fisheye")),
+            ("swap_eyes", self.swap_eyes, (None, True, False)),
             ("refine_rig", self.refine_rig, (True, False)),
         ):
-            if value is not None and not any(value is choice or (isinstance(value, str) and value == choice) for choice in known):
-                raise UserError(f"The setting {name} is {value!r}, but one of {', '.join(map(str, known))} is needed.")
+            if not any(value is choice or (isinstance(value, str) and value == choice) for choice in known):
+                raise UserError(
+                    f"The setting {name} is {value!r}, but one of {', '.join(str(choice) for choice in known if choice is not None)} is needed."
+                )
         matcher_of(self.matcher)
         find_tracker(self.tracker)
         if self.labels is not None:
@@ -127,9 +129,9 @@ class Stereo4DSettings:
         return Stereo4DSettings()
 
 
-def _check_number(name: str, value: Any, least: float, most: float, unit: str, *, whole: bool = False) -> None:
-    """Refuses what is no number, or outside its range; None is a setting that is left to the method."""
-    if value is None:
+def _check_number(name: str, value: Any, least: float, most: float, unit: str, *, whole: bool = False, optional: bool = False) -> None:
+    """Refuses what is no number, or outside its range; None only where the setting may be left to the method."""
+    if value is None and optional:
         return
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     if not isinstance(value, kinds) or isinstance(value, bool) or not least <= value <= most:

@@ -76,6 +76,11 @@ class VggsfmSettings:
             raise UserError(f"The setting mask_convention is {self.mask_convention!r}, but nonzero-ignored or zero-ignored is needed.")
         if self.moving not in ("auto", "keep"):
             raise UserError(f"The setting moving is {self.moving!r}, but auto or keep is needed.")
+        for name, value, left_open in (("shared_camera", self.shared_camera, False), ("refine_centre", self.refine_centre, True)):
+            if not isinstance(value, bool) and not (left_open and value is None):
+                raise UserError(f"The setting {name} is {value!r}, but True or False is needed.")
+        if self.cache is not None and (not isinstance(self.cache, str | os.PathLike) or not str(self.cache)):
+            raise UserError(f"The setting cache is {self.cache!r}, but the name of a folder is needed.")
         for name, least, most in (
             ("max_side", 64, 20_000),
             ("max_features", 100, 100_000),

@@ -17,10 +17,9 @@ from toolkit.export.archive import zip_bundle
 from toolkit.export.bundle import FORMATS, check_export, export
 from toolkit.media.archive import unpacked
 from toolkit.media.estimates import estimate
-from toolkit.media.recording import raw_video
+from toolkit.media.finished import is_finished, open_finished
 from toolkit.media.scene_file import load
-from toolkit.media.stereo4d_npz import load_dataset_npz
-from toolkit.media.video import read_video, write_video
+from toolkit.media.video import write_video
 from toolkit.methods.registry import choose, methods
 from toolkit.page import stored
 from toolkit.page.looking import Looks, plain_frame, side_by_side, write_picture
@@ -45,7 +44,7 @@ def look(*, clip: str, options: dict[str, Any], tell: Tell) -> dict[str, Any]:
         _sources.pop(next(iter(_sources)))
     kind = _kind(source, options)
     # What holds a result is opened, whatever method could run on its video; who says how a frame holds two eyes wants it run.
-    opens = _has_result(source) and kind == source.kind
+    opens = is_finished(source) and kind == source.kind
     suited = [] if opens else [name for name, info in methods().items() if kind in info.inputs]
     costs = source.estimate or (estimate(kind, source.frames, source.size) if suited else {})  # type: ignore[arg-type]
     return {
@@ -58,7 +57,7 @@ def look(*, clip: str, options: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "projection": source.projection,
         "warnings": list(source.warnings),
         "methods": suited,
-        "has_result": _has_result(source),
+        "has_result": is_finished(source),
         "estimate": {preset: asdict(cost) for preset, cost in costs.items()},
         "details": json.loads(json.dumps(dict(source.details), default=str)),
     }
@@ -121,17 +120,7 @@ def open_result(*, clip: str, folder: str, tell: Tell) -> dict[str, Any]:
     """The scene that a file holds already: one of ours, or a released annotation with its video."""
     began = time.monotonic()
     tell(stage="open", done=0, total=1, message="Opening")
-    path = Path(clip)
-    found = next((p for p in sorted(path.rglob("*.npz"))), path) if path.is_dir() else path
-    source = inspect(found)
-    if source.details.get("annotation"):
-        scene = load_dataset_npz(found)
-        video = raw_video(found, scene.report.get("video_id"))
-        # The raw video of a released annotation is not what its tracks live in; a bundle's is.
-        if video is not None and source.details["annotation"] != "Stereo4D":
-            scene = replace(scene, video=read_video(video, frames=scene.frames))
-    else:
-        scene = load(found)
+    scene = open_finished(clip)
     tell(stage="open", done=1, total=1, message="Opening")
     return _finish(scene, Path(folder), began, tell)
 
@@ -295,10 +284,6 @@ def _kind(source: Source, options: dict[str, Any]) -> str:
     if not options.get("layout"):
         return source.kind
     return "vr180" if options.get("projection", source.projection) not in ("pinhole", None) else "stereo"
-
-
-def _has_result(source: Source) -> bool:
-    return source.kind == "scene" or source.details.get("annotation") == "reduced bundle"
 
 
 def _view_options(options: dict[str, Any]) -> dict[str, Any]:

@@ -24,12 +24,18 @@ def progress_bar() -> Iterator[Listener]:
         yield NotebookBars()
         return
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(elapsed_when_finished=True))
-    with Bars(*columns, console=Console(stderr=True), transient=False) as bars:
-        tasks: dict[str, int] = {}
+    bars = Bars(*columns, console=Console(stderr=True), transient=False)
+    tasks: dict[str, int] = {}
 
-        def listen(event: Progress) -> None:
-            if event.stage not in tasks:
-                tasks[event.stage] = bars.add_task(event.message or event.stage, total=None)
-            bars.update(tasks[event.stage], completed=event.done, total=event.total or None)  # type: ignore[arg-type]
+    def listen(event: Progress) -> None:
+        if not tasks:
+            bars.start()
+        if event.stage not in tasks:
+            tasks[event.stage] = bars.add_task(event.message or event.stage, total=None)
+        bars.update(tasks[event.stage], completed=event.done, total=event.total or None)  # type: ignore[arg-type]
 
+    try:
         yield listen
+    finally:
+        if tasks:  # what is refused before its first stage leaves no empty line
+            bars.stop()

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from toolkit.errors import UserError
 from toolkit.scene import Scene
 from toolkit.views.page import page_html, write_page
 
@@ -26,6 +27,8 @@ def view(scene: Scene, *, path: str | os.PathLike[str] | None = None) -> Any:
     Raises:
         UserError: the scene has nothing to show in three dimensions, or the file can't be written.
     """
+    if not isinstance(scene, Scene):
+        raise UserError(f"A Scene is shown, but this is {type(scene).__name__}; load reads a saved one.")
     notebook = in_notebook()
     if path is not None:
         path = write_page(scene, path)
