@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, I64, B, Scene
 from toolkit.sfm.moving_masks import MaskOptions, MovingThings, moving_masks
+from toolkit.sfm.moving_tracks import Followed
 from toolkit.sfm.photo_scene import flat_xy
 from toolkit.sfm.video_model import VideoModel
 from toolkit.sfm.video_points import VideoPoints
@@ -41,9 +42,7 @@ def flat_points(result: VideoModel, points: VideoPoints, scene: Scene) -> FlatPo
     return FlatPoints([ids.astype(np.int64) for ids in points.ids], xy)
 
 
-def without_moving(
-    scene: Scene, points: FlatPoints, *, seed: int = 0, options: MaskOptions | None = None, report: Report = silent
-) -> Scene:
+def without_moving(scene: Scene, points: Followed, *, seed: int = 0, options: MaskOptions | None = None, report: Report = silent) -> Scene:
     """The scene with masks of what moves, and without the points that these cover.
 
     Args:

@@ -41,6 +41,7 @@ class MovingTrackOptions:
         every: A frame in so many is compared with others; their evidence overlaps anyway.
         longest: Frames to the nearer two others at most; flow between them must still be found.
         step: Share of the picture's longer side that tracks move between these, at the 90th percentile, at most.
+        stride: The same share at the 98th percentile: small things may go faster.
         long: The farther two others are so many times as far, where most tracks live so long.
         alive: Share of the tracks of a frame that must live so long.
         floor: Least standard deviation of a position, as a share of the longer side: 0.25 px of 512.
@@ -48,7 +49,7 @@ class MovingTrackOptions:
         off: Mean squared distance, in variances, from which on a comparison counts as against standing.
         spread: Standard deviation of the logarithm of the residuals of still tracks, at least: they differ in how well they are tracked.
         widest: Moving tracks are spread evenly in the logarithm up to so many standard deviations.
-        least: No track moves that is, in the root mean square, within so many times the noise of still ones.
+        least: No track moves that is, in the mean, within so many times the noise of still ones.
         share: What is supposed to move before anything is seen.
         noise: Errors of positions are so many times the told ones, at least and at most.
         probes: Frames at which it is measured how far tracks go and how long they live.
@@ -57,7 +58,8 @@ class MovingTrackOptions:
 
     every: int = 2
     longest: int = 6
-    step: float = 0.05
+    step: float = 0.04
+    stride: float = 0.05
     long: int = 4
     alive: float = 0.6
     floor: float = 0.0005
@@ -120,7 +122,7 @@ class TrackMotion:
 
     Attributes:
         moving: (N,) float32 probability of moving at some time; NaN where a track says nothing.
-        offset: (N,) float32 root mean square distance from still things, in standard deviations of still tracks; NaN where unknown.
+        offset: (N,) float32 mean distance from still things, in standard deviations of still tracks; NaN where unknown.
         views: How still things move around each frame that was compared.
         noise: Factor by which errors of positions exceed the told ones.
         gap: Frames to the nearer others.
@@ -197,16 +199,16 @@ def _judged(found: dict[int, Views], compared: dict[int, tuple[I64, F32]], N: in
     scaled = {m: (ids, (q / noise**2).astype(np.float32)) for m, (ids, q) in compared.items()}
     for ids, q in scaled.values():
         known = np.isfinite(q)
-        total[ids[known]] += np.minimum(q[known], o.cap)
+        total[ids[known]] += np.sqrt(np.minimum(q[known], o.cap))
         count[ids[known]] += 1
         off[ids[known]] += q[known] > o.off
     offset = np.full(N, np.nan, np.float32)
-    offset[count > 0] = np.sqrt(total[count > 0] / count[count > 0])
+    offset[count > 0] = total[count > 0] / count[count > 0]
     return TrackMotion(probability(offset, count, o), offset, found, noise, gap, scaled, off > 0.5 * np.maximum(count, 1))
 
 
 def probability(offset: F32, count: F64, o: MovingTrackOptions) -> F32:
-    """(N,) posterior of moving from root mean square residuals; still ones peak in the logarithm, moving ones spread widely above."""
+    """(N,) posterior of moving from mean residuals; still ones peak in the logarithm, moving ones spread widely above."""
     known = np.isfinite(offset)
     value = np.log(np.maximum(offset[known], 1e-3)).astype(np.float64)
     out = np.full(len(offset), np.nan, np.float32)
@@ -247,7 +249,7 @@ def choose_gaps(seen: Seen, size: tuple[int, int], o: MovingTrackOptions) -> tup
     gap, far = 1, 0
     for g in range(1, min(o.longest, max(T - 1, 1)) + 1):
         step = lived(g)[1]
-        if len(step) and np.quantile(step, 0.9) <= o.step * max(size):
+        if len(step) and np.all(np.quantile(step, [0.9, 0.98]) <= np.array([o.step, o.stride]) * max(size)):
             gap = g
     for factor in range(2, o.long + 1):
         if 2 * factor * gap < T and lived(factor * gap)[0] >= o.alive:

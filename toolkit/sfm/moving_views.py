@@ -32,9 +32,11 @@ class ViewOptions:
         error_px: Largest distance to the epipolar line of what may speak for it, in pixels of a picture of 512.
         rounds: Places and views are fitted in turn so often.
         cap: A squared residual counts as at most so many variances: two and a half standard deviations in each of two directions.
-        parallax_share: So much of what is off the dominant homography must parallax explain before a moving camera is believed ...
-        spread: ... and reach so far over the picture, as a share of the reach of all tracks: one thing that moves steadily under a turning
-            camera looks like parallax too, but in one place.
+        parallax_share: So much of what is off the dominant homography must parallax explain, or all of the picture better, before a
+            moving camera is believed.
+        gain: What parallax explains, it explains by so much of `cap`.
+        spread: These parts must reach so far over the picture, as a share of the reach of all tracks: one thing that moves steadily
+            under a turning camera looks like parallax too, but in one place.
         nearer: Nothing stands nearer, or farther, than what most tracks tell, by more than so many times their range.
     """
 
@@ -44,6 +46,7 @@ class ViewOptions:
     rounds: int = 4
     cap: float = 12.0
     parallax_share: float = 0.75
+    gain: float = 0.2
     spread: float = 0.5
     nearer: float = 5.0
 
@@ -169,15 +172,15 @@ def _parallax_shows(turning: Views, moving: Views, points: tuple[NDArray, NDArra
     most = o.cap * count
     flat, deep = np.minimum(flat / noise, most), np.minimum(deep / noise, most)
     # A place of its own costs each point what one measurement more would.
-    if (deep + 2.0 * np.log(4)).sum() < flat.sum():
-        return True
-    off = flat >= most
-    if off.sum() < max(6, 0.04 * len(off)):
+    better = (deep + 2.0 * np.log(4)).sum() < flat.sum()
+    gains = flat - deep > o.gain * most
+    if gains.sum() < max(6, 0.04 * len(gains)):
         return False
-    explained = (deep[off] < 0.5 * most[off]).mean() >= o.parallax_share
     xy = points[0]
-    reach = np.linalg.norm(xy[off] - np.median(xy[off], axis=0), axis=1).mean() / np.linalg.norm(xy - np.median(xy, axis=0), axis=1).mean()
-    return bool(explained and reach >= o.spread)
+    reach, whole = (float(np.linalg.norm(part - np.median(part, axis=0), axis=1).mean()) for part in (xy[gains], xy))
+    off = flat >= most
+    explained = not off.any() or (deep[off] < 0.5 * most[off]).mean() >= o.parallax_share
+    return bool((better or explained) and reach >= o.spread * whole)
 
 
 def _fit_turning(base: F64, others: F64, sigma: F64, blank: Views, error: float, o: ViewOptions, seed: int) -> Views | None:
