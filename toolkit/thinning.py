@@ -24,7 +24,7 @@ _SIGMA_BITS = 3  # of a standard deviation: 6 percent
 def thinned(scene: Scene, *, seed: int = 0) -> Scene:
     """A scene with fewer tracks and points, and numbers that pack well: small enough to travel with the program.
 
-    Video, cameras and report stay as they are; depth keeps its size.
+    Video, cameras and what the report measured stay as they are; depth keeps its size. `report["thinned_from"]` tells what it was.
 
     Args:
         scene: Any; parts that it lacks are left out.
@@ -49,7 +49,8 @@ def thinned(scene: Scene, *, seed: int = 0) -> Scene:
         count = min(MAX_POINTS, len(scene.points))
         some = np.sort(np.random.default_rng(seed).choice(len(scene.points), count, replace=False))
         parts["points"] = PointCloud(_stepped(scene.points.xyz[some], _PER_UNIT), scene.points.rgb[some])
-    return replace(scene, **parts)
+    report = {**scene.report, "thinned_from": scene.report.get("thinned_from", str(scene))}
+    return replace(scene, **parts, report=report)
 
 
 def _blocks(values: F32) -> F32:

@@ -425,6 +425,11 @@ def test_the_page_is_useful_on_a_phone(browser, served):
     somebody.page.locator("#tracks video").wait_for()
     somebody.page.locator("#found .l4-meter").wait_for()
     somebody.shot("390-tracks")
+    somebody.page.locator("#advanced button").first.click()
+    somebody.page.locator("#advanced td").nth(2).scroll_into_view_if_needed()
+    meaning = somebody.page.locator("#advanced td").nth(2).bounding_box()
+    assert meaning is not None and meaning["width"] >= 240, "what a setting means has room for sentences"
+    somebody.shot("390-settings")
     assert somebody.page.evaluate("() => document.documentElement.scrollWidth") <= 390
     somebody.leave()
 

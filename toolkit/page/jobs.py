@@ -8,7 +8,7 @@ import resource
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +249,7 @@ def _finish(scene: Scene, folder: Path, began: float, tell: Tell) -> dict[str, A
 
 def _told(scene: Scene) -> dict[str, Any]:
     return {
-        "summary": str(scene),
+        "summary": _summary(scene),
         "method": scene.method,
         "unit": scene.unit,
         "frames": scene.frames,
@@ -258,6 +258,15 @@ def _told(scene: Scene) -> dict[str, Any]:
         "quality": quality_markdown(scene),
         "notes": [str(warning) for warning in scene.report.get("warnings", [])],
     }
+
+
+def _summary(scene: Scene) -> str:
+    """What the measured numbers are of: where a scene was thinned for an example, of all that there was before."""
+    whole = scene.report.get("thinned_from")
+    tracks = scene.tracks_3d if scene.tracks_3d is not None else scene.tracks_2d
+    if not isinstance(whole, str) or tracks is None:
+        return str(scene)
+    return f"{whole}. Shown here: {len(tracks)} of the tracks, moving ones first."
 
 
 def _plot(scene: Scene, folder: Path) -> None:
