@@ -83,6 +83,7 @@ def undistortion(camera: pycolmap.Camera, K: F64, shrink: float) -> tuple[F32, F
 
 
 def flattened(rgb: U8, camera: pycolmap.Camera, maps: tuple[F32, F32] | None, shrink: float) -> U8:
+    """A picture reduced by `shrink`, lens distortion taken out by `maps` where there are any."""
     size = (round(camera.width * shrink), round(camera.height * shrink))
     if shrink < 1:
         rgb = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
