@@ -23,7 +23,7 @@ from toolkit.views.depth import draw_depth
 from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
 
-OF_PHOTOS = {"reprojections.mp4", "transforms_photos.json"}
+OF_PHOTOS = {"reprojections.mp4", "transforms_photos.json", "masks"}
 """What scenes of other methods give."""
 OF_TWO_EYES = [name for name in FORMATS if name not in OF_PHOTOS]
 
