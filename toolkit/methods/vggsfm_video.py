@@ -14,6 +14,7 @@ from toolkit.errors import UserError
 from toolkit.media.frame_choice import Frames
 from toolkit.media.mono_input import MonoInput, opened_mono
 from toolkit.media.photos import Photo
+from toolkit.memory import give_back
 from toolkit.methods.photo_cameras import cameras_of
 from toolkit.methods.vggsfm_video_report import describe_video
 from toolkit.progress import Listener, reporter
@@ -54,7 +55,7 @@ class VideoSettings:
         alike = FeatureOptions(max_side=track_side, most=round(1.7 * track_points))
         return VideoSettings(
             PassOptions(track_side, FollowOptions(most=track_points), alike),
-            VideoPairOptions(fewest_frames=round(track_points / 30)),
+            VideoPairOptions(fewest_frames=max(16, round(track_points / 30))),
             scene=VideoSceneOptions(max_side=result_side),
             moving=moving,
         )
@@ -103,6 +104,8 @@ def reconstruct_video(
         options = replace(options, growth=replace(options.growth, fixed_lens=fixed), bundle=replace(options.bundle, fixed_lens=fixed))
         report = reporter(listener, "cameras", "Placing the frames")
         result = build(points, compared, options, known_T_cw=None if known is None else known.T_cw, seed=seed, report=report)
+        points.features.clear()
+        give_back()
         report = reporter(listener, "scene", "Taking lens distortion out")
         scene = scene_of_video(result, points, clip.frames(), clip.times_s, settings.scene, report)
     unit = "metre" if known is not None else "relative"

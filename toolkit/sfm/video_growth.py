@@ -30,6 +30,8 @@ class GrowthOptions:
         forward: Largest part of the first pair's motion along the line of sight, for each of these.
         pose_px: Largest error of a point that speaks for a frame's pose.
         fewest: Points that must speak for it.
+        near_px: Farthest that an observation may be from its point. Photos are allowed twice as much; here that would let things in that
+            move slowly.
         narrowest_deg: Points whose rays meet under a smaller angle are left out.
         window: Frames that are adjusted together at every step.
         window_deg: Angle between the rays of frames in that window, at least.
@@ -40,10 +42,11 @@ class GrowthOptions:
 
     fixed_lens: bool = False
     first_points: int = 60
-    widths_deg: tuple[float, ...] = (16.0, 8.0, 4.0, 2.0)
-    forward: tuple[float, ...] = (0.95, 0.95, 1.0, 1.0)
+    widths_deg: tuple[float, ...] = (16.0, 8.0, 4.0, 2.0, 1.0, 0.5)
+    forward: tuple[float, ...] = (0.95, 0.95, 1.0, 1.0, 1.0, 1.0)
     pose_px: float = 4.0
     fewest: int = 20
+    near_px: float = 2.0
     narrowest_deg: float = 1.0
     window: int = 8
     window_deg: float = 2.0
@@ -53,12 +56,13 @@ class GrowthOptions:
 
 
 def grow(
-    db: Path, shots: list[range], options: GrowthOptions, seed: int, report: Report = silent
+    db: Path, frames: list[int], shots: list[range], options: GrowthOptions, seed: int, report: Report = silent
 ) -> tuple[pycolmap.Reconstruction | None, list[list[int]]]:
     """The largest of the models of a video's shots, and the places of the frames of the others.
 
     Args:
         db: Database of the frames; their image numbers are their places plus one.
+        frames: The place in the video of each.
         shots: Places of the frames between cuts.
         options: How models grow.
         seed: Of the random samples.
@@ -88,10 +92,16 @@ def grow(
                 # What lies beyond the place where a model ended may make one of its own.
                 before, after = range(rest.start, min(placed)), range(max(placed) + 1, rest.stop)
                 rest = before if len(before) > len(after) else after
-    found.sort(key=lambda m: (-m.num_reg_images(), -m.num_points3D()))
+    found.sort(key=lambda m: (-_reach(m, frames), -m.num_points3D()))
     if not found:
         return None, []
     return found[0], [sorted(i - 1 for i in m.reg_image_ids()) for m in found[1:]]
+
+
+def _reach(model: pycolmap.Reconstruction, frames: list[int]) -> int:
+    """Frames of the video between the first and the last one of a model."""
+    placed = [frames[i - 1] for i in model.reg_image_ids()]
+    return max(placed) - min(placed)
 
 
 class _Growth:
@@ -107,6 +117,8 @@ class _Growth:
         asked.mapper.abs_pose_max_error = options.pose_px
         asked.mapper.abs_pose_min_num_inliers = options.fewest
         asked.mapper.filter_min_tri_angle = asked.triangulation.min_angle = options.narrowest_deg
+        asked.mapper.filter_max_reproj_error = asked.mapper.init_max_error = options.near_px
+        asked.triangulation.merge_max_reproj_error = asked.triangulation.complete_max_reproj_error = options.near_px
         asked.mapper.ba_local_num_images = options.window
         asked.mapper.ba_local_min_tri_angle = options.window_deg
         if options.fixed_lens:

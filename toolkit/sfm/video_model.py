@@ -135,7 +135,7 @@ def _map(
     edges = [0, *(int(np.searchsorted(frames.frames, cut)) for cut in points.cuts), len(frames.frames)]
     shots = [range(a, b) for a, b in pairwise(edges) if b > a]
     with database(frames.found, TwoViewOptions(), seed, trusted=True) as db:
-        model, others = grow(db, shots, options.growth, seed, report)
+        model, others = grow(db, frames.frames, shots, options.growth, seed, report)
     if model is None:
         raise UserError(why_nothing(frames, options))
     return model, [[frames.frames[k] for k in group] for group in others]

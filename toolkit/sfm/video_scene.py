@@ -38,7 +38,7 @@ class VideoSceneOptions:
     most_mpx: float = 85.0
     least_side: int = 160
     most_tracks: int = 20_000
-    most_samples: int = 3_000_000
+    most_samples: int = 1_500_000
     near_px: float = 3.0
 
 
