@@ -6,7 +6,7 @@ its direction but not its place; neighbours see near things too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +38,9 @@ class GrowthOptions:
         growth: How much a model grows between adjustments of all of it.
         gap: Frames that may fail one after the other before the model ends there.
         fewest_frames: Shorter models are none.
+        compared_up_to: Shots of so many frames are grown from a pair of each angle, and the model that fits best is taken: a pair may
+            have been of a thing that moves.
+        enough: Share of the most observations of any of these that the best must have.
     """
 
     fixed_lens: bool = False
@@ -53,6 +56,8 @@ class GrowthOptions:
     growth: float = 1.4
     gap: int = 4
     fewest_frames: int = 3
+    compared_up_to: int = 60
+    enough: float = 0.4
 
 
 def grow(
@@ -81,7 +86,7 @@ def grow(
                 asked.image_names = {opened.read_image(k + 1).name for k in rest}
                 cache = colmap.DatabaseCache.create(opened, asked)
                 base = done
-                model = _Growth(cache, rest, options, seed, lambda n, base=base: report(base + n, total)).model()
+                model = _best(cache, rest, options, seed, lambda n, base=base: report(base + n, total))
                 if model is None:
                     break
                 found.append(model)
@@ -96,6 +101,24 @@ def grow(
     if not found:
         return None, []
     return found[0], [sorted(i - 1 for i in m.reg_image_ids()) for m in found[1:]]
+
+
+def _best(cache: Any, places: range, options: GrowthOptions, seed: int, tell: Any) -> pycolmap.Reconstruction | None:
+    """The model that fits best of those grown from pairs of several angles; the first one of a long shot."""
+    models = []
+    for wide, forward in zip(options.widths_deg, options.forward, strict=True):
+        model = _Growth(cache, places, replace(options, widths_deg=(wide,), forward=(forward,)), seed, tell).model()
+        if model is None:
+            continue
+        if len(places) > options.compared_up_to:
+            return model
+        model.update_point_3d_errors()
+        models.append(model)
+    if not models:
+        return None
+    most = max(m.compute_num_observations() for m in models)
+    rich = [m for m in models if m.compute_num_observations() >= options.enough * most]
+    return min(rich, key=lambda m: m.compute_mean_reprojection_error())
 
 
 def _reach(model: pycolmap.Reconstruction, frames: list[int]) -> int:
