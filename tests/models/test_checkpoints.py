@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from toolkit.errors import UserError
+from toolkit.models import checkpoints
 from toolkit.models.checkpoints import Published, filled, read_published, read_state
 
 SMALL = Published("the small model", "someone/small", "small.bin", "Small is CC BY-NC 4.0.", prefix="small.", revision="0123abc")
@@ -103,6 +104,8 @@ def test_half_precision_weights_become_single_and_are_copies(weights):
 def test_the_hub_is_asked_only_by_name_and_for_a_pinned_revision(weights, tmp_path, monkeypatch):
     import huggingface_hub
 
+    monkeypatch.setattr(checkpoints, "_reach", lambda address: None)
+
     torch.save(weights, tmp_path / "fetched.bin")
     asked = []
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: asked.append((a, k)) or str(tmp_path / "fetched.bin"))
@@ -116,6 +119,8 @@ def test_the_hub_is_asked_only_by_name_and_for_a_pinned_revision(weights, tmp_pa
 
 def test_what_is_fetched_without_a_pinned_revision_is_told(weights, tmp_path, monkeypatch, capsys):
     import huggingface_hub
+
+    monkeypatch.setattr(checkpoints, "_reach", lambda address: None)
 
     (tmp_path / "45ad").mkdir()
     torch.save(weights, tmp_path / "45ad" / "small.bin")
@@ -132,6 +137,20 @@ def test_a_hub_that_does_not_answer_is_told_in_one_sentence(monkeypatch):
     def no_network(*args, **options):
         raise OSError("no route to host\nand more")
 
+    monkeypatch.setattr(checkpoints, "_reach", lambda address: None)
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", no_network)
     with pytest.raises(UserError, match=r"small.bin could not be fetched from someone/small \(no route to host\); give the path"):
+        read_published("someone/small", SMALL)
+
+
+def test_without_a_network_that_is_told_at_once_and_the_hubs_client_is_not_asked(monkeypatch):
+    import huggingface_hub
+
+    def nobody(address, timeout):
+        raise OSError(f"nobody at {address[0]} within {timeout} s")
+
+    monkeypatch.setattr(checkpoints, "getproxies", dict)
+    monkeypatch.setattr(checkpoints.socket, "create_connection", nobody)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: pytest.fail("it would try again and again"))
+    with pytest.raises(UserError, match=r"small.bin could not be fetched from someone/small \(nobody at .* within 5.0 s\); give the path"):
         read_published("someone/small", SMALL)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import pickle
+import socket
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from toolkit.errors import UserError
 
@@ -22,6 +25,7 @@ State = Mapping[str, Any]
 """Names to tensors or numpy arrays."""
 
 _HARMLESS_PREFIXES = ("module.",)  # of torch.nn.DataParallel
+ANSWERS_IN_S = 5.0  # a hub that can be reached at all does so in a tenth of it
 _NESTED_UNDER = ("state_dict", "model", "model_state_dict")
 
 
@@ -197,6 +201,8 @@ def _fetched(published: Published, revision: str | None) -> Path:
             f"Fetching {published.repository} needs the package huggingface_hub; install it or give the path of {published.file}."
         ) from error
     try:
+        if not isinstance(huggingface_hub.try_to_load_from_cache(published.repository, published.file, revision=wanted or None), str):
+            _reach(huggingface_hub.constants.ENDPOINT)
         path = Path(huggingface_hub.hf_hub_download(published.repository, published.file, revision=wanted or None))
     except Exception as error:  # the hub's client passes on whatever the network, the disk or the server raise
         raise UserError(
@@ -206,6 +212,14 @@ def _fetched(published: Published, revision: str | None) -> Path:
         commit = path.parent.name  # the hub's client keeps files in a folder named after their commit
         print(f"{published.name} was fetched at revision {commit!r}; name it as revision to have the same again.", file=sys.stderr)
     return path
+
+
+def _reach(address: str) -> None:
+    """Raises OSError where nothing answers: the hub's client would try for half a minute, and tell each time."""
+    parts = urlsplit(address)
+    if getproxies().get(parts.scheme) or parts.hostname is None:
+        return  # the way there is the proxy's
+    socket.create_connection((parts.hostname, parts.port or 443), timeout=ANSWERS_IN_S).close()
 
 
 def _first_line(error: BaseException) -> str:

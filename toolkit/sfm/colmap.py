@@ -38,7 +38,8 @@ def load_pycolmap() -> Any:
     found = str(getattr(module, "__version__", "unknown"))
     if found.split(".")[:2] != VERSION.split("."):
         raise UserError(f"pycolmap is {found}, but the toolkit is written for {VERSION}: pip install 'pycolmap=={VERSION}.*'.")
-    module.logging.minloglevel = module.logging.ERROR.value
+    # What COLMAP logs as errors are attempts that it or the caller gets over ("Failed to create any sparse model"); the rest is raised.
+    module.logging.minloglevel = module.logging.FATAL.value
     return module
 
 
