@@ -17,6 +17,7 @@ from toolkit.errors import UserError
 from toolkit.example_making import examples_command
 from toolkit.methods.request import Preset
 from toolkit.scene import Scene
+from toolkit.train_command import train_command
 from toolkit.views.report import quality_lines
 
 shell = typer.Typer(
@@ -182,6 +183,7 @@ def _opened(path: Path) -> Scene:
 
 
 shell.command("examples")(examples_command)
+shell.command("train")(train_command)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
@@ -272,7 +274,7 @@ def main(arguments: list[str] | None = None) -> int:
             # Compiled libraries make errors of their own of a Ctrl-C, so what counts is that it was pressed.
             if not interrupt.was_struck():
                 raise
-    kept = {"examples": "Cancelled; the examples that were finished are kept.", "app": "Closed."}
+    kept = {"examples": "Cancelled; the examples that were finished are kept.", "app": "Closed.", "train": "Cancelled; --resume goes on."}
     print(kept.get(asked[0], interrupt.SENTENCE), file=sys.stderr)
     return interrupt.EXIT_CODE
 

@@ -126,9 +126,11 @@ class TracksTo4D(nn.Module):
             seen = tokens[..., 2] > 0.5
             tokens = torch.where(seen[..., None], tokens, 0)  # what a tracker guesses while it is blind may be anything, NaN included
         x = self.transformer_my(tokens, seen)
-        camera = self.camera_head(_mean(x, seen, over=2))
-        point = self.fc1(_mean(x, seen, over=1))
-        return _geometry(camera, point, self.shape, detach=detach)
+        with torch.autocast(x.device.type, enabled=False):  # geometry needs all digits, also where training halves them elsewhere
+            x = x.float()
+            camera = self.camera_head(_mean(x, seen, over=2))
+            point = self.fc1(_mean(x, seen, over=1))
+            return _geometry(camera, point, self.shape, detach=detach)
 
     def camera_head(self, frames: Tensor) -> Tensor:
         """(b, N, C) features of frames to (b, N, 12 + K) numbers of their cameras."""

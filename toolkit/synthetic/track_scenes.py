@@ -17,6 +17,8 @@ from toolkit.synthetic.tracker_errors import TrackerErrors, tracked
 
 HELD_OUT_SEEDS = range(10_000_000, 10_000_024)
 """Scenes to be judged on; nothing may be learned from a seed from here on."""
+VALIDATION_SEEDS = range(9_990_000, 10_000_000)
+"""Scenes that tell during training how it goes; smaller seeds may be learned from."""
 NEAREST = 0.1  # share of the scene's distance; nearer points are not seen
 MORE_MOVING, MORE_STILL = 4, 5  # so many points are tried for one that is kept
 ATTEMPTS = 8  # to place what moves so that it is seen
@@ -158,9 +160,18 @@ def heldout_scenes(frames: int, points: int, *, recipe: TrackRecipe = HELD_OUT) 
         yield track_scene(seed, frames, points, recipe=recipe)
 
 
-def random_size(rng: np.random.Generator, *, frames: tuple[int, int] = (8, 60), points: tuple[int, int] = (48, 300)) -> tuple[int, int]:
-    """Frames and points of a scene to learn from, evenly over the logarithms of the ranges, so that small ones are not rare."""
-    t, n = (np.exp(rng.uniform(np.log(low), np.log(high + 1))) for low, high in (frames, points))
+def random_size(
+    rng: np.random.Generator, *, frames: tuple[int, int] = (8, 60), points: tuple[int, int] = (48, 300), small: float = 1.0
+) -> tuple[int, int]:
+    """Frames and points of a scene to learn from: evenly over the logarithms of the ranges, so that small ones are not rare.
+
+    Args:
+        rng: Source of chance.
+        frames: Fewest and most.
+        points: Fewest and most.
+        small: Above 1, small scenes are more frequent: the place in the range is an even chance to this power.
+    """
+    t, n = (np.exp(np.log(low) + np.log((high + 1) / low) * rng.uniform() ** small) for low, high in (frames, points))
     return int(t), int(n)
 
 
