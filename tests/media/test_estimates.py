@@ -28,3 +28,15 @@ def test_no_more_frames_count_than_are_used():
 def test_photos_cost_what_was_measured_as_every_pair_is_matched_and_each_gets_a_depth(photos, size, cpu_s):
     told = estimate("photos", photos, size)["normal"].seconds * Costs().cores_used
     assert cpu_s / 1.35 < told < cpu_s * 1.35
+
+
+@pytest.mark.parametrize(("frames", "size", "cpu_s"), [(40, (640, 480), 13), (87, (368, 480), 18), (197, (512, 512), 37)])
+def test_a_video_of_one_camera_costs_what_was_measured(frames, size, cpu_s):
+    told = estimate("mono", frames, size)
+    assert cpu_s / 1.5 < told["normal"].seconds * Costs().cores_used < cpu_s * 1.5
+    assert told["draft"].seconds < told["normal"].seconds < told["fine"].seconds
+
+
+def test_memory_of_a_video_hardly_grows_with_its_length():
+    short, long = (estimate("mono", frames, (640, 480))["normal"].memory_mb for frames in (300, 1000))
+    assert short < long < 1.1 * short

@@ -22,9 +22,10 @@ class Costs:
         decode_s_per_mpx: Reading and resampling raw frames, per million pixels.
         frame_s: Everything else per frame of 512 x 512 of the result, by preset, for kinds with two eyes.
         frame_s_views: The same for several cameras.
-        frame_s_mono: Following points through a frame of one camera and placing it, by preset.
+        frame_s_mono: Following points through a frame of one camera, placing it and finding what moves, by preset.
         side_mono: Frames of one camera are reduced to so many pixels for that, by preset.
         shown_mpx: Millions of pixels of all frames of one camera's result together; longer clips are shown smaller.
+        shown_mb_per_mpx: These pictures, and finding what moves in them.
         frame_mb_mono: What is kept of every frame of one camera beside its picture.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
@@ -45,9 +46,10 @@ class Costs:
     decode_s_per_mpx: float = 0.018
     frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.385, "fine": 0.49})
     frame_s_views: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
-    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.05, "normal": 0.085, "fine": 0.19})
+    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.15, "normal": 0.2, "fine": 0.33})
     side_mono: dict[Preset, int] = field(default_factory=lambda: {"draft": 640, "normal": 960, "fine": 1440})
     shown_mpx: float = 85.0
+    shown_mb_per_mpx: float = 24.0
     frame_mb_mono: float = 0.15
     doubling_frames: float = 190.0
     cores_used: float = 1.6
@@ -106,7 +108,9 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
 def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Estimate]:
     """Every frame is read twice, for following points and for the result; points are followed in smaller ones."""
     raw_mpx = size[0] * size[1] / 1e6
-    memory_mb = round(c.start_mb + c.decode_mb_per_mpx * raw_mpx + 3 * min(c.shown_mpx, frames * raw_mpx) + c.frame_mb_mono * frames)
+    memory_mb = round(
+        c.start_mb + c.decode_mb_per_mpx * raw_mpx + c.shown_mb_per_mpx * min(c.shown_mpx, frames * raw_mpx) + c.frame_mb_mono * frames
+    )
     told = {}
     for preset, frame_s in c.frame_s_mono.items():
         side = min(1.0, c.side_mono[preset] / max(size))
