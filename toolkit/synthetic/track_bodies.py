@@ -53,14 +53,18 @@ class Ellipsoid:
         into = self.T_wb[:, :3, :3] / axes  # where the solid is the unit ball
         start = ((eyes - self.T_wb[:, :3, 3])[:, None] @ into)[:, 0]
         way = ((xyz - eyes).swapaxes(0, 1) @ into).swapaxes(0, 1)
-        a = np.einsum("nti,nti->nt", way, way)
-        b = np.einsum("nti,ti->nt", way, start)
+        a, b = dot(way, way), dot(way, start)
         inside = b * b - a * ((start * start).sum(-1) - 1)
         entry = (-b - np.sqrt(np.maximum(inside, 0))) / a
         return (inside > 0) & (entry > 0) & (entry < SKIN)
 
 
 NO_WAVES = np.zeros((0, 3, 3))
+
+
+def dot(a: NDArray, b: NDArray) -> NDArray:
+    """Products of 3D vectors, summed; several times faster than einsum over so short an axis."""
+    return a[..., 0] * b[..., 0] + a[..., 1] * b[..., 1] + a[..., 2] * b[..., 2]
 
 
 def boulder(rng: np.random.Generator, frames: int, distance: float, floor_y: float) -> Ellipsoid:

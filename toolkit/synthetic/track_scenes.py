@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from toolkit.errors import UserError
 from toolkit.geometry.poses import invert, transform
 from toolkit.scene import F64, B, Cameras, Tracks2D
-from toolkit.synthetic.track_bodies import MOVER_KINDS, Ellipsoid, MoverKind, boulder, mover
+from toolkit.synthetic.track_bodies import MOVER_KINDS, Ellipsoid, MoverKind, boulder, dot, mover
 from toolkit.synthetic.track_paths import CAMERA_MOTIONS, CameraMotion, camera_path
 from toolkit.synthetic.tracker_errors import TrackerErrors, tracked
 
@@ -199,15 +199,21 @@ class _View:
         xy, depth = self.projected(xyz)
         eyes = self.T_wc[:, :3, 3]
         least = max(min(6, len(eyes)), len(eyes) // 5)
-        visible = (depth > self.nearest) & (xy >= 0).all(-1) & (xy <= self.size).all(-1)
-        visible &= np.einsum("nti,nti->nt", normals, eyes - xyz) >= 0
-        for solid in self.solids:
-            at = np.flatnonzero(visible.sum(1) >= least)
-            visible[at] &= ~solid.hides(eyes, xyz[at])
-        frames = visible.sum(1)
+        inside = (xy >= 0) & (xy <= self.size)
+        visible = (depth > self.nearest) & inside[..., 0] & inside[..., 1]
+        visible &= dot(normals, eyes - xyz) >= 0
         order = rng.permutation(len(xyz))
-        best = order[frames[order] >= least]
+        candidates = order[visible[order].sum(1) >= least]
+        best, tried = order[:0], 0
+        while len(best) < count and tried < len(candidates):  # few of them are needed, and what hides them takes long to find
+            some = candidates[tried : tried + count + count // 2]
+            tried += len(some)
+            for solid in self.solids:
+                at = some[visible[some].sum(1) >= least]
+                visible[at] &= ~solid.hides(eyes, xyz[at])
+            best = np.concatenate([best, some[visible[some].sum(1) >= least]])
         if fill and len(best) < count:
+            frames = visible.sum(1)
             rest = order[frames[order] < least]
             best = np.concatenate([best, rest[np.argsort(-frames[rest], kind="stable")]])
         return xyz[best[:count]], visible[best[:count]]
