@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
 
 import toolkit as tk
 
@@ -157,3 +158,18 @@ def test_the_files_of_a_visitor_who_left_are_gone_within_the_told_time(served, f
     assert (folder / "run-1" / "files" / "scene.npz").is_file()
     client.close()
     wait_for(lambda: not folder.exists(), 25, "the folder is deleted")
+
+
+def test_what_programs_give_of_another_form_is_told_in_a_sentence_or_meant_well(served, clip, finished):
+    client = served.client()
+    for name, arguments in (("/inspect", ["abc"]), ("/run", ["abc", "auto", "draft", [], {}]), ("/export", ["abc", []])):
+        with pytest.raises(AppError, match="'abc', but what was uploaded is needed"):
+            client.predict(*arguments, api_name=name)
+    assert client.predict(handle_file(clip), api_name="/inspect")["frames"] == 6, "one file is a list of one"
+    scene = next(name for name in finished[2] if name.endswith("scene.npz"))
+    _, files = client.predict(handle_file(scene), None, api_name="/export")
+    assert {"tracks.csv", "points.ply"} <= {Path(name).name for name in files}
+    with pytest.raises(AppError, match="The setting grid is None"):
+        client.predict([handle_file(clip)], "auto", "draft", [], {"grid": None}, api_name="/run")
+    with pytest.raises(AppError, match="'cache' names a place"):
+        client.predict([handle_file(clip)], "auto", "draft", [], {"cache": "/tmp/x"}, api_name="/run")

@@ -17,6 +17,31 @@ from toolkit.page.settings import checked_settings
 from toolkit.page.studio import Studio
 
 
+def _told_in_a_sentence(place: gr.File, name: str) -> gr.File:
+    """A place for files that says what it needs where a program gives something else; Gradio would say nothing."""
+    # Not a component of our own: Gradio writes a file beside the source of each.
+    form: Any = place.data_model
+
+    def model_validate(cls: Any, value: Any, **options: Any) -> Any:
+        several = place.file_count == "multiple"
+        try:
+            return form.model_validate([value] if several and isinstance(value, dict) else value, **options)
+        except ValueError:
+            given = repr(value)[:60] if isinstance(value, str) else type(value).__name__
+            told = texts.NOT_UPLOADED.format(name=name, value=given)
+            raise gr.Error(told, title=texts.PROBLEM_TITLE, print_exception=False) from None
+
+    place.data_model = type(form.__name__, (form,), {"model_validate": classmethod(model_validate), "__module__": __name__})
+    return place
+
+
+def _none_for_none_chosen(place: gr.CheckboxGroup) -> gr.CheckboxGroup:
+    """Choices of which a program may also give None."""
+    chosen: Any = place.preprocess
+    place.preprocess = lambda payload: chosen([] if payload is None else payload)
+    return place
+
+
 class Endpoints:
     """What programs can ask of a studio."""
 
@@ -121,13 +146,13 @@ class Endpoints:
     def add(self, compute: dict[str, Any]) -> None:
         """Adds them to the page that is being built, out of sight."""
         with gr.Group(visible=False):
-            files = gr.File(file_count="multiple", label="files")
-            scene = gr.File(label="scene")
+            files = _told_in_a_sentence(gr.File(file_count="multiple", label="files"), "files")
+            scene = _told_in_a_sentence(gr.File(label="scene"), "scene")
             method = gr.Textbox("auto", label="method")
             preset = gr.Radio(list(texts.PRESETS), value="normal", label="preset")
             points = gr.JSON([], label="points")
             settings = gr.JSON({}, label="settings")
-            formats = gr.CheckboxGroup([*FORMATS], label="formats")
+            formats = _none_for_none_chosen(gr.CheckboxGroup([*FORMATS], label="formats"))
             told, everything, single = gr.JSON(label="told"), gr.File(label="zip"), gr.File(file_count="multiple", label="files")
             button = gr.Button()
             button.click(self.inspect, [files], [told], api_name="inspect", concurrency_limit=None)

@@ -105,6 +105,7 @@ WITHOUT_FILES_FOREVER = (
     "These files hold the ground truth of a generated clip, thinned to some hundred tracks; "
     "no method takes this kind of recording yet, so it can't be run."
 )
+NOT_UPLOADED = "{name} is {value}, but what was uploaded is needed; gradio_client uploads with handle_file(path)."
 NOT_HERE = "That file is not here any more; bring it again."
 NO_RESULT = "There is no result yet; run a clip or open an example first."
 FAULT = "Something went wrong on our side; it is noted as incident {incident}."
