@@ -207,8 +207,9 @@ def test_formats_of_one_scene_come_one_after_the_other_also_from_its_saved_file(
     assert set(manifest["files"]) == {"cameras.tum", "scene.npz", "tracks.csv"}
     for name, notes in manifest["files"].items():
         assert notes["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
-    export(room, folder, "points.ply")
-    assert (folder / "scene.npz").exists()
+    export(replace(room, points=None), folder, ["points.ply", "scene.npz"])
+    export(load(folder / "scene.npz"), folder, "cameras.tum")
+    assert {"scene.npz", "points.ply", "cameras.tum"} <= set(contents(folder))
 
 
 @pytest.mark.parametrize("theirs", ["images/IMG_1.jpg", "scene.npz", "manifest.json", "depth", "points.ply/note.txt", "images/000000.jpg"])

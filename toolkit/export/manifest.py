@@ -30,14 +30,16 @@ _LIBRARIES = ("numpy", "scipy", "opencv-contrib-python-headless", "numba", "av",
 
 
 def scene_digest(scene: Scene) -> str:
-    """By which a manifest knows the scene it was made of: sha256 of what a saved scene keeps to the last bit."""
+    """By which a manifest knows the scene it was made of: sha256 of what a saved scene keeps to the last bit.
+
+    Without its points: an export finds them where a scene has none.
+    """
     found = hashlib.sha256(f"{scene.method} {scene.unit} {scene.frames}".encode())
-    cameras, flat, solid, points = scene.cameras, scene.tracks_2d, scene.tracks_3d, scene.points
+    cameras, flat, solid = scene.cameras, scene.tracks_2d, scene.tracks_3d
     for array in (
         *(() if cameras is None else (cameras.K, cameras.T_wc)),
         *(() if flat is None else (flat.xy, flat.visible)),
         *(() if solid is None else (solid.xyz, solid.visible)),
-        *(() if points is None else (points.xyz,)),
     ):
         found.update(f"{array.dtype} {array.shape}".encode())
         found.update(np.ascontiguousarray(array).data)
