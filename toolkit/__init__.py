@@ -14,6 +14,7 @@ from toolkit.media.scene_file import load, save
 from toolkit.media.stereo4d_npz import load_dataset_npz, save_dataset_npz
 from toolkit.media.video import iter_video, read_video, write_video
 from toolkit.methods.registry import MethodInfo, methods
+from toolkit.methods.tracksto4d import reconstruct_tracks
 from toolkit.methods.vggsfm import reconstruct
 from toolkit.progress import Progress
 from toolkit.run import inspect, run, steps
@@ -84,6 +85,7 @@ __all__ = [
     "prune_tracks",
     "read_video",
     "reconstruct",
+    "reconstruct_tracks",
     "rectify",
     "run",
     "save",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import UserError
-from toolkit.methods import stereo4d, vggsfm
+from toolkit.methods import stereo4d, tracksto4d, vggsfm
 from toolkit.progress import Listener
 from toolkit.scene import Kind, Scene
 
@@ -55,6 +55,15 @@ _METHODS = {
             licence="Apache-2.0, on COLMAP (BSD-3); no weights.",
             run=vggsfm.run,
             settings=vggsfm.VggsfmSettings,
+        ),
+        MethodInfo(
+            name="tracksto4d",
+            sentence="One moving camera, and things that move: for the camera's path and moving 3D points; for a still scene vggsfm is better.",
+            inputs=("mono",),
+            needs="A camera that walks, not only turns, and still things around what moves; 200 frames at most unless more are asked for.",
+            licence="Apache-2.0; published checkpoints (CC BY-NC 4.0) only where you bring them.",
+            run=tracksto4d.run,
+            settings=tracksto4d.TracksTo4DSettings,
         ),
     )
 }

@@ -1,0 +1,233 @@
+"""TracksTo4D (Kasten, Lu and Maron, NeurIPS 2024): 2D tracks of a casual video to its camera path and moving 3D points."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toolkit.errors import UserError
+from toolkit.media.mono_input import opened_mono
+from toolkit.memory import give_back
+from toolkit.methods.request import Preset, Request
+from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
+from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
+from toolkit.progress import Listener, reporter
+from toolkit.scene import U8, B, DepthVideo, Scene, Tracks2D, Video
+from toolkit.tracking import track_points
+from toolkit.tracking.queries import checked_queries, grid_queries
+from toolkit.tracking.registry import find_tracker, prepare_tracker
+
+SUPPORT_GRID = (24, 24)  # points that help to find the cameras where only a few were asked for
+MOST_MPX = 85.0  # of all frames of the result together
+
+
+@dataclass(frozen=True)
+class TracksTo4DSettings:
+    """Settings of the method; the defaults are those of the preset "normal".
+
+    Attributes:
+        tracker: Tracker by name.
+        grid: Points across and down, started wherever no track is, every `every` frames.
+        every: Frames between two starts of the grid.
+        max_side: Frames are reduced to so many pixels, for tracking and in the result.
+        max_frames: Frames that are used where none are asked for.
+        weights: Of the network that starts the adjustment and knows how far moving things usually are: "auto" for those that come with
+            the package, if any; "none"; or the path of a file, such as a published checkpoint that you have.
+    """
+
+    tracker: str = "auto"
+    grid: tuple[int, int] = (64, 64)
+    every: int = 10
+    max_side: int = 768
+    max_frames: int = 200
+    weights: str = "auto"
+
+    def __post_init__(self) -> None:
+        """Checks every setting before anything is computed."""
+        find_tracker(self.tracker)
+        if not isinstance(self.weights, str):
+            raise UserError(f"The setting weights is {self.weights!r}, but auto, none or the path of a file is needed.")
+        checked_weights(self.weights)
+        if not isinstance(self.grid, tuple | list) or len(self.grid) != 2:
+            raise UserError(f"The setting grid is {self.grid!r}, but 2 numbers are needed.")
+        for name, value, least, most in (
+            ("grid", self.grid[0], 4, 256),
+            ("grid", self.grid[1], 4, 256),
+            ("every", self.every, 1, 10_000),
+            ("max_side", self.max_side, 64, 4096),
+            ("max_frames", self.max_frames, 3, 2000),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+                raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
+
+    @staticmethod
+    def preset(name: Preset) -> TracksTo4DSettings:
+        """The settings of "draft", "normal" or "fine"."""
+        if name == "draft":
+            return TracksTo4DSettings(tracker="draft", grid=(40, 40), max_side=512)
+        if name == "fine":
+            return TracksTo4DSettings(tracker="fine", grid=(96, 96), max_side=1024)
+        return TracksTo4DSettings()
+
+
+def reconstruct_tracks(
+    tracks_2d: Tracks2D,
+    K: ArrayLike | None = None,
+    *,
+    size: tuple[int, int],
+    weights: str | os.PathLike[str] | None = "auto",
+    depth: DepthVideo | None = None,
+    video: Video | None = None,
+    masks: ArrayLike | None = None,
+    seed: int = 0,
+    progress: Listener | None = None,
+) -> Scene:
+    """Cameras and moving points from 2D tracks of one moving camera; no picture is needed.
+
+    The cameras and a still point for each track are found by a bundle adjustment with a robust scale a track, as in TracksTo4D's static
+    loss; tracks that stray from their still point move, and are placed along their viewing rays. Where there are weights, the network's
+    answer is one more start, taken where it explains the tracks better.
+
+    Args:
+        tracks_2d: N tracks of T frames, 8 or more of 3 or more, in pixels.
+        K: (3, 3) intrinsics in pixels; None to find the focal length, which takes parallax in depth.
+        size: (width, height) of the frames in pixels.
+        weights: "auto" for those that come with the package, if any; None for none; or the path of a file.
+        depth: Depth of each frame, of any scale, as evidence for how far moving things are.
+        video: The frames, for colours and to be kept in the scene; None for grey points.
+        masks: (T, H, W) True where nothing counts.
+        seed: The same tracks and seed give the same scene.
+        progress: Called with every `Progress`; it may raise `Cancelled`.
+
+    Returns:
+        A scene of unit "relative" (the median still point is one unit from the middle camera) in the first camera's frame. Tracks keep
+        their order; `tracks_3d.motion` is 0.5 where a track strays 2 px from a still point's path, `sigma` tells how sure a point is,
+        `points` are the still ones. A track of the still world has its place in all frames, one that moves from where it is first to
+        where it is last seen. Where the camera only turns no depth can be known: points are NaN then, and the report says so.
+
+    Raises:
+        UserError: what the tracks lack, in one sentence.
+    """
+    file = checked_weights(weights)
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
+    given = taken_in(tracks_2d, K, size, None if masks is None else np.asarray(masks) != 0)
+    frames = tracks_2d.xy.shape[1]
+    for name, part in (("depth", depth), ("video", video)):
+        if part is not None and len(part) != frames:
+            raise UserError(f"The {name} has {len(part)} frames, but the tracks go through {frames}; both must be alike.")
+    rgb = None if video is None else _colours(tracks_2d, video)
+    facts = {"source": {"path": "in memory"}, "settings": {"weights": "none" if file is None else file.name, "seed": int(seed)}}
+    scene = scene_of(
+        given, SolvingOptions(), weights=file, depth=depth, rgb=rgb, facts=facts, seed=int(seed), listener=progress or (lambda event: None)
+    )
+    return scene if video is None else _with_video(scene, video)
+
+
+def run(request: Request, listener: Listener) -> Scene:
+    """The method for `toolkit.run`: points are followed through the video, then `reconstruct_tracks`.
+
+    Raises:
+        UserError: what the video lacks, in one sentence.
+    """
+    settings: TracksTo4DSettings = request.settings
+    if request.cameras is not None:
+        raise UserError("The method tracksto4d finds the cameras itself; known ones are for the methods stereo4d and vggsfm.")
+    if not isinstance(request.recording, Path | Video):
+        raise UserError(f"The method tracksto4d takes a video of one camera, but this is a {type(request.recording).__name__}.")
+    prepare_tracker(settings.tracker)
+    weights = checked_weights(settings.weights)
+    video, shrink, cut = _read(request, settings, listener)
+    if len(video) < 3:
+        raise UserError(f"The video has {len(video)} frames, but at least 3 are needed to tell depth and motion.")
+    masks = None if request.masks is None else _fitting(request.masks, video)
+    tracks, asked = _followed(request, video, settings, listener)
+    give_back()
+    K = None
+    if request.K is not None:
+        K = request.K.copy()
+        K[:2] *= np.array(shrink)[:, None]
+    given = taken_in(tracks, K, video.size, masks)
+    name = "in memory" if isinstance(request.recording, Video) else request.recording.name
+    facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": request.seed}}
+    scene = scene_of(
+        given, SolvingOptions(), weights=weights, depth=None, rgb=_colours(tracks, video), facts=facts, seed=request.seed, listener=listener
+    )
+    scene = _with_video(scene, video)
+    if cut:
+        scene.report["warnings"].append(cut)
+    return scene if asked is None else _only(scene, asked)
+
+
+def _read(request: Request, settings: TracksTo4DSettings, listener: Listener) -> tuple[Video, tuple[float, float], str]:
+    """The frames that are used, reduced; by how much, in x and y; and a sentence where the clip was cut."""
+    assert isinstance(request.recording, Path | Video)
+    report = reporter(listener, "read", "Reading the video")
+    with opened_mono(request.recording, request.frames) as clip:
+        count = len(clip) if request.frames is not None else min(len(clip), settings.max_frames)
+        width, height = clip.size
+        scale = min(1.0, settings.max_side / max(width, height), float(np.sqrt(MOST_MPX * 1e6 / (count * width * height))))
+        size = (max(32, round(width * scale)), max(32, round(height * scale)))
+        frames = np.zeros((count, size[1], size[0], 3), np.uint8)
+        read = 0
+        for t, frame in zip(range(count), clip.frames(), strict=False):
+            frames[t] = frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+            read = t + 1
+            report(read, count)
+        cut = f"The clip has {len(clip)} frames; the first {count} were used (frames=... for others)." if count < len(clip) else ""
+        return Video(frames[:read], clip.times_s[:read]), (size[0] / width, size[1] / height), cut
+
+
+def _followed(request: Request, video: Video, settings: TracksTo4DSettings, listener: Listener) -> tuple[Tracks2D, int | None]:
+    """Points followed through the video, and how many of them, the first ones, were asked for; None for no wish."""
+    report = reporter(listener, "tracks", "Following points")
+    options: dict[str, Any] = {"tracker": settings.tracker, "seed": request.seed, "report": report}
+    if request.queries is None:
+        return track_points(video, None, grid=settings.grid, every=settings.every, **options), None
+    asked = checked_queries(request.queries, frames=len(video), size=video.size)
+    grid = grid_queries(video.size, len(video), grid=SUPPORT_GRID, every=settings.every)
+    return track_points(video, np.concatenate([asked, grid]), **options), len(asked)
+
+
+def _fitting(masks: NDArray, video: Video) -> B:
+    if len(masks) < len(video):
+        raise UserError(f"{len(masks)} masks came with {len(video)} frames; one each is needed.")
+    return np.asarray(masks[: len(video)]) != 0
+
+
+def _colours(tracks: Tracks2D, video: Video) -> U8:
+    """(N, 3) colour of each track under its query."""
+    moment = np.clip(np.nan_to_num(tracks.queries[:, 0]).astype(int), 0, len(video) - 1)
+    width, height = video.size
+    column = np.clip(np.nan_to_num(tracks.queries[:, 1]), 0, width - 1).astype(int)
+    row = np.clip(np.nan_to_num(tracks.queries[:, 2]), 0, height - 1).astype(int)
+    return video.frames[moment, row, column]
+
+
+def _with_video(scene: Scene, video: Video) -> Scene:
+    return Scene(
+        scene.cameras, scene.tracks_2d, scene.tracks_3d, None, scene.points, scene.unit, scene.method, scene.report, video, scene.masks
+    )
+
+
+def _only(scene: Scene, count: int) -> Scene:
+    """The scene with the first tracks alone."""
+    assert scene.tracks_2d is not None and scene.tracks_3d is not None
+    rows = np.arange(count)
+    return Scene(
+        scene.cameras,
+        scene.tracks_2d.select(rows),
+        scene.tracks_3d.select(rows),
+        None,
+        scene.points,
+        scene.unit,
+        scene.method,
+        scene.report,
+        scene.video,
+    )

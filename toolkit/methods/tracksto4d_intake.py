@@ -1,0 +1,177 @@
+"""What TracksTo4D takes in: tracks and a lens, checked, each fault told in one sentence; and what a network believes of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toolkit.errors import UserError
+from toolkit.geometry.cameras import checked_intrinsics, intrinsics_from_fov
+from toolkit.scene import F64, B, Tracks2D
+from toolkit.sfm.bundle import Beliefs
+from toolkit.sfm.track_observed import Observed
+from toolkit.sfm.track_prior import Belief
+from toolkit.sfm.track_table import observed
+from toolkit.wording import counted
+
+USUAL_FOV_DEG = 60.0
+"""Horizontal field of view of a camera that nothing is known of: between a phone's wide lens and its normal one."""
+WIDEST_DEG = 160.0
+"""No flat picture shows more."""
+LEAST_TRACKS, LEAST_FRAMES, LEAST_SEEN = 8, 3, 3
+MOST_FRAMES = 2000
+MOST_SAMPLES = 30_000_000
+NETWORK_TRACKS = 256
+"""Tracks that a network is asked about at a time: attention goes with their square."""
+PACKAGED = Path(__file__).parents[2] / "weights" / "tracksto4d.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Tracks ready to be explained.
+
+    Attributes:
+        tracks: As they came.
+        seen: (N, T) samples that count: seen, finite, in the picture, not masked.
+        observed: The same for the adjustment.
+        K: (3, 3) intrinsics in pixels, true or assumed.
+        focal_known: Whether K was given.
+        size: (width, height) in pixels.
+        dropped: Samples that are seen but don't count, by why.
+    """
+
+    tracks: Tracks2D
+    seen: B
+    observed: Observed
+    K: F64
+    focal_known: bool
+    size: tuple[int, int]
+    dropped: dict[str, int]
+
+
+def taken_in(tracks: Tracks2D, K: ArrayLike | None, size: Any, masks: B | None = None) -> Given:
+    """Tracks checked.
+
+    Args:
+        tracks: N tracks of T frames.
+        K: (3, 3) intrinsics in pixels, or None.
+        size: (width, height) of the frames.
+        masks: (T, H, W) True where nothing counts.
+
+    Raises:
+        UserError: what they lack, in one sentence.
+    """
+    if not isinstance(tracks, Tracks2D):
+        raise UserError(f"Tracks2D are needed, but this is {type(tracks).__name__}.")
+    picture = _checked_size(size)
+    count, frames = tracks.visible.shape
+    if count < LEAST_TRACKS:
+        raise UserError(f"{counted(count, 'track')} came, but at least {LEAST_TRACKS} are needed to find a camera; some hundred are good.")
+    if frames < LEAST_FRAMES:
+        raise UserError(f"The tracks go through {counted(frames, 'frame')}, but at least {LEAST_FRAMES} are needed.")
+    if frames > MOST_FRAMES:
+        raise UserError(f"The tracks go through {frames} frames, but at most {MOST_FRAMES} can be explained; leave out frames between.")
+    if count * frames > MOST_SAMPLES:
+        step = -(-count * frames // MOST_SAMPLES)
+        raise UserError(f"{count} tracks through {frames} frames are too many at once; choose every {step}th track.")
+    if masks is not None and len(masks) != frames:
+        raise UserError(f"{len(masks)} masks came with tracks through {frames} frames; one each is needed.")
+    finite = np.isfinite(tracks.xy).all(-1)
+    seen = observed(tracks, picture, masks) & finite
+    dropped = {
+        "not_finite": int((tracks.visible & ~finite).sum()),
+        "outside_or_masked": int((tracks.visible & finite & ~seen).sum()),
+    }
+    enough = seen.sum(1) >= min(LEAST_SEEN, frames)
+    if enough.sum() < LEAST_TRACKS:
+        raise UserError(
+            f"Only {int(enough.sum())} of {count} tracks are seen inside the picture of {picture[0]} x {picture[1]} px in {LEAST_SEEN} "
+            f"frames or more, but at least {LEAST_TRACKS} are needed; check size and which samples are visible."
+        )
+    lens = _checked_lens(K, picture)
+    focal = np.array([lens[0, 0], lens[1, 1]])
+    xy = np.where(seen[..., None], tracks.xy, 0).swapaxes(0, 1)
+    uv = np.where(seen.T[..., None], (xy - lens[:2, 2]) / focal, 0.0)
+    sure = seen.T.astype(np.float64)
+    sure[:, ~enough] = 0
+    table = Observed(np.ascontiguousarray(uv), np.ascontiguousarray(sure), float(1 / focal.mean()), Beliefs(), free_focal=K is None)
+    return Given(tracks, seen, table, lens, K is not None, picture, dropped)
+
+
+def _checked_size(size: Any) -> tuple[int, int]:
+    numbers = np.asarray(size)
+    if numbers.shape != (2,) or numbers.dtype.kind not in "iu" or not (numbers > 0).all():
+        raise UserError(f"The size is {size!r}, but (width, height) of the frames in whole pixels is needed.")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _checked_lens(K: ArrayLike | None, size: tuple[int, int]) -> F64:
+    if K is None:
+        return intrinsics_from_fov(USUAL_FOV_DEG, (max(size), max(size))) + np.array(
+            [[0, 0, 0.5 * (size[0] - max(size))], [0, 0, 0.5 * (size[1] - max(size))], [0, 0, 0]]
+        )
+    lens = np.asarray(K, np.float64)
+    if lens.shape != (3, 3):
+        raise UserError(f"K has shape {lens.shape}, but (3, 3) is needed.")
+    lens = checked_intrinsics(lens, "K")
+    widest = np.degrees(2 * np.arctan(0.5 * max(size[0] / lens[0, 0], size[1] / lens[1, 1])))
+    if widest > WIDEST_DEG:
+        raise UserError(
+            f"K has a focal length of {lens[0, 0]:g} px, with which a picture of {size[0]} x {size[1]} px would span {widest:.0f} degrees; "
+            "give K in pixels of these frames, or leave it out to have it found."
+        )
+    return lens
+
+
+def checked_weights(weights: Any) -> Path | None:
+    """The file of weights that is meant; None for none.
+
+    Args:
+        weights: "auto" for those that come with the package, if any; None for none; or a path.
+
+    Raises:
+        UserError: no such file.
+    """
+    if weights is None or (isinstance(weights, str) and weights == "none"):
+        return None
+    if not isinstance(weights, str | os.PathLike) or not str(weights):
+        raise UserError(f"The weights are {weights!r}, but auto, none or the path of a file is needed.")
+    if weights == "auto":
+        return PACKAGED if PACKAGED.is_file() else None
+    file = Path(weights).expanduser()
+    if not file.is_file():
+        raise UserError(f"There is no file of weights {str(weights)!r}; give the path of one, or none to do without a network.")
+    return file
+
+
+def network_of(file: Path, given: Given) -> Callable[[NDArray, slice], Belief | None]:
+    """What the network of a file believes of tracks; it is read at once, so that a bad file is told at once.
+
+    Raises:
+        UserError: not a file of such weights.
+    """
+    from toolkit.models.tracksto4d import TracksTo4D
+
+    network = TracksTo4D.from_pretrained(file).eval()
+
+    def believed(rows: NDArray, frames: slice) -> Belief | None:
+        part = Tracks2D(
+            np.where(given.seen[rows, frames, None], given.tracks.xy[rows, frames], 0),
+            given.seen[rows, frames],
+            given.tracks.confidence[rows, frames],
+            given.tracks.queries[rows],
+        )
+        if len(rows) > NETWORK_TRACKS or not part.visible.any(1).all() or not part.visible.any(0).all():
+            return None
+        lift = network.lift(part, given.K, given.size)
+        R, c = lift.T_wc[:, :3, :3], lift.T_wc[:, :3, 3]
+        depth = np.einsum("tj,ptj->tp", R[:, :, 2], lift.xyz - c)
+        return Belief(R, c, lift.still_xyz, lift.gamma, depth)
+
+    return believed

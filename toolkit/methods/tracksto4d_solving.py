@@ -1,0 +1,190 @@
+"""From checked tracks to a scene: cameras and still points, what moves and where, how sure each is; or what can't be known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.geometry.poses import from_rotation, invert, transform
+from toolkit.geometry.sampling import sample_nearest
+from toolkit.lifting.track_company import CompanyOptions, company_of
+from toolkit.lifting.track_movers import Evidence, MoverOptions, Movers, Still, place_movers
+from toolkit.methods.tracksto4d_intake import LEAST_SEEN, Given, network_of
+from toolkit.methods.tracksto4d_report import Findings, describe
+from toolkit.progress import Listener, reporter
+from toolkit.scene import F64, U8, B, Cameras, DepthVideo, PointCloud, Scene, Tracks3D
+from toolkit.sfm.bundle import State
+from toolkit.sfm.track_clip import ClipOptions, Solved, log_linear, solve_clip
+from toolkit.sfm.track_hypotheses import track_area
+from toolkit.sfm.track_parallax import Parallax, focal_sigma, parallax_of, point_sigmas
+
+GREY = 128  # without pictures nobody knows a point's colour
+LEAST_POSE = 6  # still points that a frame's camera stands on
+
+
+@dataclass(frozen=True)
+class SolvingOptions:
+    """How tracks are explained.
+
+    Attributes:
+        clip: Cameras and still points.
+        company: Whose evidence of moving counts for a track.
+        movers: How what moves is placed.
+        moving_px: A track that strays so far from a still point moves as likely as not.
+        sure: Still points whose error is a larger share of their depth are left out of the cloud.
+        network_sigma: How sure a network's depth of what moves is, as a logarithm.
+        map_sigma: And that of a depth map.
+    """
+
+    clip: ClipOptions = field(default_factory=ClipOptions)
+    company: CompanyOptions = field(default_factory=CompanyOptions)
+    movers: MoverOptions = field(default_factory=MoverOptions)
+    moving_px: float = 2.0
+    sure: float = 0.25
+    network_sigma: float = 0.2
+    map_sigma: float = 0.1
+
+
+def scene_of(
+    given: Given,
+    options: SolvingOptions,
+    *,
+    weights: Path | None,
+    depth: DepthVideo | None,
+    rgb: U8 | None,
+    facts: dict[str, Any],
+    seed: int,
+    listener: Listener,
+) -> Scene:
+    """The scene that tracks show.
+
+    Args:
+        given: Tracks and lens.
+        options: How.
+        weights: Of a network, or None.
+        depth: Depth of each frame, of any scale, as evidence for what moves; or None.
+        rgb: (N, 3) colours of the tracks; None for grey.
+        facts: Go into the report.
+        seed: Of everything random.
+        listener: Told the progress.
+    """
+    seen = given.observed
+    report = reporter(listener, "cameras", "Finding the cameras from the tracks")
+    network = None if weights is None else network_of(weights, given)
+    clip = options.clip if network is None else replace(options.clip, tracks=min(options.clip.tracks, 256))
+    solved = solve_clip(seen, clip, network=network, seed=seed, report=report)
+    report = reporter(listener, "movers", "Placing what moves")
+    report(0, 3)
+    parallax = parallax_of(seen, solved.state, solved.scale, _area(given, solved))
+    report(1, 3)
+    level = np.log(solved.scale / seen.px)
+    level = company_of(seen.uv, seen.weight > 0, options.company).passed_on(level, options.company.rounds)
+    stray_px = np.exp(level)
+    motion = stray_px / (stray_px + options.moving_px)
+    moves = motion > 0.5
+    known = seen.weight.sum(0) > 0
+    cameras, log_focal = _cameras(given, solved, parallax, known & ~moves)
+    placed = bool(cameras.registered.any())
+    xyz, sigma, movers = _points(given, solved, parallax.known and placed, moves, known, options, depth, seed)
+    report(2, 3)
+    into = invert(cameras.T_wc[int(np.argmax(cameras.registered))]) if placed else np.eye(4)
+    xyz = transform(into, xyz)
+    cameras = replace(cameras, T_wc=into @ cameras.T_wc)
+    colours = np.full((len(given.tracks), 3), GREY, np.uint8) if rgb is None else rgb
+    still = known & ~moves & np.isfinite(xyz).all((1, 2))
+    reach = np.linalg.norm(xyz[:, 0] - np.nanmean(cameras.centres, axis=0), axis=-1) if placed else np.zeros(len(still))
+    cloud = still & (sigma[:, 0] < options.sure * reach) & (solved.scale < 3 * seen.px)
+    level = np.where(known, motion, 0).astype(np.float32)
+    focal = None if given.focal_known else _focal_sigma(given, solved, parallax)
+    findings = Findings(given, solved, parallax, stray_px, moves & known, movers, cameras, log_focal, focal, weights is not None)
+    report(3, 3)
+    return Scene(
+        cameras=cameras,
+        tracks_2d=given.tracks,
+        tracks_3d=Tracks3D(xyz.astype(np.float32), given.seen, colours, level, sigma.astype(np.float32)),
+        points=PointCloud(xyz[cloud, 0].astype(np.float32), colours[cloud]),
+        unit="relative",
+        method="tracksto4d",
+        report=describe(findings, facts),
+    )
+
+
+def _area(given: Given, solved: Solved) -> F64:
+    """(N,) area of the picture that each of the adjusted tracks stands for; zero for the others, of which there may be too many."""
+    rows = np.flatnonzero(solved.adjusted)
+    area = np.zeros(len(solved.scale))
+    area[rows] = track_area(given.observed.of(rows))
+    return area
+
+
+def _cameras(given: Given, solved: Solved, parallax: Parallax, still: B) -> tuple[Cameras, float]:
+    """Cameras of all frames that enough still points speak for; without parallax those that only turn."""
+    R, c = (solved.state.R, solved.state.c) if parallax.known else (parallax.R, np.zeros_like(solved.state.c))
+    T_wc = from_rotation(R, c)
+    T_wc[(given.observed.weight[:, still] > 0).sum(1) < LEAST_POSE] = np.nan
+    log_focal = solved.state.log_focal if parallax.known else 0.0
+    K = given.K.copy()
+    K[[0, 1], [0, 1]] *= np.exp(log_focal)
+    return Cameras.from_poses(K, T_wc, given.size), log_focal
+
+
+def _points(
+    given: Given, solved: Solved, placed: bool, moves: B, known: B, options: SolvingOptions, depth: DepthVideo | None, seed: int
+) -> tuple[F64, F64, Movers | None]:
+    """(N, T, 3) points, (N, T) how sure, in the world of the state; unknown without parallax or cameras."""
+    count, frames = given.seen.shape
+    xyz, sigma = np.full((count, frames, 3), np.nan), np.full((count, frames), np.nan)
+    if not placed:
+        return xyz, sigma, None
+    seen, state = given.observed, solved.state
+    still = np.flatnonzero(known & ~moves)
+    xyz[still] = state.X[still, None]
+    sigma[still] = point_sigmas(seen.of(still), replace(state, X=state.X[still]), solved.scale[still])[:, None]
+    rows = np.flatnonzero(known & moves & ((seen.weight > 0).sum(0) >= LEAST_SEEN))
+    if not len(rows):
+        return xyz, sigma, None
+    uv = seen.uv / state.factor
+    told = still[solved.scale[still] < 3 * seen.px]
+    around = Still(state.X[told], uv[:, told], seen.weight[:, told] > 0, state.R, state.c)
+    evidence = _evidence(given, solved, rows, told, options, depth)
+    movers = place_movers(uv[:, rows], seen.weight[:, rows] > 0, around, options.movers, evidence=evidence, seed=seed)
+    xyz[rows] = movers.xyz.swapaxes(0, 1)
+    far = np.linalg.norm(movers.xyz - state.c[:, None], axis=-1)
+    sigma[rows] = (far * movers.sigma).T
+    return xyz, sigma, movers
+
+
+def _evidence(
+    given: Given, solved: Solved, rows: NDArray, still: NDArray, options: SolvingOptions, depth: DepthVideo | None
+) -> tuple[Evidence, ...]:
+    """What a network and depth maps say of the depth of what moves, on the scale of the still points."""
+    found = []
+    if solved.believed is not None:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(Evidence(np.log(solved.believed[:, rows]), options.network_sigma))
+    if depth is not None:
+        read = np.stack([sample_nearest(depth.depth[t], given.tracks.xy[:, t]) for t in range(len(depth))])
+        read = np.where(given.seen.T, read, np.nan)
+        both = np.concatenate([still, rows])
+        known = np.isfinite(read[:, both]) & (np.arange(len(both)) < len(still))
+        fitted = log_linear(np.nan_to_num(read[:, both]), solved.state.depth[:, both], known)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found.append(Evidence(np.log(fitted[:, len(still) :]), options.map_sigma))
+    return tuple(found)
+
+
+def _focal_sigma(given: Given, solved: Solved, parallax: Parallax) -> float:
+    """How sure the found focal length is; as sure as before where there is no parallax."""
+    prior = given.observed.beliefs.focal_sigma
+    if not parallax.known:
+        return prior
+    rows = np.flatnonzero(solved.adjusted & (solved.scale < 3 * given.observed.px))
+    if len(rows) < 8 or len(given.observed.uv) > 320:
+        return prior
+    rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), 300)).astype(int)]
+    state = solved.state
+    return focal_sigma(given.observed.of(rows), State(state.R, state.c, state.X[rows], state.log_focal), solved.scale[rows])
