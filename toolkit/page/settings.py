@@ -17,7 +17,7 @@ from toolkit.tracking.vggsfm import WEIGHTS
 
 _ENTRY = re.compile(r"^ {8}(\w+): (.*(?:\n {12}.*)*)", re.MULTILINE)
 _ASKED_APART = {"path_or_noun", "method", "preset", "queries", "cameras", "progress"}
-_PLACES = ("cache",)
+_PLACES = ("cache", "weights")
 _ARRAYS = {"K", "masks", "labels"}
 _LONGEST = 200
 _SHOWN = 60
