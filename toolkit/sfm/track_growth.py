@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.geometry.poses import nearest_rotation
 from toolkit.scene import F64, B
 from toolkit.sfm.bundle import State, adjust
 from toolkit.sfm.bundle_single import resect
@@ -128,11 +129,11 @@ def _extended(seen: Observed, start: State, placed: B, begin: int, options: Grow
         for _ in range(2):
             if low > 0:
                 low -= 1
-                R[low], c[low] = R[low + 1] @ (R[low + 2].T @ R[low + 1]), 2 * c[low + 1] - c[low + 2]
+                R[low], c[low] = nearest_rotation(R[low + 1] @ (R[low + 2].T @ R[low + 1])), 2 * c[low + 1] - c[low + 2]
                 new.append(low)
             if high < count - 1:
                 high += 1
-                R[high], c[high] = R[high - 1] @ (R[high - 2].T @ R[high - 1]), 2 * c[high - 1] - c[high - 2]
+                R[high], c[high] = nearest_rotation(R[high - 1] @ (R[high - 2].T @ R[high - 1])), 2 * c[high - 1] - c[high - 2]
                 new.append(high)
         Rn, cn, cost = R[new], c[new], np.empty(len(new))
         for px in LATE_PX:
