@@ -59,11 +59,13 @@ def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mappi
         )
     pairs = result.found.key_pairs
     flat = sum(pair.kind != "full" for pair in pairs.values())
-    if flat > 0.6 * max(1, len(pairs)):
+    if flat > 0.6 * max(1, len(pairs)) and not result.fixed_lens:
         told.append(
-            f"{flat} of {len(pairs)} pairs of photos show one plane or a mere turn, so the focal length and depth are unsure; "
-            "give K where it is known."
+            f"{flat} of {len(pairs)} pairs of photos show next to nothing but one plane, which fits many focal lengths, so that lens, "
+            "depth and path are unsure; give K where it is known."
         )
+    elif flat > 0.6 * max(1, len(pairs)) and len(result.checks) - len(missing) == 2:
+        told.append("Both photos show next to nothing but one plane, which two paths of the camera can explain; a third photo decides.")
     for group in result.others:
         names = ", ".join(result.found.names[t] for t in group)
         told.append(f"{counted(len(group), 'photo')} ({names}) make a model of their own that nothing connects to this one.")

@@ -11,11 +11,13 @@ import numpy as np
 from toolkit.methods.quality import measure
 from toolkit.scene import Scene
 from toolkit.sfm.audit import ray_angles_deg
+from toolkit.sfm.video_lens import LensOptions, field_of_view_deg, plausible, surprising
 from toolkit.sfm.video_model import VideoModel, flat_share
 from toolkit.sfm.video_points import VideoPoints
 from toolkit.wording import counted
 
 NARROW_DEG = 2.0  # under which depth is hardly told; a video sees a point from many places between
+FEW_POINTS, MANY_POINTS = 30, 80  # of the model in a frame: a pose has six unknowns, and a third of the points may be wrong
 
 
 def describe_video(result: VideoModel, points: VideoPoints, scene: Scene, facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,6 +83,15 @@ def describe_video(result: VideoModel, points: VideoPoints, scene: Scene, facts:
                 higher_is_better=False,
                 advice="Frames with few points are unsure: film where there is more texture.",
             ),
+            "points per frame": measure(
+                _points_per_frame(result),
+                "points (median)",
+                green=MANY_POINTS,
+                amber=FEW_POINTS,
+                higher_is_better=True,
+                advice="Film slower, sharper, or where there is more texture.",
+            ),
+            **_focal(result),
         },
         "warnings": _warnings(result, points, angle_deg),
     }
@@ -102,11 +113,45 @@ def _warnings(result: VideoModel, points: VideoPoints, angle_deg: float) -> list
         told.append(
             f"The rays to a point meet under {angle_deg:.1f} degrees only, so depth is unsure: move further sideways while filming."
         )
+    told += _lens_warnings(result)
+    if _points_per_frame(result) < FEW_POINTS:
+        told.append(f"Half of the frames see fewer than {FEW_POINTS} points of the model, so the cameras hang on little.")
     if flat_share(result.frames) > 0.6:
         told.append(
-            f"{100 * flat_share(result.frames):.0f} % of the compared frames show one plane or a mere turn, so the focal length and depth "
-            "are unsure; give K where it is known."
+            f"{100 * flat_share(result.frames):.0f} % of the compared frames show one plane or a turn of the camera, so the focal length "
+            "and depth are unsure; give K where it is known."
         )
+    return told
+
+
+def _points_per_frame(result: VideoModel) -> float:
+    placed = [n for n, reason in zip(result.poses.points, result.poses.reasons, strict=True) if not reason]
+    return float(np.median(placed)) if placed else float("nan")
+
+
+def _focal(result: VideoModel) -> dict[str, Any]:
+    """How sure the focal length is; nothing where it was given."""
+    if result.lens.sigma == 0:
+        return {}
+    advice = "Give K where it is known, or walk around things while filming."
+    focal = measure(100 * result.lens.sigma, "% standard deviation", green=5, amber=10, higher_is_better=False, advice=advice)
+    return {"focal length": focal}
+
+
+def _lens_warnings(result: VideoModel) -> list[str]:
+    if result.lens.sigma == 0:
+        return []
+    camera, told, options = result.camera, [], LensOptions()
+    view = f"a field of view of {field_of_view_deg(camera):.0f} degrees"
+    if result.lens.supposed:
+        told.append(
+            f"The clip does not tell the focal length, so it is supposed: {camera.mean_focal_length():.0f} px, {view}. "
+            "Depth and turns may be off by a third; give K where it is known."
+        )
+    elif not plausible(camera, options):
+        told.append(f"The focal length came out as {camera.mean_focal_length():.0f} px, {view}, as hardly a camera has; give K.")
+    elif surprising(camera, options):
+        told.append(f"The lens came out unusual, with {view}; if it was not, give K.")
     return told
 
 

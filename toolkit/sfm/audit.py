@@ -26,14 +26,12 @@ class AuditOptions:
         fewest: Points it sees; a pose from fewer can be a matter of chance.
         worst_px: Mean reprojection error of these.
         unsure_deg: Standard deviation of its rotation.
-        narrowest_deg: Median angle between the rays to a point under which pairs that a plane or a turn explains tell no depth.
         bare: Features from which on a photo has something to hold on to.
     """
 
     fewest: int = 12
     worst_px: float = 3.0
     unsure_deg: float = 2.0
-    narrowest_deg: float = 2.5
     bare: int = 50
 
 

@@ -10,9 +10,11 @@ import numpy as np
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F64
-from toolkit.sfm.audit import AuditOptions, Check, audit, ray_angles_deg
+from toolkit.sfm.audit import AuditOptions, Check, audit
+from toolkit.sfm.depth_evidence import DepthEvidence, evidence_of_photos, why_flat
 from toolkit.sfm.mapping import LOCK, Correspondences, MappingOptions, all_at_once, database, incremental, triangulate
 from toolkit.sfm.matching import MatchOptions
+from toolkit.sfm.parallax import ParallaxOptions
 from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
 from toolkit.sfm.registration import Placed, RegistrationOptions, known_points, place, poses, second_look
 from toolkit.sfm.track_table import observation_sigmas
@@ -33,6 +35,7 @@ class ModelOptions:
         geometry: What counts as a pair.
         bundle: The refinement.
         audit: The check of each photo.
+        parallax: When a model holds depth.
         few_matches: Pairs with fewer matches get the second look.
         rounds: Of placing the missing ones, looking again and refining.
     """
@@ -43,6 +46,7 @@ class ModelOptions:
     geometry: TwoViewOptions = field(default_factory=TwoViewOptions)
     bundle: BundleOptions = field(default_factory=BundleOptions)
     audit: AuditOptions = field(default_factory=AuditOptions)
+    parallax: ParallaxOptions = field(default_factory=ParallaxOptions)
     few_matches: int = 150
     rounds: int = 3
 
@@ -58,6 +62,7 @@ class PhotoModel:
         checks: Of each photo.
         mapper: "incremental", "global" or "known poses".
         others: Photos of further models that share nothing with this one.
+        fixed_lens: Whether the lens was known.
     """
 
     model: pycolmap.Reconstruction
@@ -66,6 +71,7 @@ class PhotoModel:
     checks: list[Check]
     mapper: str
     others: list[list[int]]
+    fixed_lens: bool = False
 
 
 def build(
@@ -131,10 +137,24 @@ def build(
                 sureness = refine(model, options.bundle, sigmas)
         report(total, total)
     if model.num_reg_images() < 2 or model.num_points3D() < options.audit.fewest:
-        raise UserError(_why_nothing(found))
-    if _mostly_flat(found) and float(np.median(ray_angles_deg(model))) < options.audit.narrowest_deg:
-        raise UserError(_why_nothing(found))
-    return PhotoModel(model, found, sureness, checks, mapper, others)
+        raise UserError(_why_nothing(found, options))
+    if known_T_cw is None:
+        shown = _evidence(found, model, options, seed)
+        if shown is None or shown.share < options.parallax.share:
+            raise UserError(_why_nothing(found, options) if shown is None else why_flat(shown, "photos", "between photos"))
+        if shown.flat and model.num_reg_images() - len(shown.flat) >= 2:
+            with LOCK:
+                for t in shown.flat:
+                    model.deregister_frame(model.image(t + 1).frame_id)
+                    checks[t] = replace(checks[t], reason="nothing it shows has a depth: the camera only turned there", dropped=True)
+                sureness = refine(model, options.bundle, sigmas)
+    return PhotoModel(model, found, sureness, checks, mapper, others, options.mapping.fixed_lens)
+
+
+def _evidence(found: Correspondences, model: pycolmap.Reconstruction, options: ModelOptions, seed: int) -> DepthEvidence | None:
+    """What the matches say about depth."""
+    T_cw, fixed = poses(model, len(found.names)), options.mapping.fixed_lens
+    return evidence_of_photos(found, _refined_cameras(model, found), T_cw, options.parallax, fixed_lens=fixed, seed=seed)
 
 
 def _map(found: Correspondences, options: ModelOptions, seed: int, report: Report) -> tuple[pycolmap.Reconstruction, list[list[int]], str]:
@@ -154,7 +174,7 @@ def _map(found: Correspondences, options: ModelOptions, seed: int, report: Repor
             if other and _supported(other[0], options) > (_supported(models[0], options) if models else 0):
                 models, mapper = other, "global"
     if not models:
-        raise UserError(_why_nothing(found))
+        raise UserError(_why_nothing(found, options))
     largest = {i - 1 for i in models[0].reg_image_ids()}
     others = [sorted({i - 1 for i in m.reg_image_ids()} - largest) for m in models[1:]]
     return models[0], [group for group in others if len(group) > 1], mapper
@@ -189,7 +209,7 @@ def _mostly_flat(found: Correspondences) -> bool:
     return sum(pair.kind != "full" for pair in found.key_pairs.values()) > 0.6 * len(found.key_pairs)
 
 
-def _why_nothing(found: Correspondences) -> str:
+def _why_nothing(found: Correspondences, options: ModelOptions) -> str:
     """One sentence on why there is no model."""
     if not found.pairs:
         fewest = min(range(len(found.names)), key=lambda t: len(found.features[t]))
@@ -199,11 +219,15 @@ def _why_nothing(found: Correspondences) -> str:
                 "points to hold on to; take sharper, brighter photos of things with texture."
             )
         return f"No two of the {len(found.names)} photos show the same; neighbouring photos should share at least half of the picture."
+    shown = evidence_of_photos(found, found.cameras, None, options.parallax, fixed_lens=options.mapping.fixed_lens)
+    if shown is not None and shown.still > 1 - options.parallax.share:
+        return why_flat(shown, "photos", "between photos")
     if _mostly_flat(found):
         flat = sum(pair.kind != "full" for pair in found.key_pairs.values())
         return (
             f"{flat} of {len(found.key_pairs)} pairs of photos are explained by a mere turn of the camera or by one plane, "
-            "which tells no depth; move the camera sideways between photos, or give its K if all is one plane."
+            "which tells no depth; move the camera sideways between photos, or, if all is one plane, take three photos of it or more"
+            f"{'' if options.mapping.fixed_lens else ' and give K'}."
         )
     return (
         f"The {len(found.key_pairs)} pairs of photos that match see their points under angles too small to tell depth; "

@@ -12,17 +12,20 @@ import numpy as np
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F64
-from toolkit.sfm.audit import ray_angles_deg
+from toolkit.sfm.depth_evidence import evidence_of_video, why_flat
 from toolkit.sfm.mapping import LOCK, database, triangulate
-from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
+from toolkit.sfm.parallax import ParallaxOptions
+from toolkit.sfm.photo_bundle import BundleOptions, Sureness
 from toolkit.sfm.registration import poses
 from toolkit.sfm.two_view import TwoViewOptions
 from toolkit.sfm.video_closing import closed, find_loops, joined
 from toolkit.sfm.video_frames import FrameOptions, FramePoses, place_frames
 from toolkit.sfm.video_growth import GrowthOptions, grow
+from toolkit.sfm.video_lens import Lens, LensOptions, better, pinhole_like, refine_with_lens, surprising, usual_lens
 from toolkit.sfm.video_loops import LoopOptions
 from toolkit.sfm.video_pairs import ModelFrames, VideoPairOptions
 from toolkit.sfm.video_points import NO_FEATURES, VideoPoints
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     import pycolmap
@@ -38,9 +41,11 @@ class VideoModelOptions:
         pairing: How features are compared there.
         bundle: The last refinement of all.
         frames: When a frame counts as placed.
+        lens: What is believed of a lens that nobody told.
         fewest_points: A model of fewer points is none.
-        narrowest_deg: Median angle between the rays to a point under which a clip tells no depth where a plane or a turn explains it.
-        flat_share: Share of the judged pairs that a plane or a turn must explain for that.
+        trusted_points: One of fewer than these, when refined, may be a matter of chance.
+        flat_share: Share of the judged pairs that a plane or a turn must explain for a clip without a model to be told so.
+        parallax: When a model holds depth.
     """
 
     growth: GrowthOptions = field(default_factory=GrowthOptions)
@@ -48,9 +53,11 @@ class VideoModelOptions:
     pairing: VideoPairOptions = field(default_factory=VideoPairOptions)
     bundle: BundleOptions = field(default_factory=lambda: BundleOptions(narrowest_deg=1.0, free_centre=False))
     frames: FrameOptions = field(default_factory=FrameOptions)
+    lens: LensOptions = field(default_factory=LensOptions)
     fewest_points: int = 30
-    narrowest_deg: float = 1.5
+    trusted_points: int = 100
     flat_share: float = 0.6
+    parallax: ParallaxOptions = field(default_factory=ParallaxOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +71,7 @@ class VideoModel:
         sureness: Standard deviations of the model's own frames.
         others: Frames of further models that share nothing with this one.
         loops: Pairs of frames at which the camera came back to a place.
+        lens: What is known of the lens.
     """
 
     model: pycolmap.Reconstruction
@@ -72,6 +80,7 @@ class VideoModel:
     sureness: Sureness
     others: list[list[int]]
     loops: list[tuple[int, int]] = field(default_factory=list)
+    lens: Lens = field(default_factory=Lens)
 
     @property
     def camera(self) -> pycolmap.Camera:
@@ -114,18 +123,60 @@ def build(
         if model.num_points3D() < options.fewest_points:
             raise UserError(why_nothing(frames, options))
         bundle = options.bundle if known_T_cw is None else replace(options.bundle, fixed_poses=True)
-        sureness = refine(model, bundle)
-        report(count + 1, total)
-        if flat_share(frames) > options.flat_share and float(np.median(ray_angles_deg(model))) < options.narrowest_deg:
+        flat = [] if known_T_cw is not None else _without_depth(model, frames, points, options, seed)
+        for k in flat:
+            model.deregister_frame(model.image(k + 1).frame_id)
+        if model.num_reg_images() < 2 or model.num_points3D() < options.fewest_points:
             raise UserError(why_nothing(frames, options))
+        model, sureness, lens = refine_with_lens(model, bundle, options.lens)
+        if model.num_points3D() < options.trusted_points:
+            raise UserError(
+                f"The cameras would stand on {counted(model.num_points3D(), 'point')} only, where {options.trusted_points} are needed to "
+                "trust them; film slower, sharper, or where there is more texture."
+            )
+        report(count + 1, total)
         camera = next(camera for _, camera in sorted(model.cameras.items()))
         placed = place_frames(
             model, frames, points, camera, poses(model, count), options.frames, seed, lambda t: report(count + 1 + t, total)
         )
+    agree = int(np.isfinite(placed.T_cw[:, 0, 0]).sum())
+    if known_T_cw is None and agree < min(options.growth.fewest_frames, len(points)):
+        raise UserError(
+            f"Only {agree} of the {len(points)} frames agree on one still scene, which may be chance; film things with texture that stay "
+            "where they are, in light enough for little noise."
+        )
+    placed = replace(placed, reasons=_told_flat(placed.reasons, [frames.frames[k] for k in flat], frames.frames))
     if known_T_cw is not None:
         placed = replace(placed, T_cw=known_T_cw, reasons=["" if np.isfinite(T[0, 0]) else "its pose was not given" for T in known_T_cw])
     report(total, total)
-    return VideoModel(model, frames, placed, sureness, others, loops)
+    return VideoModel(model, frames, placed, sureness, others, loops, lens)
+
+
+def _without_depth(
+    model: pycolmap.Reconstruction, frames: ModelFrames, points: VideoPoints, options: VideoModelOptions, seed: int
+) -> list[int]:
+    """Places of the model's frames that show nothing with a depth.
+
+    Raises:
+        UserError: no part of the clip shows depth.
+    """
+    camera, T_cw = next(camera for _, camera in sorted(model.cameras.items())), poses(model, len(frames.frames))
+    shown = evidence_of_video(points, frames.frames, camera, T_cw, options.parallax, fixed_lens=options.growth.fixed_lens, seed=seed)
+    if shown is None:
+        raise UserError(why_nothing(frames, options))
+    if shown.share < options.parallax.share:
+        raise UserError(why_flat(shown, "frames", "while filming"))
+    return shown.flat
+
+
+def _told_flat(reasons: list[str], flat: list[int], among: list[int]) -> list[str]:
+    """The reasons with that of the frames around which the camera only turned."""
+    told = list(reasons)
+    for t, reason in enumerate(reasons):
+        near = min(among, key=lambda other: abs(other - t))
+        if reason and near in flat:
+            told[t] = "the camera only turned there, so nothing new that it shows has a depth"
+    return told
 
 
 def _map(
@@ -136,9 +187,19 @@ def _map(
     shots = [range(a, b) for a, b in pairwise(edges) if b > a]
     with database(frames.found, TwoViewOptions(), seed, trusted=True) as db:
         model, others = grow(db, frames.frames, shots, options.growth, seed, report)
+    if not options.growth.fixed_lens and pinhole_like(frames.found.cameras[0]) and _doubted(model, options.lens):
+        supposed = replace(frames.found, cameras=usual_lens(frames.found.cameras, options.lens))
+        with database(supposed, TwoViewOptions(), seed, trusted=True) as db:
+            usual, rest = grow(db, frames.frames, shots, replace(options.growth, fixed_lens=True), seed, report)
+        if better(model, usual, options.lens) is usual:
+            model, others = usual, rest
     if model is None:
         raise UserError(why_nothing(frames, options))
     return model, [[frames.frames[k] for k in group] for group in others]
+
+
+def _doubted(model: pycolmap.Reconstruction | None, options: LensOptions) -> bool:
+    return model is None or surprising(next(iter(model.cameras.values())), options)
 
 
 def _close(
