@@ -205,6 +205,27 @@ def _centre_is_fixed(model: pycolmap.Reconstruction, options: BundleOptions) -> 
     return True
 
 
+def focal_sigma(model: pycolmap.Reconstruction, options: BundleOptions) -> float:
+    """Standard deviation of the logarithm of the focal length of the first lens, by the covariance; infinite where it has none.
+
+    The model stays as it is; a copy is adjusted with the lens free.
+    """
+    colmap = load_pycolmap()
+    trial = colmap.Reconstruction(model)
+    _, solved = _adjust(trial, replace(options, fixed_lens=False), "CAUCHY", options.cauchy_px, False)
+    asked = colmap.BACovarianceOptions()
+    asked.params = colmap.BACovarianceOptionsParams.ALL
+    covariance = colmap.estimate_ba_covariance(asked, trial, solved)
+    camera = next(camera for _, camera in sorted(trial.cameras.items()))
+    block = None if covariance is None else covariance.get_other_params_cov(camera.params)
+    if block is None:
+        return float("inf")
+    variance = float(np.mean([block[k, k] for k in range(len(camera.focal_length_idxs()))]))
+    if not (np.isfinite(variance) and variance >= 0):
+        return float("inf")
+    return noise_px(trial) * float(np.sqrt(variance)) / camera.mean_focal_length()
+
+
 def _sureness(model: pycolmap.Reconstruction, solved: Any, freed: bool) -> Sureness:
     colmap = load_pycolmap()
     asked = colmap.BACovarianceOptions()
