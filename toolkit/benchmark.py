@@ -248,6 +248,25 @@ def _whole_clip(sizes: tuple[int, ...]) -> int:
     return 1
 
 
+def _video_cameras(size: tuple[int, ...]) -> int:
+    from toolkit.geometry.cameras import intrinsics_from_fov
+    from toolkit.media.video import write_video
+    from toolkit.methods.vggsfm import reconstruct
+    from toolkit.synthetic.clips import look_pinhole
+    from toolkit.synthetic.motions import Handheld
+    from toolkit.synthetic.places import street
+
+    width, height, frames = size
+    world, K = street(0), intrinsics_from_fov(65, (width, height))
+    walk = Handheld((-4.3, -1.55, -1.9), (0.06, 0, 0.8), yaw_deg=22, turn_deg_s=-2.5)
+    with tempfile.TemporaryDirectory() as folder:
+        clip = Path(folder) / "walk.mp4"
+        write_video(clip, (look_pinhole(world, K, (width, height), walk(t / 30), t / 30).rgb for t in range(frames)), 30.0)
+        with measured():
+            reconstruct(clip)
+    return 1
+
+
 ROWS = (
     Row("load a released npz, {} tracks x {} frames", (25_073, 177), (1000, 177), 0.37, _load_npz),
     Row("rectify and crop, one {} x {} frame, both eyes", (3840, 1920), (960, 480), 2.2, _rectify),
@@ -259,4 +278,5 @@ ROWS = (
     Row("match one {} x {} pair, fine", (512, 512), (256, 256), None, _match("fine")),
     Row("VR180 video {} x {} to result files, {} frames", (3840, 1920, 50), (1920, 960, 8), None, _whole_clip),
     Row("VR180 video {} x {} to result files, {} frames", (3840, 1920, 199), (1920, 960, 16), None, _whole_clip),
+    Row("video {} x {} to cameras and points, {} frames", (640, 480, 100), (320, 240, 30), None, _video_cameras),
 )
