@@ -169,8 +169,8 @@ def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str,
     if not parallax.known:
         does = "stands still" if parallax.turn_deg < STANDS_DEG else f"only turns (by {parallax.turn_deg:.1f} degrees)"
         told.append(
-            f"The camera {does}: without parallax no depth can be known, so no track has a place in the world; "
-            "the cameras' directions and what moves are known."
+            f"The camera {does}: without parallax no depth can be known, so every point is shown at one guessed distance; only directions, "
+            "what moves, and whether it comes nearer, are measured."
         )
     elif parallax.px < LITTLE_PARALLAX_PX:
         told.append(f"There is little parallax ({parallax.px:.1f} px): depth is unsure; the scene may be flatter or deeper than shown.")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from toolkit.geometry.poses import from_rotation, invert, transform
 from toolkit.geometry.sampling import sample_nearest
 from toolkit.lifting.track_company import CompanyOptions, company_of
+from toolkit.lifting.track_guess import on_a_sphere
 from toolkit.lifting.track_movers import Evidence, MoverOptions, Movers, Still, place_movers
 from toolkit.methods.tracksto4d_intake import LEAST_SEEN, Given, network_of
 from toolkit.methods.tracksto4d_report import Findings, describe
@@ -89,7 +90,11 @@ def scene_of(
     known = seen.weight.sum(0) > 0
     cameras, log_focal = _cameras(given, solved, parallax, known & ~moves)
     placed = bool(cameras.registered.any())
-    xyz, sigma, movers = _points(given, solved, parallax.known and placed, moves, known, options, depth, seed)
+    if placed and not parallax.known:
+        xyz, sigma = on_a_sphere(seen.uv, seen.weight > 0, parallax.R, moves, options.movers)
+        movers = None
+    else:
+        xyz, sigma, movers = _points(given, solved, placed, moves, known, options, depth, seed)
     report(2, 3)
     into = invert(cameras.T_wc[int(np.argmax(cameras.registered))]) if placed else np.eye(4)
     xyz = transform(into, xyz)
@@ -135,7 +140,7 @@ def _cameras(given: Given, solved: Solved, parallax: Parallax, still: B) -> tupl
 def _points(
     given: Given, solved: Solved, placed: bool, moves: B, known: B, options: SolvingOptions, depth: DepthVideo | None, seed: int
 ) -> tuple[F64, F64, Movers | None]:
-    """(N, T, 3) points, (N, T) how sure, in the world of the state; unknown without parallax or cameras."""
+    """(N, T, 3) points, (N, T) how sure, in the world of the state; unknown without cameras."""
     count, frames = given.seen.shape
     xyz, sigma = np.full((count, frames, 3), np.nan), np.full((count, frames), np.nan)
     if not placed:

@@ -239,6 +239,6 @@ def log_linear(source: F64, target: F64, known: NDArray) -> F64:
         A = np.column_stack([x, np.ones_like(x)])
         normal = (A * weight[:, None]).T @ A + np.diag([1.0, 0.0])
         a, b = np.linalg.solve(normal, (A * weight[:, None]).T @ y + np.array([1.0, 0.0]))
-        weight = 1 / (1 + abs(y - a * x - b) / 0.1)
+        weight = 1 / (1 + ((y - a * x - b) / 0.1) ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.exp(a * np.log(np.where(source > 0, source, np.nan)) + b)

@@ -1,0 +1,47 @@
+"""Points where no depth can be known, as of a camera that only turns: on a sphere around it, what moves nearer where it looks larger."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.lifting.mover_bodies import bodies_of, body_of, filled
+from toolkit.lifting.track_movers import MoverOptions
+from toolkit.scene import F64, B
+
+GUESS_SIGMA = 0.5
+"""Of such a distance, as a share of it: half of all guesses are off by more than a third."""
+
+
+def on_a_sphere(uv: NDArray, seen: B, R: F64, moves: B, options: MoverOptions) -> tuple[F64, F64]:
+    """Points at a distance of one where they stand still, before that where they move; only directions are measured.
+
+    Args:
+        uv: (T, N, 2) normalised coordinates.
+        seen: (T, N) which of them count.
+        R: (T, 3, 3) camera-to-world rotations of the camera at the origin.
+        moves: (N,) which tracks move.
+        options: How moving tracks are put together.
+
+    Returns:
+        (N, T, 3) points, NaN for tracks that are never seen and for moving ones before and after they are, and (N, T) how sure.
+    """
+    frames, count = seen.shape
+    path = filled(uv, seen)
+    rays = np.einsum("tij,tnj->nti", R, np.concatenate([path, np.ones((frames, count, 1))], axis=-1))
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    ever = seen.any(0)
+    weight = seen.T[..., None]
+    mean = (weight * rays).sum(1) / np.maximum(weight.sum(1), 1)
+    mean /= np.maximum(np.linalg.norm(mean, axis=-1, keepdims=True), 1e-12)
+    xyz = np.where((ever & ~moves)[:, None, None], mean[:, None], np.nan).repeat(frames, axis=1)
+    rows = np.flatnonzero(ever & moves)
+    if len(rows):
+        for group in bodies_of(path[:, rows], seen[:, rows], apart=options.apart, motion_weight=options.motion_weight):
+            body = body_of(path, seen, rows[group])
+            distance = options.beliefs.in_front * np.exp(body.log_depth)
+            xyz[body.rows] = distance[:, None] * rays[body.rows]
+        at = np.arange(frames)
+        first, last = np.argmax(seen, axis=0), frames - 1 - np.argmax(seen[::-1], axis=0)
+        xyz[moves[:, None] & ((at < first[:, None]) | (at > last[:, None]))] = np.nan
+    return xyz, GUESS_SIGMA * np.linalg.norm(xyz, axis=-1)
