@@ -109,7 +109,7 @@ def why_flat(found: DepthEvidence, pictures: str, between: str) -> str:
         pictures: "photos" or "frames".
         between: When to move, such as "between photos".
     """
-    if found.still > 0.5:
+    if found.still > 0.45:
         rest = ", and what shifts in the rest may be things that move" if found.share > 0.05 else ""
         return (
             f"The camera only turns or stands still, or moves too little: that explains {100 * found.still:.0f} % of what the {pictures} "

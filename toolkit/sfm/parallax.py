@@ -35,9 +35,9 @@ class ParallaxOptions:
 
     sigmas: float = 3.0
     floor_px: float = 0.15
-    ceiling_px: float = 2.0
+    ceiling_px: float = 1.0
     alone_px: float = 0.6
-    share: float = 0.2
+    share: float = 0.28
     least: float = 0.08
     window: int = 30
     steps: int = 80
