@@ -20,7 +20,7 @@ def seen(pictures=5, *, way=0.0, noise_px=0.3, k1=0.0, wrong_focal=1.0, points=5
     """Sightings of points 4 to 12 away by a camera that turns by 5 degrees a picture and moves by `way`, and its true poses."""
     rng = np.random.default_rng(seed)
     X = np.column_stack([rng.uniform(-8, 8, points), rng.uniform(-4, 4, points), rng.uniform(4, 12, points)])
-    moves = (np.abs(X[:, :2] / X[:, 2:]) < mover).all(1)
+    moves = np.all(np.abs(X[:, :2] / X[:, 2:]) < mover, axis=1)
     T_cw = np.tile(np.eye(4), (pictures, 1, 1))
     rows = []
     for t in range(pictures):

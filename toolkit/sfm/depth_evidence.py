@@ -95,7 +95,7 @@ def evidence_of_video(
     # A point that shows its depth in one window has it in all.
     deep = np.unique(np.concatenate([name[p.deep] for _, name, p in heard]))
     judged = np.unique(np.concatenate([name for _, name, _ in heard]))
-    told = np.array([[np.isin(points.ids[frames[k]], which).sum() for which in (deep, judged)] for k in placed])
+    told = np.array([[np.isin(points.ids[frames[k]], which).sum() for which in (deep, judged)] for k in placed.tolist()])
     flat = _flat(told[:, 0], told[:, 1], options)
     best = max(p.share for _, _, p in heard)
     return DepthEvidence(best if best >= options.share else share, still, placed[flat].tolist())

@@ -131,7 +131,7 @@ def _turn_between(first: F64, second: F64) -> F64:
         R = U @ np.diag([1, 1, np.linalg.det(U @ Vt)]) @ Vt
         off = np.linalg.norm(second - first @ R.T, axis=1)
         weight = 1 / np.maximum(off, 1e-4)
-    return R
+    return np.asarray(R, np.float64)
 
 
 def _cross(x: F64) -> F64:
