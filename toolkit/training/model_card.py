@@ -8,7 +8,8 @@ import numpy as np
 
 from toolkit.models.checkpoints import count_of
 from toolkit.models.tracksto4d import TracksTo4D
-from toolkit.synthetic.track_scenes import HELD_OUT_SEEDS, heldout_scenes
+from toolkit.synthetic.track_scenes import HELD_OUT_SEEDS, VALIDATION_SEEDS, heldout_scenes
+from toolkit.training.track_batches import BatchMix
 from toolkit.training.tracksto4d_scores import COLUMNS, JUDGED_SIZES, by_network, scores, trivial
 from toolkit.training.training_state import TrainingState
 
@@ -21,12 +22,12 @@ NeurIPS 2024), own implementation and own training: 2D tracks of one video in, c
 
 ## What they learned from
 Generated scenes alone, no recording of anybody: `toolkit.synthetic.track_scene`, {scenes:,} of them in {steps:,} steps
-({tokens:.3g} million track samples), 8 to 60 frames and 48 to 300 points, small ones more often, seeds below 9,990,000; the focal length
-told is wrong by 8 % (standard deviation); clips are mirrored, reversed and rolled. The losses are those against the truth (cameras,
+({tokens:.3g} million track samples), {frames[0]} to {frames[1]} frames and {points[0]} to {points[1]} points, small ones more often,
+seeds below {validation:,}; the focal length told is wrong by {focal_error:.0%} (standard deviation); clips are mirrored, reversed and rolled. The losses are those against the truth (cameras,
 points, depth, what moves, focal length) and, with a fifth of the weight, those of the paper.
 
 Time box {told}; {minutes:.1f} minutes were used, {cpu:.1f} CPU-minutes of the process that learns, on {devices}. AdamW, cosine, seed
-{seed}; the average over the steps with the lowest loss on validation scenes (seeds from 9,990,000), {best:.3f}.{skipped}
+{seed}; the average over the steps with the lowest loss on validation scenes (seeds from {validation:,}), {best:.3f}.{skipped}
 
 | minutes | steps | scenes | training loss | validation loss |
 |---|---|---|---|---|
@@ -44,18 +45,19 @@ does not.
 
 ## What they are not
 A start for an adjustment to the tracks, not an answer: bundle adjustment makes cameras several times better. The scenes judged here
-come from the generator that taught; on tracks of real videos the error is larger. The unit of length is arbitrary. Without parallax
-depth is a guess.
+come from the generator that taught; tracks of real videos were not tried here, and errors on them must be expected to be larger. The
+unit of length is arbitrary. Without parallax depth is a guess.
 """
 
 
-def model_card(network: TracksTo4D, file: str, state: TrainingState, *, judged: int, told: str) -> str:
+def model_card(network: TracksTo4D, file: str, state: TrainingState, mix: BatchMix, *, judged: int, told: str) -> str:
     """Markdown about weights, scored now.
 
     Args:
         network: With the weights as they are in the file.
         file: Its name.
         state: Of the training at its end.
+        mix: What it learned from.
         judged: Held-out scenes of each size.
         told: The time box, for a person.
     """
@@ -76,6 +78,7 @@ def model_card(network: TracksTo4D, file: str, state: TrainingState, *, judged: 
         file=file, parameters=count_of(network) / 1e6, scenes=state.scenes, steps=state.step, tokens=state.tokens / 1e6, told=told,
         minutes=state.seconds / 60, cpu=state.cpu_seconds / 60, devices=" and ".join(state.devices), seed=state.seed, best=state.best,
         skipped=f" {state.skipped} steps were skipped: their gradient was not finite." if state.skipped else "",
+        frames=mix.frames, points=mix.points, focal_error=mix.recipe.focal_error, validation=VALIDATION_SEEDS.start,
         history="\n".join(history), judged=judged, first_seed=HELD_OUT_SEEDS.start, table="\n".join(heading + rows),
         verdict=f"No better than trivial: {', '.join(worse)}." if worse else "Better than trivial in every column.",
     )  # fmt: skip

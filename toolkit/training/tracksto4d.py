@@ -75,7 +75,9 @@ def train_tracksto4d(
     shipped = TracksTo4D.from_pretrained(weights)
     card = out / (CARD + ".partial")
     card.write_text(
-        model_card(shipped, weights.name, training.state, judged=judged, told=f"{steps} steps" if steps else f"{minutes:g} minutes")
+        model_card(
+            shipped, weights.name, training.state, settings.mix, judged=judged, told=f"{steps} steps" if steps else f"{minutes:g} minutes"
+        )
     )
     card.replace(out / CARD)
     return weights
