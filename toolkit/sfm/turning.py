@@ -145,4 +145,4 @@ def _tangents(d: F64) -> F64:
     other = np.where(np.abs(d[:, :1]) < 0.6, [[1.0, 0, 0]], [[0, 1.0, 0]])
     first = np.cross(d, other)
     first /= np.linalg.norm(first, axis=1, keepdims=True)
-    return np.stack([first, np.cross(d, first)], 2)
+    return np.asarray(np.stack([first, np.cross(d, first)], 2), np.float64)
