@@ -20,7 +20,7 @@ GRID = np.linspace(np.log(0.08), np.log(6.0), 72)
 
 @dataclass(frozen=True)
 class DepthBeliefs:
-    """What is believed of things that move, before looking; the first three were set on generated scenes.
+    """What is believed of things that move, before looking; set on generated scenes that nothing is judged on.
 
     Attributes:
         profile_sigma: Depth over time follows from size in the picture this well, as a logarithm.
@@ -30,7 +30,7 @@ class DepthBeliefs:
         slack: Share of the loss that a perfectly smooth path keeps, per frame: models are never that right.
         in_front: Distance of a body as a share of what is seen around it, which it stands before ...
         in_front_sigma: ... and how sure that is, as a logarithm.
-        grounded: Share of bodies that stand on the floor, where there is one.
+        grounded: Share of bodies whose lowest track is where they stand on the floor, where there is one; feet are often not tracked.
         contact: Logarithm of a standing body's distance over that of the floor at its lowest track ...
         contact_sigma: ... and how sure that is.
         evidence_sigma: How sure other evidence of depth is, as a logarithm, before its own spread.
@@ -41,9 +41,9 @@ class DepthBeliefs:
     velocity: float = 1.8
     unit_frames: int = 60
     slack: float = 0.05
-    in_front: float = 0.58
+    in_front: float = 0.5
     in_front_sigma: float = 0.36
-    grounded: float = 0.6
+    grounded: float = 0.3
     contact: float = -0.1
     contact_sigma: float = 0.1
     evidence_sigma: float = 0.2

@@ -31,7 +31,7 @@ class MoverOptions:
         beliefs: Of things that move.
     """
 
-    apart: float = 0.3
+    apart: float = 0.4
     motion_weight: float = 3.0
     beliefs: DepthBeliefs = field(default_factory=DepthBeliefs)
 

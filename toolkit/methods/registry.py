@@ -58,7 +58,7 @@ _METHODS = {
         ),
         MethodInfo(
             name="tracksto4d",
-            sentence="One moving camera, and things that move: for the camera's path and moving 3D points; for a still scene vggsfm is better.",
+            sentence="One moving camera and things that move: for its path and moving 3D points; for a still scene vggsfm is better.",
             inputs=("mono",),
             needs="A camera that walks, not only turns, and still things around what moves; 200 frames at most unless more are asked for.",
             licence="Apache-2.0; published checkpoints (CC BY-NC 4.0) only where you bring them.",

@@ -44,7 +44,7 @@ class SolvingOptions:
     clip: ClipOptions = field(default_factory=ClipOptions)
     company: CompanyOptions = field(default_factory=CompanyOptions)
     movers: MoverOptions = field(default_factory=MoverOptions)
-    moving_px: float = 2.0
+    moving_px: float = 1.5
     sure: float = 0.25
     network_sigma: float = 0.2
     map_sigma: float = 0.1
