@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 import toolkit as tk
 from toolkit.errors import UserError
 from toolkit.media.scene_file import load, save
@@ -36,5 +37,5 @@ def test_masks_are_exported_as_pictures(tmp_path):
     masks = np.zeros((3, 20, 27), bool)
     masks[1, 4:9, 10:20] = True
     tk.export(_scene(masks), tmp_path, ["masks"])
-    pictures = [cv2.imread(str(tmp_path / "masks" / f"{t:06d}.png"), cv2.IMREAD_UNCHANGED) for t in range(3)]
+    pictures = [np.asarray(cv2.imread(str(tmp_path / "masks" / f"{t:06d}.png"), cv2.IMREAD_UNCHANGED)) for t in range(3)]
     assert np.array_equal(np.stack(pictures), masks * np.uint8(255))

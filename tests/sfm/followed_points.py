@@ -1,5 +1,8 @@
 """Points followed past a camera on an arc, with the true cameras: places are exact, or off by noise whose size is told."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false, reportCallIssue=false
+# Lists and wider numbers are given on purpose: the nouns convert them.
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 

@@ -61,7 +61,7 @@ def test_the_gradient_is_that_of_the_loss(truth, seen):
     FA, FX, ff = np.empty((T, 6)), np.empty((N, 3)), np.empty(2)
     linearise(start.R, start.c, start.X, start.factor, uv, weight, scale, U, gA, V, gX, W, FA, FX, ff)
     half = np.concatenate([gA.ravel(), gX.ravel(), ff[1:]])
-    np.testing.assert_allclose(2 * half, approx_fprime(np.zeros(size), loss, 1e-7), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(2 * half, np.asarray(approx_fprime(np.zeros(size), loss, 1e-7)), rtol=2e-3, atol=2e-3)
 
 
 def test_cameras_and_points_come_back_from_a_start_that_is_off(truth, seen):

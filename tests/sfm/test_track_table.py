@@ -1,5 +1,8 @@
 """Tables of tracks as correspondences."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false, reportCallIssue=false
+# Lists and wider numbers are given on purpose: the nouns convert them.
+
 import numpy as np
 
 from tests.sfm import photo_set

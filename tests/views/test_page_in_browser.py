@@ -1,5 +1,8 @@
 """The 4D page in a real browser: it opens from disk, plays, asks for nothing, and can be used by mouse, touch and keys."""
 
+# pyright: reportOptionalMemberAccess=false, reportOptionalSubscript=false, reportArgumentType=false, reportCallIssue=false
+# Lists and wider numbers are given on purpose: the nouns convert them.
+
 import os
 import shutil
 import time

@@ -106,9 +106,8 @@ class Stereo4DSettings:
             ("refine_rig", self.refine_rig, (True, False)),
         ):
             if not any(value is choice or (isinstance(value, str) and value == choice) for choice in known):
-                raise UserError(
-                    f"The setting {name} is {value!r}, but one of {', '.join(str(choice) for choice in known if choice is not None)} is needed."
-                )
+                choices = ", ".join(str(choice) for choice in known if choice is not None)
+                raise UserError(f"The setting {name} is {value!r}, but one of {choices} is needed.")
         matcher_of(self.matcher)
         find_tracker(self.tracker)
         if self.labels is not None:
