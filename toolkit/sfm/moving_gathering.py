@@ -1,0 +1,197 @@
+"""What the pixels of a video say of moving, gathered along the flow from the frames before and after, frame by frame as they come."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.scene import F32, F64, U8
+from toolkit.sfm.moving_evidence import Evidence, EvidenceOptions, clearness, evidence_of, flow_between, missed_way_back, reduced
+from toolkit.sfm.moving_tracks import Seen, TrackMotion
+
+_FAR = 1000.0  # missing the way back by more makes no difference
+_AHEAD = 6  # compared frames from later on that are heard: what is left of their say then is a quarter at most
+
+
+@dataclass(frozen=True)
+class GatheringOptions:
+    """How evidence is gathered.
+
+    Attributes:
+        evidence: What pixels say.
+        track_weight: A track counts as so many pixels; it has seen more frames than two.
+        track_reach: Standard deviation of where it counts, in pixels of the reduced frames.
+        fade: Share of the evidence of standing that is carried on from one compared frame to the next along the flow, to both sides.
+        stay: The same share of that of moving: what moved is the same thing while it pauses.
+        block: Frames that are gathered at a time from those after them: memory is bounded by these.
+    """
+
+    evidence: EvidenceOptions = field(default_factory=EvidenceOptions)
+    track_weight: float = 6.0
+    track_reach: float = 2.0
+    fade: float = 0.7
+    stay: float = 0.8
+    block: int = 24
+
+
+@dataclass(eq=False)
+class _Frame:
+    """A reduced frame on its way through. Half precision holds a hundredth of a pixel, and a thousandth of what evidence says.
+
+    Attributes:
+        place: Its number in the video.
+        picture: (h, w, 3).
+        grey: (h, w).
+        earlier: Flow to the frame a gap before, and how far it misses the way back.
+        later: The same to the frame a gap after.
+        own: What it says by itself.
+        before: What the frames before say.
+    """
+
+    place: int
+    picture: U8
+    grey: U8
+    earlier: tuple[NDArray, NDArray] | None = None
+    later: tuple[NDArray, NDArray] | None = None
+    own: NDArray | None = None
+    before: NDArray | None = None
+
+
+def gathered(
+    frames: Iterable[U8],
+    motion: TrackMotion,
+    seen: Seen,
+    size: tuple[int, int],
+    options: GatheringOptions,
+    tick: Callable[[int], None] = lambda t: None,
+) -> Iterator[tuple[U8, Evidence]]:
+    """Each frame reduced, with its own evidence and that of the frames around it, in order.
+
+    Args:
+        frames: (H, W, 3) uint8 RGB, one by one.
+        motion: What tracks say.
+        seen: Where they are.
+        size: (width, height) of a frame.
+        options: How.
+        tick: Called with the number of every frame that is read.
+    """
+    gap, o = motion.gap, options
+    window: deque[_Frame] = deque()
+    before: deque[_Frame] = deque()  # the last gap of frames whose own evidence is known
+    waiting: deque[_Frame] = deque()  # the last gap of frames read
+
+    def settle(frame: _Frame) -> None:
+        frame.own = _half(_own(frame, motion, seen, size, o))
+        if frame.earlier is not None:
+            frame.before = _half(_fetched(before[0], before[0].before, frame.earlier, o))
+        before.append(frame)
+        if len(before) > gap:
+            before.popleft()
+        frame.earlier = None
+        window.append(frame)
+
+    for t, rgb in enumerate(frames):
+        picture = reduced(rgb, o.evidence.side)
+        frame = _Frame(t, picture, np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
+        if len(waiting) == gap:
+            first = waiting.popleft()
+            there, back = flow_between(first.grey, frame.grey), flow_between(frame.grey, first.grey)
+            first.later, frame.earlier = _kept(there, back), _kept(back, there)
+            settle(first)
+        waiting.append(frame)
+        tick(t)
+        if len(window) >= o.block + _AHEAD * gap:
+            yield from _heard(window, gap, o.block, o)
+    while waiting:
+        settle(waiting.popleft())
+    yield from _heard(window, gap, len(window), o)
+
+
+def _heard(window: deque[_Frame], gap: int, count: int, o: GatheringOptions) -> Iterator[tuple[U8, Evidence]]:
+    """The first frames of a window with what all say, taken out of it."""
+    frames = list(window)
+    after: list[NDArray | None] = [None] * len(frames)
+    for i in range(len(frames) - 1, -1, -1):
+        later = frames[i].later
+        if later is not None and i + gap < len(frames):
+            after[i] = _fetched(frames[i + gap], after[i + gap], later, o).astype(np.float16)
+            if i + gap >= count:
+                after[i + gap] = None
+    for i in range(count):
+        frame = window.popleft()
+        assert frame.own is not None
+        total = frame.own.astype(np.float32)
+        for more in (frame.before, after[i]):
+            if more is not None:
+                total += more
+        after[i] = frame.own = None
+        yield frame.picture, Evidence(np.ascontiguousarray(total[..., 0]), np.ascontiguousarray(total[..., 1]))
+
+
+def _own(frame: _Frame, motion: TrackMotion, seen: Seen, size: tuple[int, int], o: GatheringOptions) -> Evidence:
+    """What a frame says by itself."""
+    grey, shape, t = frame.grey, frame.grey.shape, frame.place
+    odds, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    views = motion.views.get(t)
+    flows, rows = [], []
+    for k, other in enumerate(views.others if views is not None else ()):
+        found = frame.later if other == t + motion.gap else frame.earlier if other == t - motion.gap else None
+        if found is not None:
+            flows.append((found[0].astype(np.float32), found[1].astype(np.float32)))
+            rows.append(k)
+    if views is not None and flows:
+        part = replace(views, others=views.others[rows], A=views.A[rows], a=views.a[rows])
+        told = evidence_of(grey, flows, part, size, o.evidence)
+        odds, weight = told.odds, told.weight
+    clear = clearness(grey, o.evidence)
+    said = _said(motion, seen.ids[t], t, o.evidence)
+    known = np.isfinite(said)
+    track_odds, track_weight = np.zeros_like(odds), np.zeros_like(odds)
+    at = (seen.xy[t][known] * (shape[1] / size[0], shape[0] / size[1])).astype(np.int64)
+    x, y = np.clip(at[:, 0], 0, shape[1] - 1), np.clip(at[:, 1], 0, shape[0] - 1)
+    counts = o.track_weight * clear[y, x]
+    np.add.at(track_odds, (y, x), counts * said[known])
+    np.add.at(track_weight, (y, x), counts)
+    odds = odds + cv2.GaussianBlur(track_odds, (0, 0), o.track_reach)
+    weight = weight + cv2.GaussianBlur(track_weight, (0, 0), o.track_reach)
+    return Evidence(odds.astype(np.float32), weight.astype(np.float32))
+
+
+def _said(motion: TrackMotion, ids: NDArray, t: int, o: EvidenceOptions) -> F64:
+    """(n,) log-odds of moving of points in frame `t`: of all their life where they are off for most of it, else of these moments."""
+    likely = np.clip(motion.moving[ids].astype(np.float64), 1e-3, 1 - 1e-3)
+    whole = np.log(likely / (1 - likely))
+    now = np.full(len(ids), np.nan)
+    if t in motion.compared:
+        now = o.odds(motion.compared[t][1].astype(np.float64))
+    return np.clip(np.where(motion.lasting[ids], whole, now), -o.least, o.most)
+
+
+def _fetched(other: _Frame, passed: NDArray | None, flow: tuple[NDArray, NDArray], o: GatheringOptions) -> F32:
+    """(h, w, 2) evidence of another frame and of those beyond it, brought along the flow to it and faded; none where the flow is lost."""
+    assert other.own is not None
+    evidence = other.own.astype(np.float32)
+    if passed is not None:
+        evidence += passed
+    there, missed = flow[0].astype(np.float32), flow[1].astype(np.float32)
+    height, width = missed.shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    both = cv2.remap(evidence, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR)
+    good = (missed <= o.evidence.lost + 0.1 * np.linalg.norm(there, axis=-1)).astype(np.float32)
+    kept = good * np.where(both[..., 0] > 0, np.float32(o.stay), np.float32(o.fade))
+    return np.asarray(both * kept[..., None], np.float32)
+
+
+def _half(evidence: Evidence | F32) -> NDArray:
+    both = np.dstack([evidence.odds, evidence.weight]) if isinstance(evidence, Evidence) else evidence
+    return both.astype(np.float16)
+
+
+def _kept(there: F32, back: F32) -> tuple[NDArray, NDArray]:
+    missed = np.minimum(missed_way_back(there, back), _FAR)
+    return there.astype(np.float16), missed.astype(np.float16)
