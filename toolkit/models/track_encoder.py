@@ -47,9 +47,15 @@ class MaskedAttention(nn.Module):
 
     def forward(self, x: Tensor, seen: Tensor | None) -> Tensor:
         """(G, L, C) tokens and (G, L) which of them count, to what is added to them."""
-        q, k, v = self.to_qkv(self.norm(x)).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, G, heads, L, inner / heads)
+        qkv = self.to_qkv(self.norm(x))
         mask = None if seen is None else seen[:, None, None, :]
-        return self.to_out(functional.scaled_dot_product_attention(q, k, v, attn_mask=mask).transpose(1, 2).flatten(2))
+        halved = torch.is_autocast_enabled(x.device.type)
+        if halved and x.device.type == "cpu":  # half the digits quicken products of matrices there, but slow attention down
+            halved, qkv = False, qkv.float()
+        with torch.autocast(x.device.type, enabled=halved):
+            q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # (3, G, heads, L, inner / heads)
+            attended = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        return self.to_out(attended.transpose(1, 2).flatten(2))
 
 
 class FeedForward(nn.Module):
