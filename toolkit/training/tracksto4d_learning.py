@@ -53,7 +53,8 @@ class TrainingSettings:
         tokens_gpu: The same on a graphics processor, where it has the memory.
         supervised: Weights of the supervised losses.
         unsupervised: Weights of the paper's losses; reprojection counts less than published, since the truth teaches it too.
-        unsupervised_share: How much these count beside the supervised ones.
+        unsupervised_share: How much these count beside the supervised ones: their gradient is several times as large, most of it for
+            the last pixel of reprojection, which an adjustment finds better, and would drown what is learned of depth.
         validations: How often the average is validated over the whole training.
         validation_scenes: Scenes of each of the judged sizes that it is validated on.
         save_s: Seconds between two writings of the state.
@@ -71,7 +72,7 @@ class TrainingSettings:
     tokens_gpu: int = 1 << 18
     supervised: SupervisedWeights = SUPERVISED
     unsupervised: UnsupervisedWeights = field(default_factory=lambda: UnsupervisedWeights(reprojection=5.0))
-    unsupervised_share: float = 0.2
+    unsupervised_share: float = 0.05
     validations: int = 20
     validation_scenes: int = 6
     save_s: float = 60.0
@@ -107,7 +108,7 @@ class Training:
         )
         self.rate = settings.rate * (1.0 if size == "small" else 0.75)
         self.state = TrainingState(f"tracksto4d-{size}", seed)
-        self.halves = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        self.halves = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu.get_capabilities().get("avx512_bf16", False)
         self.tokens = settings.tokens_cpu
         if device.type == "cuda":
             memory = torch.cuda.get_device_properties(device).total_memory
