@@ -69,6 +69,18 @@ def test_tracks_in_the_page_are_those_of_the_scene(room):
     assert np.nanmax(np.ptp(np.where(known[:, :moving, None], xyz[:, :moving], np.nan), axis=0)) > 0.1
 
 
+def test_motion_levels_are_in_the_page_those_that_may_move_first(room):
+    motion = np.random.default_rng(0).random(len(room.tracks_3d)).astype(np.float32)
+    motion[:9] = [0, 0, 0, 0.04, 0.06, 0.499, 0.5, 0.501, np.nan]
+    meta, arrays, _ = contents(page_html(replace(room, tracks_3d=replace(room.tracks_3d, motion=motion))))
+    known, counts, level = np.nan_to_num(motion), meta["counts"], arrays["track_level"]
+    assert (counts["moving"], counts["doubtful"]) == ((known > 0.5).sum(), (known >= 0.05).sum())
+    assert (level[: counts["moving"]] > 127.5).all() and (level[counts["moving"] :] < 127.5).all()
+    assert (level[counts["doubtful"] :] < 0.05 * 255 + 0.5).all()
+    np.testing.assert_allclose(np.sort(level) / 255, np.sort(known), atol=0.0025)
+    assert len(arrays["track_pace"]) == counts["doubtful"] * counts["frames"]
+
+
 def test_the_cloud_and_its_colours_are_those_of_the_scene(room):
     meta, arrays, _ = contents(page_html(room))
     steps = np.cumsum(unzigzag(arrays["cloud_xyz"]).reshape(-1, 3), axis=0, dtype=np.uint16)

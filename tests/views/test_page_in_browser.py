@@ -149,8 +149,39 @@ def test_the_legend_tells_counts_and_units_and_switches_layers(browsers, page_fi
         assert drawn(before) < 0.001
         page.check("#layer-moving")
         shown = picture(page)
-        page.uncheck("#by-speed")
+        page.select_option("#colour-by", "own")
         assert (picture(page) != shown).any()
+
+
+@pytest.mark.parametrize("kind", ["webgl", "canvas"])
+def test_a_person_says_above_which_motion_level_points_move_and_sees_levels_in_colour(browsers, room, tmp_path, kind):
+    """Points on the ball get levels from 0.3 to 0.9; those of the walls stand still for sure."""
+    moving = np.flatnonzero(room.tracks_3d.motion > 0.5)
+    motion = np.zeros(len(room.tracks_3d), np.float32)
+    motion[moving] = np.linspace(0.3, 0.9, len(moving))
+    scene = replace(room, tracks_3d=replace(room.tracks_3d, motion=motion), report={"motion_level": "0.5 strays <b>2 px</b>."})
+
+    def told(page: Any) -> tuple[int, int]:
+        return int(page.inner_text("#count-moving")), int(page.inner_text("#count-still"))
+
+    with opened(browsers[kind], write_page(scene, tmp_path / "scene.html"), size=(960, 620)) as page:
+        assert told(page) == ((motion > 0.5).sum(), (motion <= 0.5).sum())
+        assert "0.5 strays <b>2 px</b>." in page.inner_text("#levels")
+        for threshold in (0.2, 0.75):
+            before = picture(page)
+            page.eval_on_selector("#threshold", f"e => {{ e.value = {threshold}; e.dispatchEvent(new Event('input')); }}")
+            assert abs(told(page)[0] - (motion > threshold).sum()) <= 1, "levels are told to 1/255"
+            assert sum(told(page)) == len(motion) and int(page.inner_text("#count-trails")) == told(page)[0]
+            assert page.inner_text("#level") == f"{threshold:.2f}"
+            assert (picture(page) != before)[:, 280:].any()
+        page.select_option("#colour-by", "level")
+        assert "0 still" in page.inner_text("#ticks") and page.is_checked("#layer-still") and not page.is_checked("#layer-cloud")
+        for layer in ("surface", "trails", "camera", "picture", "moving"):
+            page.uncheck(f"#layer-{layer}")
+        blue, _, red = np.moveaxis(picture(page)[:480, 280:].astype(int), -1, 0)
+        assert ((blue - red > 40) & (blue > 120)).sum() > 100, "what stands still is cool"
+        page.select_option("#colour-by", "speed")
+        assert not page.is_checked("#layer-still") and page.is_checked("#layer-cloud")
 
 
 def test_mouse_turns_moves_and_zooms_and_home_brings_it_back(browsers, page_file):

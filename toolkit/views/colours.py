@@ -21,6 +21,9 @@ def _ramp(*stops: tuple[float, tuple[int, int, int]]) -> U8:
 WARM = _ramp((0, (186, 158, 112)), (0.25, (255, 196, 70)), (0.6, (255, 98, 46)), (1, (255, 40, 150)))
 """(256, 3) from sand (slow) over orange to magenta (fast): warm where still points are cool, and brighter the faster."""
 
+LEVELS = _ramp((0, (92, 128, 176)), (0.3, STILL_RGB), (0.5, (238, 226, 188)), (0.7, (255, 160, 60)), (1, (255, 40, 110)))
+"""(256, 3) from cool (stands still) over pale (may be either) to hot (moves), for the motion level of a track."""
+
 HUES = _ramp((0, (120, 120, 255)), (0.25, (60, 215, 255)), (0.5, (110, 245, 110)), (0.75, (255, 215, 70)), (1, (255, 95, 95)))
 """(256, 3) bright hues of about even lightness, for telling neighbours apart on a dark picture."""
 

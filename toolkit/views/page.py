@@ -125,7 +125,7 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
     view = starting_view(anchors, scene.cameras)
     arrays: dict[str, U8] = {}
     notes = list(parts.notes)
-    counts = {"frames": len(parts.frames), "all_frames": scene.frames, "tracks": 0, "moving": 0, "trails": 0, "cloud": 0, "surface": 0}
+    counts = {"frames": len(parts.frames), "all_frames": scene.frames, "tracks": 0, "moving": 0, "doubtful": 0, "trails": 0, "cloud": 0, "surface": 0}
     meta: dict[str, Any] = {
         "method": scene.method,
         "unit": scene.unit,
@@ -137,6 +137,7 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
         "cameras": _cameras(scene.cameras, parts),
         "path": [] if scene.cameras is None else short(scene.cameras.centres),
         "warm": colours.WARM[::17].tolist(),
+        "levels": colours.LEVELS[::17].tolist(),
         "still": list(colours.STILL_RGB),
         "spacing": short(parts.spacing),
     }
@@ -149,12 +150,15 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
         arrays["track_known"] = np.packbits(inside)
         arrays["track_rgb"] = parts.tracks.rgb.reshape(-1)
         fps = 1.0 if len(parts.times_s) < 2 else 1 / float(np.median(np.diff(parts.times_s)))
-        pace = colours.speed(parts.tracks.xyz[: int(parts.moving.sum())], fps)
-        fastest = colours.typical_top_speed(pace)
+        pace = colours.speed(parts.tracks.xyz[: parts.doubtful], fps)
+        fastest = colours.typical_top_speed(pace[: int(parts.moving.sum())] if parts.moving.any() else pace)
         share = np.where(np.isfinite(pace), np.clip(np.nan_to_num(pace) / fastest, 0, 1) * 254 + 1, 0).astype(np.uint8)
         arrays["track_pace"] = np.diff(share.T, axis=0, prepend=np.zeros((1, len(share)), np.uint8)).reshape(-1)
         meta["fastest"] = short(fastest)
-        counts |= {"tracks": len(parts.tracks), "moving": int(parts.moving.sum()), "trails": parts.trails}
+        arrays["track_level"] = _levels(parts)
+        counts |= {"tracks": len(parts.tracks), "moving": int(parts.moving.sum()), "doubtful": parts.doubtful, "trails": parts.trails}
+        meta["most_trails"] = settings.max_trails if len(parts.frames) > 1 else 0
+        meta["level_means"] = str(scene.report.get("motion_level", ""))
         frame_s = float(np.median(np.diff(parts.times_s))) if len(parts.times_s) > 1 else 1.0
         meta["trail_frames"] = int(np.clip(round(settings.trail_s / frame_s), 4, 40))
     if parts.cloud is not None:
@@ -178,6 +182,13 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
     meta["counts"], meta["notes"] = counts, notes
     meta["pictures"] = [] if parts.pictures is None else [len(p) for p in parts.pictures]
     return meta, numbers, b"".join(parts.pictures or [])
+
+
+def _levels(parts: Parts) -> U8:
+    """(N,) motion levels as 0..255; rounding takes none across the middle, where things begin to move."""
+    assert parts.tracks is not None
+    level = np.round(255 * np.clip(np.nan_to_num(parts.tracks.motion), 0, 1))
+    return np.where(parts.moving, np.maximum(level, 128), np.minimum(level, 127)).astype(np.uint8)
 
 
 def _anchors(scene: Scene, parts: Parts) -> NDArray:

@@ -12,9 +12,16 @@ function trackAt(scene, track, moment) {
   return [...moved(stageFromSteps, mixed), samples[a + 3] * (1 - f) + samples[b + 3] * f];
 }
 
-function paceColour(w) {
-  const at = Math.min(meta.warm.length - 1, Math.max(0, (w - 2) / 254) * (meta.warm.length - 1)), i = Math.min(meta.warm.length - 2, Math.floor(at));
-  return [0, 1, 2].map((c) => meta.warm[i][c] + (at - i) * (meta.warm[i + 1][c] - meta.warm[i][c]));
+function rampColour(ramp, share) {
+  const at = Math.min(1, Math.max(0, share)) * (ramp.length - 1), i = Math.min(ramp.length - 2, Math.floor(at));
+  return [0, 1, 2].map((c) => ramp[i][c] + (at - i) * (ramp[i + 1][c] - ramp[i][c]));
+}
+
+// The colour of a track whose sample ends with `w`.
+function trackColour(scene, look, track, w, moves) {
+  if (look.colour === "level") return rampColour(meta.levels, scene.tracks.level[track] / 255);
+  if (look.colour === "speed") return moves ? rampColour(meta.warm, (w - 2) / 254) : meta.still;
+  return scene.tracks.rgb.subarray(3 * track, 3 * track + 3);
 }
 
 // Calls visit(x, y, z, red, green, blue, side) for all that is shown: positions and sides on the stage.
@@ -40,11 +47,11 @@ function visitPoints(scene, look, seen, colours, visit) {
     }
   }
   if (!tracks) return;
-  for (let track = layers.moving ? 0 : tracks.moving; track < (layers.still ? tracks.count : tracks.moving); track++) {
-    const p = trackAt(scene, track, look.moment), moves = track < tracks.moving;
+  for (let track = 0; track < tracks.count; track++) {
+    const moves = tracks.level[track] > 255 * look.threshold, p = (moves ? layers.moving : layers.still) && trackAt(scene, track, look.moment);
     if (!p) continue;
-    const [r, g, b] = look.bySpeed ? (moves ? paceColour(p[3]) : meta.still) : tracks.rgb.subarray(3 * track, 3 * track + 3);
-    visit(p[0], p[1], p[2], r, g, b, moves ? -3 : -1);
+    const [r, g, b] = trackColour(scene, look, track, p[3], moves);
+    visit(p[0], p[1], p[2], r, g, b, moves ? -3 : look.colour === "level" ? -2 : -1);
   }
 }
 
@@ -147,10 +154,10 @@ class CanvasPainter {
   trails(look, ratio) {
     const { scene, context } = this, steps = meta.trail_frames, bands = 3;
     context.lineWidth = 1.3 * ratio;
-    for (let track = 0; track < scene.tracks.trails; track++) {
+    for (const track of look.moving.trails) {
       const head = trackAt(scene, track, look.moment);
       if (!head) continue;
-      const rgb = look.bySpeed ? paceColour(head[3]) : scene.tracks.rgb.subarray(3 * track, 3 * track + 3);
+      const rgb = trackColour(scene, look, track, head[3], true);
       let from = this.place(head);
       for (let band = 0, moment = Math.floor(look.moment); band < bands; band++) {
         context.strokeStyle = `rgba(${rgb[0] | 0},${rgb[1] | 0},${rgb[2] | 0},${[0.8, 0.45, 0.2][band]})`;

@@ -28,18 +28,18 @@ async function unpackScene() {
   const counts = meta.counts, scene = { counts, frames: counts.frames };
 
   if (counts.tracks) {
-    const n = counts.tracks, total = n * counts.frames, moving = counts.moving;
+    const n = counts.tracks, total = n * counts.frames, doubtful = counts.doubtful;
     const steps = unpacked(part("track_xyz"), 0, n * 3), known = part("track_known"), pace = part("track_pace");
     // x, y, z and 0 for unknown, 1 for known, 1 + pace where a speed is known: one texel each, padded to whole rows.
-    const samples = new Uint16Array(Math.ceil(total / 2048) * 2048 * 4), level = new Uint8Array(moving);
+    const samples = new Uint16Array(Math.ceil(total / 2048) * 2048 * 4), speed = new Uint8Array(doubtful);
     for (let t = 0, i = 0; t < counts.frames; t++)
       for (let k = 0; k < n; k++, i++) {
-        if (k < moving) level[k] += pace[t * moving + k];
+        if (k < doubtful) speed[k] += pace[t * doubtful + k];
         if (!((known[i >> 3] >> (7 - (i & 7))) & 1)) continue;
         samples[4 * i] = steps[3 * i]; samples[4 * i + 1] = steps[3 * i + 1]; samples[4 * i + 2] = steps[3 * i + 2];
-        samples[4 * i + 3] = 1 + (k < moving ? level[k] : 0);
+        samples[4 * i + 3] = 1 + (k < doubtful ? speed[k] : 0);
       }
-    scene.tracks = { samples, rgb: part("track_rgb"), count: n, moving, trails: counts.trails };
+    scene.tracks = { samples, rgb: part("track_rgb"), level: part("track_level"), count: n, doubtful };
   }
   if (counts.cloud) scene.cloud = { xyz: unpacked(part("cloud_xyz"), 0, 3), rgb: part("cloud_rgb"), count: counts.cloud };
   if (meta.surface) {
@@ -48,6 +48,14 @@ async function unpackScene() {
   }
   if (meta.pictures.length) scene.pictures = new Pictures(bytesOf("pictures"), meta.pictures);
   return scene;
+}
+
+// Which tracks move where all above a motion level do: how many, and those of them that draw a trail.
+function movingAbove(tracks, threshold) {
+  const trails = [];
+  let count = 0;
+  for (let k = 0; k < tracks.doubtful; k++) if (tracks.level[k] > 255 * threshold && count++ < meta.most_trails) trails.push(k);
+  return { count, trails: new Uint16Array(trails) };
 }
 
 // The frames' pictures, decoded when they are needed and a little ahead of that.

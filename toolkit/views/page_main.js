@@ -15,7 +15,7 @@ const LAYERS = [
   ["picture", "Picture", meta.cameras.some(Boolean) && meta.pictures.length > 0 && "", "#78dca0", "face"],
 ];
 
-const look = { moment: 0, frame: 0, bySpeed: true, layers: {}, frustum: 0.16, cloudGain: 0.6 };
+const look = { moment: 0, frame: 0, colour: "speed", threshold: 0.5, moving: { count: 0, trails: [] }, layers: {}, frustum: 0.16, cloudGain: 0.6 };
 const state = { playing: false, rate: 1, dirty: true };
 const times_s = meta.times_s, length = times_s.length > 1 ? times_s[times_s.length - 1] + (times_s[times_s.length - 1] - times_s[times_s.length - 2]) : 0;
 
@@ -30,27 +30,65 @@ function note(words) {
 function legend() {
   element("what").textContent = metric ? "4D scene in metres" : "4D scene, relative scale";
   for (const [key, name, amount, colour, kind] of LAYERS) {
-    const there = amount !== false && amount !== 0;
+    // Which points move is up to a threshold.
+    const mayBe = { moving: meta.counts.doubtful, trails: meta.counts.doubtful && meta.most_trails, still: meta.counts.tracks };
+    const there = key in mayBe ? mayBe[key] > 0 : amount !== false && amount !== 0;
     // Where the surface and the cloud show what stands still, points on it would hide them.
     look.layers[key] = there && !(key === "still" && (meta.counts.cloud || meta.counts.surface));
     if (!there) continue;
     const row = document.createElement("label");
     row.className = "layer";
-    row.innerHTML = `<input type="checkbox" id="layer-${key}"${look.layers[key] ? " checked" : ""}><i class="${kind}" style="color:${colour}"></i><span>${name}</span><b>${typeof amount === "number" ? number(amount) : amount}</b>`;
+    row.innerHTML = `<input type="checkbox" id="layer-${key}"${look.layers[key] ? " checked" : ""}><i class="${kind}" style="color:${colour}"></i><span>${name}</span><b id="count-${key}">${typeof amount === "number" ? number(amount) : amount}</b>`;
     row.firstChild.addEventListener("change", (e) => { look.layers[key] = e.target.checked; state.dirty = true; });
     element("layers").append(row);
   }
-  if (meta.counts.moving && meta.fastest) {
-    element("pace").hidden = false;
-    const ramp = element("ramp").getContext("2d"), bar = ramp.createLinearGradient(0, 0, 256, 0);
-    meta.warm.forEach((rgb, i) => bar.addColorStop(i / (meta.warm.length - 1), `rgb(${rgb})`));
-    ramp.fillStyle = bar;
-    ramp.fillRect(0, 0, 256, 1);
-    [0, 0.5, 1].forEach((s) => { const tick = document.createElement("span"); tick.textContent = rounded(meta.fastest * s) + (s === 1 ? (metric ? " m/s" : " units/s") : ""); element("ticks").append(tick); });
+  if (meta.counts.doubtful) {
+    element("pace").hidden = element("levels").hidden = false;
+    element("level-means").textContent = `0 fits a point that stands still, 1 moves. ${meta.level_means}`.trim();
+    colourBar();
   }
   element("unit").textContent = metric ? "Lengths are in metres." : "Lengths are relative: the scale is not known.";
   meta.notes.forEach(note);
   element("panel").open = innerWidth > 900;
+}
+
+// What the colours of points mean.
+function colourBar() {
+  const bySpeed = look.colour === "speed", stops = bySpeed ? meta.warm : meta.levels;
+  element("ramp").hidden = element("ticks").hidden = look.colour === "own";
+  const ramp = element("ramp").getContext("2d"), bar = ramp.createLinearGradient(0, 0, 256, 0);
+  stops.forEach((rgb, i) => bar.addColorStop(i / (stops.length - 1), `rgb(${rgb})`));
+  ramp.fillStyle = bar;
+  ramp.fillRect(0, 0, 256, 1);
+  const words = bySpeed ? [0, 0.5, 1].map((s) => rounded(meta.fastest * s)) : ["0 still", "0.5", "1 moves"];
+  if (bySpeed) words[2] += metric ? " m/s" : " units/s";
+  element("ticks").replaceChildren(...words.map((word) => { const tick = document.createElement("span"); tick.textContent = word; return tick; }));
+}
+
+// A person says which points count as moving: all above a motion level.
+function setThreshold(scene, threshold) {
+  look.threshold = threshold;
+  if (!scene.tracks) return;
+  look.moving = movingAbove(scene.tracks, threshold);
+  element("level").textContent = threshold.toFixed(2);
+  const told = { moving: look.moving.count, trails: look.moving.trails.length, still: scene.tracks.count - look.moving.count };
+  for (const [key, count] of Object.entries(told)) if (element(`count-${key}`)) element(`count-${key}`).textContent = number(count);
+  state.dirty = true;
+}
+
+function setColour(name) {
+  const levels = name === "level" || look.colour === "level";
+  look.colour = name;
+  colourBar();
+  state.dirty = true;
+  if (!levels) return;
+  // Levels are of all points: what stands still belongs to the picture, and a cloud would hide it.
+  const wanted = name === "level" ? { still: true, cloud: false } : { still: !(meta.counts.cloud || meta.counts.surface), cloud: true };
+  for (const [key, on] of Object.entries(wanted)) {
+    const box = element(`layer-${key}`);
+    if (box && box.checked !== on) box.click();
+  }
+  state.dirty = true;
 }
 
 function setTime(seconds) {
@@ -172,7 +210,8 @@ async function main() {
   element("time").addEventListener("input", (e) => { play(false); setTime(Number(e.target.value)); });
   element("play").addEventListener("click", () => play(!state.playing));
   element("rate").addEventListener("change", (e) => { state.rate = Number(e.target.value); });
-  element("by-speed").addEventListener("change", (e) => { look.bySpeed = e.target.checked; state.dirty = true; });
+  element("colour-by").addEventListener("change", (e) => setColour(e.target.value));
+  element("threshold").addEventListener("input", (e) => setThreshold(scene, Number(e.target.value)));
   element("reset").addEventListener("click", () => { freed(); eye.lookThrough(null); eye.home(); state.dirty = true; });
   const through = element("through");
   through.disabled = !poses.some(Boolean);
@@ -217,6 +256,7 @@ async function main() {
     if (slow > 4 && lively > 0.5) { lively *= 0.8; slow = 0; }
   };
   setTime(0);
+  setThreshold(scene, 0.5);
   // It plays at once where drawing costs little; elsewhere it waits to be asked, by the button or by #play in the address.
   play(location.hash === "#play" || (painter.quick && !matchMedia("(prefers-reduced-motion: reduce)").matches));
   requestAnimationFrame(draw);

@@ -49,6 +49,10 @@ class PageSettings:
     picture_quality: int = 78
 
 
+LEAST_LEVEL = 0.05
+"""Tracks of a lower motion level are never taken for moving ones, wherever a person sets the threshold."""
+
+
 @dataclass(frozen=True, eq=False)
 class Parts:
     """What is shown of a scene; a part that the scene has nothing for is None.
@@ -56,8 +60,10 @@ class Parts:
     Attributes:
         frames: Rising indices of the shown frames.
         times_s: (F,) seconds from the first one.
-        tracks: Chosen tracks over the shown frames, moving ones first, in an order whose every beginning covers the scene.
+        tracks: Chosen tracks over the shown frames: moving ones first, then those that may move; both in an order whose every
+            beginning covers the scene.
         moving: (N,) which of them move.
+        doubtful: How many of the first ones may be taken for moving ones, at the lowest threshold.
         trails: How many of them draw a trail.
         cloud: The static cloud, thinned.
         spacing: Typical distance between neighbours of the cloud.
@@ -70,6 +76,7 @@ class Parts:
     times_s: list[float]
     tracks: Tracks3D | None = None
     moving: B = field(default_factory=lambda: np.zeros(0, bool))
+    doubtful: int = 0
     trails: int = 0
     cloud: PointCloud | None = None
     spacing: float = 0.0
@@ -106,7 +113,8 @@ def choose_parts(scene: Scene, settings: PageSettings, *, seed: int, report: Rep
         notes.append(f"{int((~scene.cameras.registered).sum())} of {len(scene.cameras)} frames have no camera pose.")
     report(steps, steps)
     seconds = [float(s) for s in times[frames] - (times[frames[0]] if len(frames) else 0)]
-    return Parts(frames, seconds, tracks, moving, trails, cloud, spacing, surface, pictures, tuple(notes))
+    doubtful = 0 if tracks is None else int((moving | (np.nan_to_num(tracks.motion) >= LEAST_LEVEL)).sum())
+    return Parts(frames, seconds, tracks, moving, doubtful, trails, cloud, spacing, surface, pictures, tuple(notes))
 
 
 def _shown_frames(count: int, most: int) -> I64:
@@ -131,7 +139,8 @@ def _tracks(scene: Scene, frames: I64, settings: PageSettings, seed: int, notes:
         notes.append(f"{len(which):,} of {int(known.sum()):,} tracks are in this page.")
     moving = moving_tracks(scene)[which]
     shuffled = np.random.default_rng(seed).permutation(len(which))
-    order = shuffled[np.argsort(~moving[shuffled], kind="stable")]
+    level = np.nan_to_num(scene.tracks_3d.motion[which])
+    order = shuffled[np.argsort(np.where(moving, 0, np.where(level >= LEAST_LEVEL, 1, 2))[shuffled], kind="stable")]
     chosen = scene.tracks_3d.select(which[order])
     trails = min(int(moving.sum()), settings.max_trails) if len(frames) > 1 else 0
     if trails < moving.sum() and len(frames) > 1:

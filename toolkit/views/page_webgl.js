@@ -14,8 +14,13 @@ vec4 positionAt(int track, float moment) {
   uvec4 b = sampleAt(track, min(t + 1, frames - 1));
   return b.w == 0u ? vec4(a) : mix(vec4(a), vec4(b), moment - float(t));
 }
-uniform sampler2D warm;
-vec3 paceColour(float w) { return texture(warm, vec2((max(w - 2., 0.) / 254. * 15. + .5) / 16., .5)).rgb; }`;
+// 0: own colour, 1: by speed, warm where it moves; 2: by motion level. The ramps are the rows of one texture.
+uniform sampler2D ramps; uniform int colourBy; uniform vec3 still;
+vec3 tintOf(vec3 own, float level, bool moves, float w) {
+  if (colourBy == 1 && !moves) return still;
+  float share = colourBy == 1 ? max(w - 2., 0.) / 254. : level;
+  return colourBy == 0 ? own : texture(ramps, vec2((share * 15. + .5) / 16., colourBy == 1 ? .25 : .75)).rgb;
+}`;
 
 // What lies on a surface is drawn a hair in front of it, and the static cloud a hair behind the current surface.
 const PLACE = `
@@ -37,16 +42,16 @@ const SHADERS = {
     uniform float gain; in vec3 tint; out vec4 colour;
     void main() { float grey = dot(tint, vec3(.3, .59, .11)); colour = vec4(mix(vec3(grey), tint, .85) * gain, 1.); }`],
   points: [`${TRACK_SAMPLES}${PLACE}
-    uniform mat4 model; uniform float moment; uniform int moving; uniform bool bySpeed; uniform vec3 still; uniform vec2 sizes; uniform vec4 limits;
-    in vec3 rgb; out vec3 tint; out float edge;
+    uniform mat4 model; uniform float moment; uniform float threshold; uniform bool wanted; uniform vec2 sizes; uniform vec4 limits;
+    in vec3 rgb; in float level; out vec3 tint; out float edge;
     void main() {
       vec4 p = positionAt(gl_VertexID, moment);
-      if (p.w == 0.) { gl_Position = vec4(2., 2., 2., 1.); gl_PointSize = 1.; return; }
-      bool moves = gl_VertexID < moving;
+      bool moves = level > threshold;
+      if (p.w == 0. || moves != wanted) { gl_Position = vec4(2., 2., 2., 1.); gl_PointSize = 1.; return; }
       vec4 seen = view * (model * vec4(p.xyz, 1.));
       gl_Position = placed(seen, moves ? .985 : .995);
       gl_PointSize = moves ? clamp(sizes.x / gl_Position.w, limits.x, limits.y) : clamp(sizes.y / gl_Position.w, limits.z, limits.w);
-      tint = bySpeed ? (moves ? paceColour(p.w) : still) : rgb;
+      tint = tintOf(rgb, level, moves, p.w);
       edge = gl_PointSize;
     }`, `
     in vec3 tint; in float edge; out vec4 colour;
@@ -57,11 +62,12 @@ const SHADERS = {
       colour = vec4(tint * (r > half_ - 1.2 && edge > 5. ? .55 : 1.), cover);
     }`],
   trails: [`${TRACK_SAMPLES}${PLACE}
-    uniform mat4 model; uniform float moment; uniform int steps; uniform bool bySpeed; uniform vec2 window; uniform float width;
-    uniform sampler2D tints; out vec4 tint; out float across;
+    uniform mat4 model; uniform float moment; uniform int steps; uniform vec2 window; uniform float width;
+    uniform sampler2D tints; uniform usampler2D drawn; out vec4 tint; out float across;
     void main() {
       // Six corners a segment in one call: drivers that work without a graphics card are slow at many small instances.
-      int segment = gl_VertexID / 6, corner = gl_VertexID % 6, track = segment / steps, k = segment % steps;
+      int segment = gl_VertexID / 6, corner = gl_VertexID % 6, nth = segment / steps, k = segment % steps;
+      int track = int(texelFetch(drawn, ivec2(nth & 2047, nth >> 11), 0).r);
       corner = corner < 3 ? corner : 6 - corner;
       float newest = floor(moment) - float(k) + 1., oldest = newest - 1.;
       newest = k == 0 ? moment : newest;
@@ -76,7 +82,8 @@ const SHADERS = {
       float age = clamp((moment - (end ? oldest : newest)) / float(steps), 0., 1.);
       vec4 at = end ? q : p;
       gl_Position = at + vec4(side * across * (width * (1. - .6 * age) + 1.) / window * at.w, 0., 0.);
-      tint = vec4(bySpeed ? paceColour(a.w) : texelFetch(tints, ivec2(track & 2047, track >> 11), 0).rgb, pow(1. - age, 1.3) * .85);
+      vec4 own = texelFetch(tints, ivec2(track & 2047, track >> 11), 0);
+      tint = vec4(tintOf(own.rgb, own.a, true, a.w), pow(1. - age, 1.3) * .85);
     }`, `
     in vec4 tint; in float across; out vec4 colour;
     void main() { colour = vec4(tint.rgb, tint.a * clamp((1. - abs(across)) * 2.5, 0., 1.)); }`],
@@ -140,19 +147,20 @@ class WebglPainter {
     this.programs = {};
     for (const [name, sources] of Object.entries(SHADERS)) this.programs[name] = this.program(name, sources);
     const linear = { min: gl.LINEAR, mag: gl.LINEAR };
-    this.warm = this.texture(linear);
-    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, meta.warm.length, 1, 0, gl.RGB, gl.UNSIGNED_BYTE, new Uint8Array(meta.warm.flat()));
+    this.ramps = this.texture(linear);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, meta.warm.length, 2, 0, gl.RGB, gl.UNSIGNED_BYTE, new Uint8Array([...meta.warm, ...meta.levels].flat()));
     this.picture = this.texture(linear);
     gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, 1, 1, 0, gl.RGB, gl.UNSIGNED_BYTE, new Uint8Array([90, 100, 112]));
     const { tracks, cloud, surface } = scene;
     if (tracks) {
       this.samples = this.texture({ min: gl.NEAREST, mag: gl.NEAREST });
       gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA16UI, 2048, tracks.samples.length / 8192, 0, gl.RGBA_INTEGER, gl.UNSIGNED_SHORT, tracks.samples);
-      this.points = this.layout("points", { rgb: [this.buffer(tracks.rgb), 3, gl.UNSIGNED_BYTE, true] });
-      const rows = Math.ceil(tracks.count / 2048), tints = new Uint8Array(rows * 2048 * 3);
-      tints.set(tracks.rgb);
+      this.points = this.layout("points", { rgb: [this.buffer(tracks.rgb), 3, gl.UNSIGNED_BYTE, true], level: [this.buffer(tracks.level), 1, gl.UNSIGNED_BYTE, true] });
+      const rows = Math.ceil(tracks.count / 2048), tints = new Uint8Array(rows * 2048 * 4);
+      for (let k = 0; k < tracks.count; k++) tints.set([tracks.rgb[3 * k], tracks.rgb[3 * k + 1], tracks.rgb[3 * k + 2], tracks.level[k]], 4 * k);
       this.tints = this.texture({ min: gl.NEAREST, mag: gl.NEAREST });
-      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGB8, 2048, rows, 0, gl.RGB, gl.UNSIGNED_BYTE, tints);
+      gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA8, 2048, rows, 0, gl.RGBA, gl.UNSIGNED_BYTE, tints);
+      this.drawn = this.texture({ min: gl.NEAREST, mag: gl.NEAREST });
       this.trails = gl.createVertexArray();
     }
     if (cloud) this.cloud = this.layout("cloud", { xyz: [this.buffer(cloud.xyz), 3, gl.UNSIGNED_SHORT, false], rgb: [this.buffer(cloud.rgb), 3, gl.UNSIGNED_BYTE, true] });
@@ -268,23 +276,36 @@ class WebglPainter {
       gl.drawArrays(gl.TRIANGLE_STRIP, 0, 4);
     }
     if (layers.camera) this.cameraLines(eye, look, seen, size, ratio);
-    if (tracks && tracks.moving < tracks.count && layers.still) this.dots(tracks.moving, tracks.count - tracks.moving, look, ratio, pixel);
-    if (tracks && tracks.trails && layers.trails) {
+    if (tracks && look.moving.count < tracks.count && layers.still) this.dots(false, look, ratio, pixel);
+    if (tracks && look.moving.trails.length && layers.trails) {
+      if (this.shownTrails !== look.moving.trails) this.listTrails(look.moving.trails);
       const steps = meta.trail_frames + 1;
       gl.depthMask(false);
-      const values = { samples: this.samples, warm: this.warm, tints: this.tints, count: whole(tracks.count), frames: whole(this.scene.frames), model: stageFromSteps, moment: look.moment, steps: whole(steps), bySpeed: whole(look.bySpeed), window: size, width: 1.5 * ratio };
-      this.use("trails", this.trails, values);
-      gl.drawArrays(gl.TRIANGLES, 0, 6 * tracks.trails * steps);
+      this.use("trails", this.trails, { ...this.ofTracks(look), tints: this.tints, drawn: this.drawn, steps: whole(steps), window: size, width: 1.5 * ratio });
+      gl.drawArrays(gl.TRIANGLES, 0, 6 * look.moving.trails.length * steps);
       gl.depthMask(true);
     }
-    if (tracks && tracks.moving && layers.moving) this.dots(0, tracks.moving, look, ratio, pixel);
+    if (tracks && look.moving.count && layers.moving) this.dots(true, look, ratio, pixel);
   }
-  dots(first, count, look, ratio, pixel) {
-    const gl = this.gl, { tracks, frames } = this.scene, whole = (n) => ({ whole: Number(n) });
-    const crowd = Math.min(1, Math.max(0.5, Math.sqrt(1500 / tracks.moving))); // many large dots would hide what they sit on
-    const values = { samples: this.samples, warm: this.warm, count: whole(tracks.count), frames: whole(frames), model: stageFromSteps, moment: look.moment, moving: whole(tracks.moving), bySpeed: whole(look.bySpeed), still: meta.still.map((v) => v / 255), sizes: [0.014 * pixel * crowd, 0.0055 * pixel], limits: [2.4 * crowd, 9 * crowd, 1.2, 4].map((v) => v * ratio) };
+  // What shaders of tracks have in common.
+  ofTracks(look) {
+    const whole = (n) => ({ whole: Number(n) }), { tracks, frames } = this.scene;
+    return { samples: this.samples, ramps: this.ramps, count: whole(tracks.count), frames: whole(frames), model: stageFromSteps, moment: look.moment, colourBy: whole(["own", "speed", "level"].indexOf(look.colour)), still: meta.still.map((v) => v / 255) };
+  }
+  dots(moving, look, ratio, pixel) {
+    const gl = this.gl, crowd = Math.min(1, Math.max(0.5, Math.sqrt(1500 / Math.max(1, look.moving.count)))); // many large dots would hide what they sit on
+    const still = look.colour === "level" ? 1.6 : 1; // its colour tells something
+    const values = { ...this.ofTracks(look), threshold: look.threshold, wanted: { whole: Number(moving) }, sizes: [0.014 * pixel * crowd, 0.0055 * pixel * still], limits: [2.4 * crowd, 9 * crowd, 1.2 * still, 4 * still].map((v) => v * ratio) };
     this.use("points", this.points, values);
-    gl.drawArrays(gl.POINTS, first, count);
+    gl.drawArrays(gl.POINTS, 0, moving ? this.scene.tracks.doubtful : this.scene.tracks.count);
+  }
+  listTrails(tracks) {
+    const gl = this.gl, rows = Math.ceil(tracks.length / 2048), list = new Uint16Array(rows * 2048);
+    list.set(tracks);
+    gl.activeTexture(gl.TEXTURE0);
+    gl.bindTexture(gl.TEXTURE_2D, this.drawn);
+    gl.texImage2D(gl.TEXTURE_2D, 0, gl.R16UI, 2048, rows, 0, gl.RED_INTEGER, gl.UNSIGNED_SHORT, list);
+    this.shownTrails = tracks;
   }
   // Joins neighbouring depth pixels to triangles, except across the edge of a surface.
   mesh(frame) {
