@@ -1,4 +1,4 @@
-"""Scores of point tracks against ground truth: TAP-Vid and BADJA in pixels, WorldTrack in world units.
+"""Scores of point tracks against ground truth: TAP-Vid and BADJA in pixels, WorldTrack and MVTracker in world units.
 
 All shares are percentages, 0..100, as the papers print them; NaN where nothing could be scored.
 """
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
+from toolkit.evaluation.mvtracker import Benchmark, headline, mvtracker_scores
 from toolkit.geometry.alignment import align_similarity, median_scale
 from toolkit.scene import F64, B, Tracks2D
 
@@ -19,7 +20,7 @@ TAPVID_SIDE = 256
 TAPVID_THRESHOLDS_PX = (1, 2, 4, 8, 16)
 # WorldTrack (St4RTrack, ICCV 2025): share of points within these distances, in metres.
 WORLDTRACK_THRESHOLDS = (0.1, 0.3, 0.5, 1.0)
-PROTOCOLS_3D = ("worldtrack",)
+PROTOCOLS_3D = ("worldtrack", "mvtracker")
 
 
 def tracks_2d(pred: Tracks2D, gt: Tracks2D, *, size: tuple[int, int]) -> dict[str, float]:
@@ -82,8 +83,11 @@ def tracks_3d(
     gt_xyz: ArrayLike,
     visible: ArrayLike,
     *,
-    align: Literal["none", "median_scale", "sim3"] = "median_scale",
+    align: Literal["none", "median_scale", "sim3"] | None = None,
     protocol: str = "worldtrack",
+    pred_visible: ArrayLike | None = None,
+    query_frames: ArrayLike | None = None,
+    benchmark: str | Benchmark = "default",
 ) -> dict[str, float]:
     """How far predicted points of the world are from the true ones.
 
@@ -92,11 +96,17 @@ def tracks_3d(
         gt_xyz: (N, T, 3) true points in metres.
         visible: (N, T) which samples count; samples whose truth is not finite never do.
         align: "median_scale" multiplies by the ratio of median distances from the origin (the published headline),
-            "sim3" fits scale, rotation and shift by least squares, "none" takes the prediction as it is.
-        protocol: "worldtrack", fixed metric thresholds as in St4RTrack.
+            "sim3" fits scale, rotation and shift by least squares, "none" takes the prediction as it is. None for what the protocol
+            prints: "median_scale" for "worldtrack", "none" for "mvtracker".
+        protocol: "worldtrack", fixed metric thresholds as in St4RTrack; or "mvtracker", thresholds of a benchmark of multi-view tracks,
+            where frames after each track's query count.
+        pred_visible: (N, T) where any view is said to see the point; only for "mvtracker". None for wherever there is a prediction.
+        query_frames: (N,) where each track was asked for; only for "mvtracker". None for its first visible frame.
+        benchmark: Whose thresholds "mvtracker" uses, see `toolkit.evaluation.mvtracker`.
 
     Returns:
         "APD_0.1" .. "APD_1.0" and their mean "APD" in percent, "EPE" (mean distance in metres over the finite predictions), "scale".
+        For "mvtracker" "AJ", "APD", "OA" and "survival" in percent, "MTE", "ATE" and "FDE" in the unit of the points, "scale".
 
     Raises:
         UserError: For another protocol or alignment, for shapes that do not match, or if nothing can be scored.
@@ -111,7 +121,11 @@ def tracks_3d(
     p, g = pred[counted], gt[counted]
     if not predicted.any():
         raise UserError(f"None of the {int(counted.sum())} visible samples has a predicted point.")
-    scale, aligned = _aligned(p, g, predicted, align)
+    if protocol == "mvtracker":
+        scale, moved = _aligned(p, g, predicted, align or "none", pred)
+        claimed = np.isfinite(pred).all(-1) if pred_visible is None else pred_visible
+        return headline(mvtracker_scores(moved, claimed, gt, visible, query_frames, benchmark=benchmark)) | {"scale": scale}
+    scale, aligned = _aligned(p, g, predicted, align or "median_scale", p)
     distance = np.where(predicted, np.linalg.norm(aligned - g, axis=-1), np.inf)
     scores = {f"APD_{t}": _percent((distance <= t).sum(), len(distance)) for t in WORLDTRACK_THRESHOLDS}
     scores["APD"] = float(np.mean(list(scores.values())))
@@ -120,15 +134,16 @@ def tracks_3d(
     return scores
 
 
-def _aligned(p: F64, g: F64, known: B, align: str) -> tuple[float, F64]:
+def _aligned(p: F64, g: F64, known: B, align: str, moved: F64) -> tuple[float, F64]:
+    """Scale, and points `moved` by what brings the known ones of `p` to those of `g`."""
     if align == "none":
-        return 1.0, p
+        return 1.0, moved
     if align == "median_scale":
         scale = median_scale(p[known], g[known])
-        return scale, p * scale
+        return scale, moved * scale
     if align == "sim3":
         sim3 = align_similarity(p[known], g[known])
-        return sim3.scale, sim3(p)
+        return sim3.scale, sim3(moved)
     raise UserError(f"There is no alignment {align!r}; there are none, median_scale and sim3.")
 
 

@@ -63,7 +63,7 @@ class FeatureCloud:
 
     Args:
         encoder: Makes a quarter-size map (1, C, H // 4, W // 4) of an image (1, 3, H, W) in -1..1.
-        moment: Its views.
+        moment: Its views; there may be none.
         published: Whether pixels of unknown depth become points in the camera's centre, as in the published code.
     """
 
@@ -74,8 +74,8 @@ class FeatureCloud:
         for level in range(LEVELS):
             if level:
                 maps = [functional.avg_pool2d(m, 2) if min(m.shape[-2:]) > 1 else m[..., :0] for m in maps]
-            xyz, known = zip(*(lifted(view, STRIDE * 2**level, m.shape[-2:]) for view, m in zip(moment, maps, strict=True)), strict=True)
-            self.levels.append(_level(maps, xyz, None if published else known))
+            places = [lifted(view, STRIDE * 2**level, m.shape[-2:]) for view, m in zip(moment, maps, strict=True)]
+            self.levels.append(_level(maps, [p[0] for p in places], None if published else [p[1] for p in places]))
 
     @property
     def empty(self) -> bool:
@@ -128,13 +128,14 @@ def lifted(view: View, step: int, shape: Sequence[int]) -> tuple[F32, B]:
     depth = np.asarray(view.depth[::step, ::step][:rows, :columns], np.float64)
     known = np.isfinite(depth) & (depth > 0)
     x, y = np.meshgrid((np.arange(columns) + 0.5) * step - 0.5, (np.arange(rows) + 0.5) * step - 0.5)
-    return unprojected(np.stack([x, y], -1).reshape(-1, 2), depth.reshape(-1), view), known.reshape(-1)
+    xy = np.stack([x, y], -1).reshape(-1, 2)
+    return unprojected(xy, depth.reshape(-1), view.K, view.T_cw), known.reshape(-1)
 
 
-def unprojected(xy: NDArray, depth: NDArray, view: View) -> F32:
-    """World points (P, 3) of pixels (P, 2), centres at whole numbers, with z-depth (P,)."""
-    rays = np.concatenate([xy, np.ones_like(xy[:, :1])], axis=1) @ np.linalg.inv(np.asarray(view.K, np.float64)).T
-    M = np.asarray(view.T_cw, np.float64)
+def unprojected(xy: NDArray, depth: NDArray, K: NDArray, T_cw: NDArray) -> F32:
+    """World points (P, 3) of pixels (P, 2), centres at whole numbers, with z-depth (P,), of a camera with K (3, 3) and T_cw (3, 4)."""
+    rays = np.concatenate([xy, np.ones_like(xy[:, :1])], axis=1) @ np.linalg.inv(np.asarray(K, np.float64)).T
+    M = np.asarray(T_cw, np.float64)
     # The general inverse: extrinsics that were aligned to others may hold a scale.
     return ((rays * depth[:, None] - M[:3, 3]) @ np.linalg.inv(M[:3, :3]).T).astype(np.float32)
 
@@ -144,9 +145,9 @@ def _level(maps: list[Tensor], xyz: Sequence[F32], known: Sequence[B] | None) ->
     if known is not None:
         features = [f[torch.from_numpy(k).to(f.device)] for f, k in zip(features, known, strict=True)]
         xyz = [points[k] for points, k in zip(xyz, known, strict=True)]
-    points = np.concatenate(xyz)
-    if not len(points):
+    if not sum(map(len, xyz)):
         return None
+    points = np.concatenate(xyz)
     together = torch.cat(features)
     index = NearestPoints(points) if known is not None else PublishedNearest(points)
     return Level(together, torch.from_numpy(points).to(together.device), index)

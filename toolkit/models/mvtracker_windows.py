@@ -13,7 +13,7 @@ from torch import Tensor
 from toolkit.errors import UserError
 from toolkit.models.mvtracker_cloud import FeatureCloud, Moment
 from toolkit.models.mvtracker_transformer import Tick
-from toolkit.models.mvtracker_update import WINDOW, WindowUpdater
+from toolkit.models.mvtracker_update import CHANNELS, WINDOW, WindowUpdater
 from toolkit.scene import F32, I64
 
 HOP = WINDOW // 2
@@ -55,7 +55,7 @@ class SlidingWindows:
         self.network, self.iters, self.published, self.tick = network, iters, published, tick
         self.device = next(network.parameters()).device
         self.queries = np.zeros((0, 4), np.float32)
-        self.features: Tensor = torch.zeros(0, network.vis_predictor[0].in_features, device=self.device)
+        self.features: Tensor = torch.zeros(0, CHANNELS, device=self.device)
         self.known = np.zeros(0, bool)  # whose features were found
         self.frames: deque[Moment | FeatureCloud] = deque()  # encoded when a window needs them
         self.count = 0  # frames that came so far
