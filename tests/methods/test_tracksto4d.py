@@ -7,11 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import toolkit as tk
+from toolkit.errors import Cancelled
 from toolkit.evaluation.moving_points import moving_points
 from toolkit.methods import registry
 from toolkit.methods.quality import measure
+from toolkit.methods.tracksto4d import TracksTo4DSettings
+from toolkit.models.tracksto4d import TracksTo4D
+from toolkit.models.tracksto4d_shape import NetworkShape
 from toolkit.synthetic.track_scenes import HELD_OUT, track_scene
 
 
@@ -165,6 +171,54 @@ def test_bad_tracks_get_one_sentence(scene, change, sentence):
     tracks, K, size = change(scene)
     with pytest.raises(tk.UserError, match=sentence):
         tk.reconstruct_tracks(tracks, K, size=size, weights=None)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Of a small network that was never trained: its cameras stand still."""
+    torch.manual_seed(0)
+    network = TracksTo4D(NetworkShape(width=32, pairs=1, heads=2, inner=32, hidden=64, bases=4, frequencies=6, kernel=9, focal=True))
+    network.start_at_canonical_pose()
+    file = tmp_path_factory.mktemp("weights") / "small.safetensors"
+    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, file)
+    return file
+
+
+def test_fine_tuning_explains_the_tracks_better_and_tells_what_it_changed(scene, weights):
+    events = []
+    options = {"size": scene.size, "weights": weights, "progress": events.append}
+    found = tk.reconstruct_tracks(scene.tracks, scene.K, finetune_steps=30, **options)
+    told = found.report["finetuning"]
+    assert told["loss_after"]["total"] < told["loss_before"]["total"] - 0.01
+    assert told["loss_after"]["static"] < told["loss_before"]["static"]
+    assert 0 < told["kept_after_step"] <= 30 and told["windows"] == 1 and told["seconds"] > 0
+    assert min(told[k] for k in ("cameras_turned_deg", "cameras_moved_percent_of_distance", "depths_changed_percent")) >= 0
+    assert told["cameras_moved_percent_of_distance"] > 0
+    assert {(e.done, e.total) for e in events if e.stage == "network"} >= {(31, 31)}
+    assert "finetuning" not in tk.reconstruct_tracks(scene.tracks, scene.K, **options).report
+
+
+def test_fine_tuning_can_be_cancelled(scene, weights):
+    def stop(event):
+        if event.stage == "network" and event.done == 3:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size, weights=weights, finetune_steps=1000, progress=stop)
+
+
+@pytest.mark.parametrize(("steps", "why"), [(20, "no network to fine-tune"), (-1, "from 0 to 5000"), (2.5, "2.5"), (True, "True")])
+def test_fine_tuning_without_a_network_or_of_no_number_of_steps_is_refused(scene, steps, why):
+    with pytest.raises(tk.UserError, match=why):
+        tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size, weights=None, finetune_steps=steps)
+    with pytest.raises(tk.UserError, match=why):
+        TracksTo4DSettings(weights="none", finetune_steps=steps)
+
+
+def test_motion_levels_part_what_moves_from_a_trackers_usual_pixel(found):
+    level = found.tracks_3d.motion
+    assert np.median(level[level < 0.5]) < 0.3 and np.median(level[level > 0.5]) > 0.7
+    assert "strays 1.5 px" in found.report["motion_level"]
 
 
 def test_weights_that_are_not_there_are_told(scene):

@@ -15,6 +15,7 @@ from toolkit.errors import UserError
 from toolkit.media.mono_input import opened_mono
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
+from toolkit.methods.tracksto4d_finetuning import checked_finetuning
 from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
 from toolkit.progress import Listener, reporter
@@ -39,6 +40,8 @@ class TracksTo4DSettings:
         max_frames: Frames that are used where none are asked for.
         weights: Of the network that starts the adjustment and knows how far moving things usually are: "auto" for those that come with
             the package, if any; "none"; or the path of a file, such as a published checkpoint that you have.
+        finetune_steps: Steps that the network first learns from this very video with the paper's losses; the published example takes
+            500. The adjustment that follows seldom gains from it; the report tells what it changed.
     """
 
     tracker: str = "auto"
@@ -47,13 +50,14 @@ class TracksTo4DSettings:
     max_side: int = 768
     max_frames: int = 200
     weights: str = "auto"
+    finetune_steps: int = 0
 
     def __post_init__(self) -> None:
         """Checks every setting before anything is computed."""
         find_tracker(self.tracker)
         if not isinstance(self.weights, str):
             raise UserError(f"The setting weights is {self.weights!r}, but auto, none or the path of a file is needed.")
-        checked_weights(self.weights)
+        checked_finetuning(self.finetune_steps, self.weights)
         if not isinstance(self.grid, tuple | list) or len(self.grid) != 2:
             raise UserError(f"The setting grid is {self.grid!r}, but 2 numbers are needed.")
         for name, value, least, most in (
@@ -85,6 +89,7 @@ def reconstruct_tracks(
     depth: DepthVideo | None = None,
     video: Video | None = None,
     masks: ArrayLike | None = None,
+    finetune_steps: int = 0,
     seed: int = 0,
     progress: Listener | None = None,
 ) -> Scene:
@@ -102,13 +107,14 @@ def reconstruct_tracks(
         depth: Depth of each frame, of any scale, as evidence for how far moving things are.
         video: The frames, for colours and to be kept in the scene; None for grey points.
         masks: (T, H, W) True where nothing counts.
+        finetune_steps: Steps that the network first learns from these very tracks, with the paper's losses.
         seed: The same tracks and seed give the same scene.
         progress: Called with every `Progress`; it may raise `Cancelled`.
 
     Returns:
         A scene of unit "relative" (the median still point is one unit from the middle camera) in the first camera's frame. Tracks keep
-        their order; `tracks_3d.motion` is 0.5 where a track strays 1.5 px from a still point's path, `sigma` tells how sure a point is,
-        `points` are the still ones. A track of the still world has its place in all frames, one that moves from where it is first to
+        their order; `tracks_3d.motion` is 0.5 where a track strays 1.5 px from a still point's path (0.2 at one, 0.9 at three), `sigma`
+        tells how sure a point is, `points` are the still ones. A track of the still world has its place in all frames, one that moves from where it is first to
         where it is last seen. Where the camera only turns no depth can be known: points are at one
         guessed distance then, half of which is their `sigma`, none is in `points`, and the report says so. Where nothing stands still
         there is no camera, and all points are NaN.
@@ -117,6 +123,7 @@ def reconstruct_tracks(
         UserError: what the tracks lack, in one sentence.
     """
     file = checked_weights(weights)
+    steps = checked_finetuning(finetune_steps, weights)
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
     given = taken_in(tracks_2d, K, size, None if masks is None else np.asarray(masks) != 0)
@@ -125,9 +132,18 @@ def reconstruct_tracks(
         if part is not None and len(part) != frames:
             raise UserError(f"The {name} has {len(part)} frames, but the tracks go through {frames}; both must be alike.")
     rgb = None if video is None else _colours(tracks_2d, video)
-    facts = {"source": {"path": "in memory"}, "settings": {"weights": "none" if file is None else file.name, "seed": int(seed)}}
+    settings = {"weights": "none" if file is None else file.name, "finetune_steps": steps, "seed": int(seed)}
+    facts = {"source": {"path": "in memory"}, "settings": settings}
     scene = scene_of(
-        given, SolvingOptions(), weights=file, depth=depth, rgb=rgb, facts=facts, seed=int(seed), listener=progress or (lambda event: None)
+        given,
+        SolvingOptions(),
+        weights=file,
+        depth=depth,
+        rgb=rgb,
+        facts=facts,
+        seed=int(seed),
+        listener=progress or (lambda event: None),
+        finetune_steps=steps,
     )
     return scene if video is None else _with_video(scene, video)
 
@@ -159,7 +175,15 @@ def run(request: Request, listener: Listener) -> Scene:
     name = "in memory" if isinstance(request.recording, Video) else request.recording.name
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": request.seed}}
     scene = scene_of(
-        given, SolvingOptions(), weights=weights, depth=None, rgb=_colours(tracks, video), facts=facts, seed=request.seed, listener=listener
+        given,
+        SolvingOptions(),
+        weights=weights,
+        depth=None,
+        rgb=_colours(tracks, video),
+        facts=facts,
+        seed=request.seed,
+        listener=listener,
+        finetune_steps=settings.finetune_steps,
     )
     scene = _with_video(scene, video)
     if cut:

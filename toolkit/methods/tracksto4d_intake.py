@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,6 +19,9 @@ from toolkit.sfm.track_observed import Observed
 from toolkit.sfm.track_prior import Belief
 from toolkit.sfm.track_table import observed
 from toolkit.wording import counted
+
+if TYPE_CHECKING:
+    from toolkit.models.tracksto4d import TracksTo4D
 
 USUAL_FOV_DEG = 60.0
 """Horizontal field of view of a camera that nothing is known of: between a phone's wide lens and its normal one."""
@@ -150,15 +153,19 @@ def checked_weights(weights: Any) -> Path | None:
     return file
 
 
-def network_of(file: Path, given: Given) -> Callable[[NDArray, slice], Belief | None]:
-    """What the network of a file believes of tracks; it is read at once, so that a bad file is told at once.
+def read_network(file: Path) -> TracksTo4D:
+    """The network of a file.
 
     Raises:
         UserError: not a file of such weights.
     """
     from toolkit.models.tracksto4d import TracksTo4D
 
-    network = TracksTo4D.from_pretrained(file).eval()
+    return TracksTo4D.from_pretrained(file).eval()
+
+
+def network_of(network: TracksTo4D, given: Given) -> Callable[[NDArray, slice], Belief | None]:
+    """What a network believes of tracks."""
 
     def believed(rows: NDArray, frames: slice) -> Belief | None:
         part = Tracks2D(

@@ -14,7 +14,8 @@ from toolkit.geometry.sampling import sample_nearest
 from toolkit.lifting.track_company import CompanyOptions, company_of
 from toolkit.lifting.track_guess import on_a_sphere
 from toolkit.lifting.track_movers import Evidence, MoverOptions, Movers, Still, place_movers
-from toolkit.methods.tracksto4d_intake import LEAST_SEEN, Given, network_of
+from toolkit.methods.tracksto4d_finetuning import finetuned
+from toolkit.methods.tracksto4d_intake import LEAST_SEEN, Given, network_of, read_network
 from toolkit.methods.tracksto4d_report import Findings, describe
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F64, U8, B, Cameras, DepthVideo, PointCloud, Scene, Tracks3D
@@ -36,6 +37,7 @@ class SolvingOptions:
         company: Whose evidence of moving counts for a track.
         movers: How what moves is placed.
         moving_px: A track that strays so far from a still point moves as likely as not.
+        sharpness: How fast its level rises there: a tracker's usual pixel gives 0.2, three pixels 0.9.
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
         network_sigma: How sure a network's depth of what moves is, as a logarithm.
         map_sigma: And that of a depth map.
@@ -45,6 +47,7 @@ class SolvingOptions:
     company: CompanyOptions = field(default_factory=CompanyOptions)
     movers: MoverOptions = field(default_factory=MoverOptions)
     moving_px: float = 1.5
+    sharpness: float = 3.0
     sure: float = 0.25
     network_sigma: float = 0.2
     map_sigma: float = 0.1
@@ -60,6 +63,7 @@ def scene_of(
     facts: dict[str, Any],
     seed: int,
     listener: Listener,
+    finetune_steps: int = 0,
 ) -> Scene:
     """The scene that tracks show.
 
@@ -72,10 +76,18 @@ def scene_of(
         facts: Go into the report.
         seed: Of everything random.
         listener: Told the progress.
+        finetune_steps: Steps that the network learns from these very tracks first.
     """
     seen = given.observed
+    model = None if weights is None else read_network(weights)
+    if model is not None and finetune_steps:
+        report = reporter(listener, "network", "Fine-tuning the network on this video")
+        window, overlap = options.clip.window, options.clip.overlap
+        model, told = finetuned(model, given, finetune_steps, window=window, overlap=overlap, report=report)
+        facts = {**facts, "finetuning": told}
+    facts = {**facts, "motion_level": f"At 0.5 a track strays {options.moving_px:g} px from where a still point would be seen."}
     report = reporter(listener, "cameras", "Finding the cameras from the tracks")
-    network = None if weights is None else network_of(weights, given)
+    network = None if model is None else network_of(model, given)
     clip = options.clip if network is None else replace(options.clip, tracks=min(options.clip.tracks, 256))
     solved = solve_clip(seen, clip, network=network, seed=seed, report=report)
     report = reporter(listener, "movers", "Placing what moves")
@@ -85,7 +97,7 @@ def scene_of(
     level = np.log(solved.scale / seen.px)
     level = company_of(seen.uv, seen.weight > 0, options.company).passed_on(level, options.company.rounds)
     stray_px = np.exp(level)
-    motion = stray_px / (stray_px + options.moving_px)
+    motion = 1 / (1 + (options.moving_px / stray_px) ** options.sharpness)
     moves = motion > 0.5
     known = seen.weight.sum(0) > 0
     cameras, log_focal = _cameras(given, solved, parallax, known & ~moves)

@@ -33,11 +33,19 @@ LARGEST = {
     "track_points": 1200,
     "dense_side": 800,
     "dense_views": 120,
+    "finetune_steps": 500,
 }
 """What a visitor may ask for at most, as the place is shared by everybody: four times the work of the published size, say."""
 MOST_STARTS = 128 * 128
 """Points of a grid: what the method takes by itself."""
-_UNITS = {"max_frames": "frames", "frames": "frames", "max_features": "points", "track_points": "points", "dense_views": "pictures"}
+_UNITS = {
+    "max_frames": "frames",
+    "frames": "frames",
+    "max_features": "points",
+    "track_points": "points",
+    "dense_views": "pictures",
+    "finetune_steps": "steps",
+}
 _ELSEWHERE = {"cache", "layout", "projection", "labels", "max_frames", *_PLACES}
 
 
