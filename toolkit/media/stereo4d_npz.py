@@ -187,14 +187,16 @@ def _video_id(file: NpzReader) -> str:
 
 def _check_poses(matrices: NDArray, file_name: str, name: str) -> None:
     """Refuses what is not finite or not a rotation."""
-    bad = np.flatnonzero(~np.isfinite(matrices).all((1, 2)))
-    if len(bad):
-        raise UserError(f"{name} in {file_name} is not finite at {len(bad)} places, the first is {bad[0]}.")
-    R = matrices[:, :, :3]
+    R = np.where(np.isfinite(matrices[:, :, :3]), matrices[:, :, :3], 0)
     off = np.abs(R @ R.transpose(0, 2, 1) - np.eye(3)).max((1, 2))
-    bad = np.flatnonzero((off > _ROTATION_TOLERANCE) | (np.linalg.det(R) < 0))
-    if len(bad):
-        raise UserError(f"{name} in {file_name} holds no rotation at {len(bad)} places, the first is {bad[0]}.")
+    for wrong, told in (
+        (~np.isfinite(matrices).all((1, 2)), "numbers that are not finite"),
+        ((off > _ROTATION_TOLERANCE) | (np.linalg.det(R) < 0), "something else than a rotation"),
+    ):
+        bad = np.flatnonzero(wrong)
+        if len(bad):
+            where = f"in {len(bad)} of {len(matrices)} matrices, first in number {bad[0]} (counted from 0)"
+            raise UserError(f"{name} in {file_name} holds {told} {where}.")
 
 
 def _tracks(file: NpzReader, frames: int) -> tuple[F32, B, int]:
