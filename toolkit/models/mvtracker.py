@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,17 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
+from toolkit.geometry.alignment import Similarity
 from toolkit.models.checkpoints import Published, State, below, filled, read_published
 from toolkit.models.mvtracker_cloud import Moment, View
-from toolkit.models.mvtracker_transformer import Tick
-from toolkit.models.mvtracker_update import WindowUpdater
-from toolkit.models.mvtracker_windows import SlidingWindows
-from toolkit.scene import F32
+from toolkit.models.mvtracker_result import as_tracks
+from toolkit.models.mvtracker_stream import MultiViewStream, MultiViewTracking, checked_queries, track_recording
+from toolkit.models.mvtracker_transformer import LAYERS, Tick
+from toolkit.models.mvtracker_update import WINDOW, WindowUpdater
+from toolkit.models.mvtracker_views import moment_of
+from toolkit.models.mvtracker_windows import HOP, SlidingWindows
+from toolkit.progress import Report, silent
+from toolkit.scene import F32, MultiViewVideo, Tracks3D
 
 MVTRACKER = Published(
     name="MVTracker",
@@ -77,7 +82,7 @@ class MVTracker(WindowUpdater):
         query_points: ArrayLike,
         iters: int = ITERATIONS,
         *,
-        both_ways: bool | None = None,
+        both_ways: bool = True,
         tick: Tick = lambda: None,
     ) -> tuple[F32, F32]:
         """Follows points; everything is as the network sees it: no resizing, no normalisation of the scene, no further points.
@@ -89,7 +94,7 @@ class MVTracker(WindowUpdater):
             extrs: (V, T, 3, 4) camera-from-world.
             query_points: (N, 4) (t, x, y, z): a frame index, then the place in the world in that frame.
             iters: Iterations per window of 12 frames.
-            both_ways: Whether points are followed to frames before their query, too; None for yes, but not in parity.
+            both_ways: Whether points are followed to frames before their query, too; in parity they are not.
             tick: Called after each layer of the transformer; may raise `Cancelled`.
 
         Returns:
@@ -100,82 +105,79 @@ class MVTracker(WindowUpdater):
             UserError: for shapes that do not match, images in 0..1, and queries that are not finite or in no frame.
         """
         images, depth, K, T_cw = _checked_views(rgbs, depths, intrs, extrs)
-        queries = checked_queries(query_points, images.shape[1])
+        frames = images.shape[1]
+        queries = checked_queries(query_points, frames)
 
         def moment(t: int) -> Moment:
             return [View(images[v, t], depth[v, t, 0], K[v, t], T_cw[v, t]) for v in range(len(images))]
 
-        backward = not self.parity if both_ways is None else both_ways
-        return track_moments(self, moment, images.shape[1], queries, iters=iters, both_ways=backward, published=self.parity, tick=tick)
+        if self.parity:
+            return self._as_published(moment, frames, queries, iters, tick)
+        settings = MultiViewTracking(iterations=iters, support=0, both_ways=both_ways, normalise=False)
+        xyz, chance = track_recording(self, moment, frames, queries, settings, tick=tick)
+        return xyz.transpose(1, 0, 2), chance.T
+
+    def infer(
+        self, clip: MultiViewVideo, queries: ArrayLike, *, settings: MultiViewTracking | None = None, report: Report = silent
+    ) -> Tracks3D:
+        """Follows points of the world through synchronised views.
+
+        Args:
+            clip: V views with cameras and depth, in any sizes; views whose camera is not registered in a frame are left out there.
+            queries: (N, 4) (t, x, y, z): a frame index, then the place in the world in that frame.
+            settings: How it is done.
+            report: Told the progress; may raise `Cancelled`.
+
+        Returns:
+            N tracks in the world of the cameras; at its query each is where it was asked for. `visible` says that some view sees the point;
+            errors are not known. `motion` is 0.5 where a point strays 2 % of its distance from the cameras.
+
+        Raises:
+            UserError: for a clip without depth, and queries that are not finite or in no frame.
+        """
+        s = settings or MultiViewTracking()
+        frames = len(clip.views[0])
+        asked = checked_queries(queries, frames)
+        if clip.depth_m is None:
+            raise UserError("The views came without depth, but MVTracker needs it: give depth_m, or estimate it.")
+        total, done = _ticks(asked, frames, s), 0
+
+        def tick() -> None:
+            nonlocal done
+            done += 1
+            report(min(done, total), total)
+
+        xyz, chance = track_recording(self, lambda t: moment_of(clip, t, area_px=s.area_px), frames, asked, s, tick=tick)
+        return as_tracks(xyz, chance, asked, clip, seen_above=s.seen_above)
+
+    def stream(self, queries: ArrayLike, *, settings: MultiViewTracking | None = None, world: Similarity | None = None) -> MultiViewStream:
+        """Follows points while frames come in, a few at a time and as many as there will be, in the memory of 12 frames.
+
+        Args:
+            queries: As in `infer`; frames count from the first that is pushed. More may be added on the way.
+            settings: How it is done; there is no way back to frames before a query.
+            world: Brings the recording's world to that of training; None for what the first frame tells.
+        """
+        return MultiViewStream(self, queries, settings, world=world)
+
+    def _as_published(self, moment: Callable[[int], Moment], frames: int, queries: F32, iters: int, tick: Tick) -> tuple[F32, F32]:
+        xyz, chance = np.zeros((frames, len(queries), 3), np.float32), np.zeros((frames, len(queries)), np.float32)
+        windows = SlidingWindows(self, queries, iters=iters, published=True, tick=tick)
+        for found in [*(windows.push(moment(t)) for t in range(frames)), windows.finish()]:
+            if found is not None:
+                here = slice(found.first, found.first + found.xyz.shape[1])
+                xyz[here, found.tracks], chance[here, found.tracks] = found.xyz.transpose(1, 0, 2), found.chance.T
+        return xyz, chance
 
 
-def track_moments(
-    network: WindowUpdater,
-    moment: Callable[[int], Moment],
-    frames: int,
-    queries: F32,
-    *,
-    iters: int = ITERATIONS,
-    both_ways: bool = True,
-    published: bool = False,
-    tick: Tick = lambda: None,
-) -> tuple[F32, F32]:
-    """Tracks of queries through frames that are asked for one by one.
-
-    Args:
-        network: Encoder and transformer.
-        moment: The views of a frame.
-        frames: How many there are, T.
-        queries: (N, 4) float32 (t, x, y, z).
-        iters: Iterations per window.
-        both_ways: Whether to frames before the queries, too.
-        published: See `SlidingWindows`.
-        tick: As there.
-
-    Returns:
-        (T, N, 3) places and (T, N) chances, as in `MVTracker.track`.
-    """
-    xyz = np.full((frames, len(queries), 3), 0 if published else np.nan, np.float32)
-    chance = np.zeros((frames, len(queries)), np.float32)
-
-    def follow(asked: F32, order: Sequence[int], which: NDArray) -> None:
-        windows = SlidingWindows(network, asked, iters=iters, published=published, tick=tick)
-        results = (windows.push(moment(t)) for t in order)
-        for found in [*filter(None, results), *filter(None, [windows.finish()])]:
-            for s in range(found.xyz.shape[1]):
-                t, mine = order[found.first + s], which[found.tracks]
-                # Backwards only what lies before the query; forwards everything that was found.
-                keep = np.isfinite(found.xyz[:, s, 0]) | (order[0] == 0)
-                xyz[t, mine[keep]], chance[t, mine[keep]] = found.xyz[keep, s], found.chance[keep, s]
-
-    follow(queries, range(frames), np.arange(len(queries)))
-    late = np.flatnonzero(queries[:, 0] >= 1)
-    if both_ways and len(late):
-        newest = int(queries[late, 0].max())
-        turned = queries[late].copy()
-        turned[:, 0] = newest - turned[:, 0].astype(np.int64)
-        follow(turned, range(newest, -1, -1), late)
-    return xyz, chance
-
-
-def checked_queries(query_points: ArrayLike, frames: int) -> F32:
-    """Queries (N, 4) as float32.
-
-    Raises:
-        UserError: for another shape, numbers that are not finite, and frames that are not there.
-    """
-    queries = np.asarray(query_points, np.float32)
-    if queries.ndim == 3 and len(queries) == 1:
-        queries = queries[0]
-    if queries.ndim != 2 or queries.shape[1] != 4:  # noqa: PLR2004  (t, x, y, z)
-        raise UserError(f"The queries have shape {queries.shape}, but (N, 4) with (t, x, y, z) is needed.")
-    wrong = np.flatnonzero(~np.isfinite(queries).all(1))
-    if len(wrong):
-        raise UserError(f"Query {wrong[0]} is {queries[wrong[0]].tolist()}, but (t, x, y, z) must be finite numbers.")
-    outside = np.flatnonzero((queries[:, 0] < 0) | (queries[:, 0] >= frames))
-    if len(outside):
-        raise UserError(f"Query {outside[0]} is in frame {queries[outside[0], 0]:g}, but there are frames 0 to {frames - 1}.")
-    return queries
+def _ticks(queries: F32, frames: int, s: MultiViewTracking) -> int:
+    """About how often a recording's tracking tells of its progress."""
+    if not len(queries):
+        return 1
+    ways = [frames - int(queries[:, 0].min())]
+    if s.both_ways and queries[:, 0].max() >= 1:
+        ways.append(int(queries[:, 0].max()) + 1)
+    return sum(way + (1 + max(0, -(-(way - WINDOW) // HOP))) * s.iterations * LAYERS for way in ways)
 
 
 def _checked_views(rgbs: ArrayLike, depths: ArrayLike, intrs: ArrayLike, extrs: ArrayLike) -> tuple[NDArray, F32, NDArray, NDArray]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial.transform import Rotation
 
 from toolkit.errors import UserError
 from toolkit.geometry.alignment import Similarity
@@ -26,7 +25,8 @@ SPARSE = 4  # every so many pixels tell enough
 def normalisation(moment: Moment) -> Similarity:
     """The similarity from a world to that of training, from the views of one frame.
 
-    Up is where the cameras' upward axes point on average, unless they disagree: then it is the world's z.
+    Up is where the cameras' upward axes point on average, unless they disagree: then all axes are the world's. The first camera's
+    right is x, so that the same views give the same in any world.
 
     Args:
         moment: Views with some depth.
@@ -37,11 +37,8 @@ def normalisation(moment: Moment) -> Similarity:
     poses = np.array([invert(np.vstack([np.asarray(view.T_cw, np.float64), [0, 0, 0, 1]])) for view in moment]).reshape(-1, 4, 4)
     clouds = [_points(view) for view in moment]
     if not sum(map(len, clouds)):
-        raise UserError("No view of the frame has any depth, but MVTracker needs it: give depth_m, or estimate it.")
-    up = -poses[:, :3, 1].mean(0)
-    R = np.eye(3)
-    if np.linalg.norm(up) >= LEAST_AGREEMENT:
-        R = Rotation.align_vectors(np.array([[0.0, 0.0, 1.0]]), up[None])[0].as_matrix()
+        raise UserError("No view of the first frame has any depth, from which the size of the scene is told; name it as world.")
+    R = _upright(poses)
     points, cameras = np.concatenate(clouds) @ R.T, poses[:, :3, 3] @ R.T
     middle = points.mean(0)
     middle[2] = np.quantile(points[:, 2], FLOOR_SHARE)
@@ -100,6 +97,18 @@ def moved_queries(queries: NDArray, by: Similarity) -> F32:
 def inverse(of: Similarity) -> Similarity:
     """The similarity that undoes another."""
     return Similarity(1 / of.scale, of.R.T, -of.R.T @ of.t / of.scale)
+
+
+def _upright(poses: F64) -> F64:
+    """The rotation (3, 3) from the world of poses (V, 4, 4) to one whose z is up."""
+    up = -poses[:, :3, 1].mean(0)
+    if np.linalg.norm(up) < LEAST_AGREEMENT:
+        return np.eye(3)
+    z = up / np.linalg.norm(up)
+    sideways = poses[0, :3, :3] - z[:, None] * (z @ poses[0, :3, :3])  # the first camera's axes, without what is up in them
+    x = sideways[:, 0] if np.linalg.norm(sideways[:, 0]) >= LEAST_AGREEMENT else sideways[:, 2]
+    x = x / np.linalg.norm(x)
+    return np.stack([x, np.cross(z, x), z])
 
 
 def _points(view: View) -> F32:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
-from torch.nn import functional
+from numpy.typing import NDArray
 
 from toolkit.geometry.sampling import sample_bilinear, sample_nearest
 from toolkit.models.mvtracker_cloud import Moment, View, unprojected
-from toolkit.scene import F32, I64, MultiViewVideo
+from toolkit.scene import F32, MultiViewVideo
 
 TRAINED_SIZE = (512, 384)
 MULTIPLE = 32  # of pixels: the encoder halves four times, the cloud three times more than its features
@@ -85,22 +82,3 @@ def supporting_queries(moment: Moment, frame: int, per_side: int, *, published: 
         xyz = unprojected(xy[keep], depth[keep], view.K, view.T_cw)
         found.append(np.concatenate([np.full((len(xyz), 1), frame, np.float32), xyz], axis=1))
     return np.concatenate(found)
-
-
-def published_resized(rgbs: ArrayLike, depths: ArrayLike, intrs: ArrayLike, size: tuple[int, int]) -> tuple[NDArray, F32, NDArray]:
-    """Views (V, T, 3, H, W), depth (V, T, 1, H, W) and intrinsics (V, T, 3, 3) resized as the published predictor does.
-
-    Pixels are the nearest ones, and intrinsics forget the half pixel by which a pixel's centre is off its corner.
-    """
-    images, depth, K = np.asarray(rgbs), np.asarray(depths, np.float32), np.array(intrs, np.float64)
-    height, width = images.shape[-2:]
-    rows, columns = _nearest(height, size[1]), _nearest(width, size[0])
-    K[..., 0, :] *= size[0] / width
-    K[..., 1, :] *= size[1] / height
-    return images[..., rows[:, None], columns], depth[..., rows[:, None], columns], K
-
-
-def _nearest(length: int, wanted: int) -> I64:
-    """Which pixel of `length` each of `wanted` becomes, by torch's own rounding."""
-    index: Tensor = functional.interpolate(torch.arange(length, dtype=torch.float64)[None, None], size=wanted, mode="nearest")
-    return index[0, 0].long().numpy()

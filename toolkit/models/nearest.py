@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from toolkit.scene import I64
 
@@ -20,7 +20,7 @@ class NearestPoints:
 
     def __init__(self, points: ArrayLike) -> None:
         # Nodes are halved in the middle instead of at the median: quicker to build, and many equal points do no harm.
-        self._tree = cKDTree(np.asarray(points, np.float64), leafsize=LEAF, balanced_tree=False, compact_nodes=False)
+        self._tree = KDTree(np.asarray(points, np.float64), leafsize=LEAF, balanced_tree=False, compact_nodes=False)
 
     def __len__(self) -> int:
         """How many points there are, P."""
