@@ -77,16 +77,25 @@ def test_a_file_is_streamed_through_run_and_out_as_a_colmap_model(tmp_path, clip
     assert pycolmap.Reconstruction(written["colmap"] / "sparse" / "0").num_reg_images() == len(clip[0])
 
 
-def test_a_camera_that_only_turns_is_told_so():
-    video, _ = walk_clip.film(walk_clip.turn())
-    with pytest.raises(tk.UserError, match="only turns or stands still"):
-        small(video)
+@pytest.mark.parametrize("K", [None, walk_clip.K], ids=["lens unknown", "lens known"])
+def test_of_a_camera_that_only_turns_the_turns_are_found_and_nothing_else(tmp_path, K):
+    video, cameras = walk_clip.film(walk_clip.turn())
+    scene = small(video, K=K, dense=True)
+    found = score(scene.cameras, cameras)
+    assert found["registered"] == 1 and found["ate_rot_deg"] < (0.1 if K is not None else 1.0)
+    assert np.all(scene.cameras.centres == 0)
+    assert scene.points is None and scene.tracks_3d is None and scene.depth is None and len(scene.tracks_2d) > 100
+    assert abs(scene.report["turn"]["largest_deg"] - 40) < (0.2 if K is not None else 2)
+    told = " ".join(scene.report["warnings"])
+    assert "only turns, by up to" in told and "no path can be known" in told and "give K" not in told
+    if K is not None:
+        assert {"scene.npz", "cameras.tum", "tracks.mp4", "tracks.csv", "scene.html"} <= set(tk.export(scene, tmp_path, "all"))
 
 
 def test_a_camera_that_stands_still_is_told_so(clip):
-    still = tk.Video.from_frames(np.repeat(clip[0].frames[:1], 12, axis=0))
-    with pytest.raises(tk.UserError, match="only turns or stands still"):
-        small(still)
+    scene = small(tk.Video.from_frames(np.repeat(clip[0].frames[:1], 12, axis=0)), K=walk_clip.K)
+    assert scene.cameras.registered.all() and np.allclose(scene.cameras.T_wc, np.eye(4), atol=1e-4)
+    assert any("stands still" in told for told in scene.report["warnings"])
 
 
 def test_a_black_video_and_a_single_frame_get_a_sentence(clip):

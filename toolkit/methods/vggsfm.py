@@ -249,6 +249,8 @@ def _run_video(
         facts={"settings": {**asdict(settings), "seed": seed}},
         listener=listener,
     )
+    if "turn" in scene.report:
+        return scene  # filmed from one place, no depth can be found
     moving = scene.masks
     hidden = ignored if masks is not None else (lambda t: moving[t]) if moving is not None else None
     return with_depth(scene, settings.depth_choice, listener, ignored=hidden, film=True)

@@ -16,6 +16,7 @@ from toolkit.sfm.video_model import VideoModel, flat_share
 from toolkit.sfm.video_points import VideoPoints
 from toolkit.wording import counted
 
+STANDS_DEG = 0.5  # a hand or a tripod in the wind turns a camera by as much
 NARROW_DEG = 2.0  # under which depth is hardly told; a video sees a point from many places between
 FEW_POINTS, MANY_POINTS = 30, 80  # of the model in a frame: a pose has six unknowns, and a third of the points may be wrong
 
@@ -47,6 +48,7 @@ def describe_video(result: VideoModel, points: VideoPoints, scene: Scene, facts:
         "points": model.num_points3D(),
         "observations": int(poses.points.sum()),
         "moving_points": len(result.frames.moving),
+        **_turn(result),
         "reprojection_error_px": round(error_px, 4) if np.isfinite(error_px) else None,
         "lenses": [lens],
         "frames": [_frame(t, result) for t in range(len(points))],
@@ -67,14 +69,7 @@ def describe_video(result: VideoModel, points: VideoPoints, scene: Scene, facts:
                 higher_is_better=False,
                 advice="Things moved, or the lens bends straight lines: mask what moves, or try camera_model OPENCV.",
             ),
-            "angle between rays": measure(
-                angle_deg,
-                "degrees (median)",
-                green=4,
-                amber=NARROW_DEG,
-                higher_is_better=True,
-                advice="Walk further sideways.",
-            ),
+            **_angle(result, angle_deg),
             "direction of the cameras": measure(
                 float(turns.max()) if len(turns) and np.isfinite(turns).all() else float("nan"),
                 "degrees, worst standard deviation",
@@ -97,8 +92,32 @@ def describe_video(result: VideoModel, points: VideoPoints, scene: Scene, facts:
     }
 
 
+def _turn(result: VideoModel) -> dict[str, Any]:
+    """What is to be said of a camera that stayed in its place; nothing of others."""
+    if result.turn is None:
+        return {}
+    return {"turn": {"largest_deg": round(result.turn.degrees, 4), "explains_percent": round(100 * result.turn.share, 2)}}
+
+
+def _angle(result: VideoModel, angle_deg: float) -> dict[str, Any]:
+    if result.turn is not None:
+        return {}
+    advice = "Walk further sideways."
+    return {"angle between rays": measure(angle_deg, "degrees (median)", green=4, amber=NARROW_DEG, higher_is_better=True, advice=advice)}
+
+
+def _turn_warnings(result: VideoModel) -> list[str]:
+    if result.turn is None:
+        return []
+    does = "stands still" if result.turn.degrees < STANDS_DEG else f"only turns, by up to {result.turn.degrees:.1f} degrees"
+    return [
+        f"The camera {does}, or moves too little: that explains {100 * result.turn.share:.0f} % of what the frames show. So no depth, no "
+        "points and no path can be known, only how it was turned in every frame; move further sideways while filming."
+    ]
+
+
 def _warnings(result: VideoModel, points: VideoPoints, angle_deg: float) -> list[str]:
-    told = []
+    told = _turn_warnings(result)
     missing = [(t, reason) for t, reason in enumerate(result.poses.reasons) if reason]
     for kind, group in groupby(missing, key=lambda entry: "".join(c for c in entry[1] if not c.isdigit())):
         frames = [t for t, _ in group]
@@ -116,7 +135,7 @@ def _warnings(result: VideoModel, points: VideoPoints, angle_deg: float) -> list
     told += _lens_warnings(result)
     if _points_per_frame(result) < FEW_POINTS:
         told.append(f"Half of the frames see fewer than {FEW_POINTS} points of the model, so the cameras hang on little.")
-    if flat_share(result.frames) > 0.6:
+    if result.turn is None and flat_share(result.frames) > 0.6:
         told.append(
             f"{100 * flat_share(result.frames):.0f} % of the compared frames show one plane or a turn of the camera, so the focal length "
             "and depth are unsure; give K where it is known."

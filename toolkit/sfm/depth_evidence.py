@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from toolkit.errors import UserError
 from toolkit.scene import F64, I64
 from toolkit.sfm.mapping import Correspondences
 from toolkit.sfm.parallax import Parallax, ParallaxOptions, parallax
@@ -16,6 +17,10 @@ from toolkit.sfm.video_points import VideoPoints
 
 if TYPE_CHECKING:
     import pycolmap
+
+
+class NoDepth(UserError):  # noqa: N818  (what was found, told to a person like any other)
+    """Nothing in the pictures shows depth; a camera that stayed in its place may explain them."""
 
 
 @dataclass(frozen=True, eq=False)

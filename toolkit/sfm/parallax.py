@@ -68,29 +68,30 @@ class Parallax:
     deep_in: I64
 
 
-def parallax(seen: Sightings, T_cw: F64 | None, options: ParallaxOptions | None = None) -> Parallax:
+def parallax(seen: Sightings, T_cw: F64 | None, options: ParallaxOptions | None = None, *, turned: F64 | None = None) -> Parallax:
     """Compares a mere turn with a moving camera.
 
     Args:
         seen: Points in two pictures or more each.
         T_cw: (T, 4, 4) camera-from-world of the moving camera; None where there is none, then only the turn is judged.
         options: When a point counts.
+        turned: (N,) squared errors of the sightings under a mere turn, where they are known already.
 
     Source: the comparison is that of Torr's GRIC (Int. J. Computer Vision 50, 2002), with noise measured instead of given, point by point.
     """
     options = options or ParallaxOptions()
     count = int(seen.point.max()) + 1
     length = np.bincount(seen.point, minlength=count)
-    turned = np.bincount(seen.point, turn_errors(seen, options.steps), count)
-    moved = turned if T_cw is None else np.bincount(seen.point, _moved_errors(seen, T_cw), count)
+    by_turn = np.bincount(seen.point, turn_errors(seen, options.steps) if turned is None else turned, count)
+    moved = by_turn if T_cw is None else np.bincount(seen.point, _moved_errors(seen, T_cw), count)
     # Noise is what the better explanation leaves over in the middle of the points: a bad one must not call its errors noise.
-    left = [np.median(turned / chi2.median(2 * length - 2))]
+    left = [np.median(by_turn / chi2.median(2 * length - 2))]
     left += [] if T_cw is None else [np.median(moved / chi2.median(2 * length - 3))]
     sigma = float(np.clip(np.sqrt(min(left)), options.floor_px, options.alone_px if T_cw is None else options.ceiling_px))
-    turned, moved = turned / sigma**2, moved / sigma**2
+    by_turn, moved = by_turn / sigma**2, moved / sigma**2
     limit = options.sigmas**2
-    far = turned < limit + 2 * length
-    deep = (turned - moved > limit) & (moved < limit + 2 * length) & (T_cw is not None)
+    far = by_turn < limit + 2 * length
+    deep = (by_turn - moved > limit) & (moved < limit + 2 * length) & (T_cw is not None)
     frames = len(seen.lens)
     key = seen.frame * (int(seen.cell.max()) + 1) + seen.cell
     _, at, crowd = np.unique(key, return_inverse=True, return_counts=True)
@@ -98,7 +99,7 @@ def parallax(seen: Sightings, T_cw: F64 | None, options: ParallaxOptions | None 
     whole = weight.sum()
     deep_in = np.bincount(seen.frame, deep[seen.point], frames).astype(np.int64)
     share, still = (float((weight * which[seen.point]).sum() / whole) for which in (deep, far))
-    return Parallax(turned, moved, deep, far, share, still, sigma, deep_in)
+    return Parallax(by_turn, moved, deep, far, share, still, sigma, deep_in)
 
 
 def _moved_errors(seen: Sightings, T_cw: F64) -> F64:

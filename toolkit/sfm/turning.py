@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from toolkit.scene import F64
 from toolkit.sfm.sightings import Sightings
 
+_HELD = 1e12  # information that keeps an unknown where it is
+
+
+@dataclass(frozen=True, eq=False)
+class Turn:
+    """A camera that only turns.
+
+    Attributes:
+        R: (T, 3, 3) camera-from-world rotations of the pictures; the first is the world.
+        lens: (L, 3) for each lens the logarithm of its focal length over the one that was assumed, and two terms of radial distortion.
+        directions: (P, 3) to the points, in the world.
+        square: (N,) squared errors of the sightings, in pixels of a picture that is reduced to 1000 where it is larger.
+        focal_sigma: (L,) standard deviations of the logarithms of the focal lengths, were errors of sightings independent.
+    """
+
+    R: F64
+    lens: F64
+    directions: F64
+    square: F64
+    focal_sigma: F64
+
 
 def turn_errors(seen: Sightings, steps: int) -> F64:
-    """(N,) squared errors in pixels of the best camera that only turns: robustly adjusted turns, lens and directions of points."""
+    """(N,) squared errors in pixels of the best camera that only turns, through any lens."""
+    return fit_turn(seen, steps).square
+
+
+def fit_turn(seen: Sightings, steps: int, *, fixed_lens: bool = False) -> Turn:
+    """Adjusts turns, lens and directions of points of a camera that stays in its place, robustly (Geman and McClure's loss).
+
+    Args:
+        seen: Points in two pictures or more each.
+        steps: At most.
+        fixed_lens: Whether the lens stays as it was assumed.
+    """
     frames, count, lenses = len(seen.lens), int(seen.point.max()) + 1, int(seen.lens.max()) + 1
     R = _first_turns(seen, frames)
     lens = np.zeros((lenses, 3))  # logarithm of the focal length against the one given, and two terms of radial distortion beside its own
@@ -22,11 +56,11 @@ def turn_errors(seen: Sightings, steps: int) -> F64:
     which = seen.lens[seen.frame]
     columns = np.concatenate([3 * seen.frame[:, None] + np.arange(3), 3 * frames + 3 * which[:, None] + np.arange(3)], 1)
     prior = np.zeros(cameras)
-    prior[:3] = 1e12  # the first picture stays
-    prior[3 * frames :] = 1.0
+    prior[:3] = _HELD  # the first picture stays
+    prior[3 * frames :] = _HELD if fixed_lens else 1.0
     damp, cost_before = 1e-4, np.inf
     square = _turn_residuals(seen, R, lens, d)[2]
-    scale2 = 0.0
+    scale2, told = 0.0, np.zeros((cameras, cameras))
     for _ in range(steps):
         # The scale follows the errors down, so that a bad start is not taken for a crowd of outliers.
         scale2 = max(9 * float(np.median(square)) / 1.386, 0.2)
@@ -60,12 +94,8 @@ def turn_errors(seen: Sightings, steps: int) -> F64:
         V += (damp * np.trace(V, axis1=1, axis2=2) + 1e-9)[:, None, None] * np.eye(2)
         Vi = np.linalg.inv(V)
         WV = W @ Vi
-        S = (
-            U
-            + np.diag(prior + damp * np.diag(U) + 1e-9)
-            - WV.transpose(1, 0, 2).reshape(cameras, -1) @ W.transpose(1, 0, 2).reshape(cameras, -1).T
-        )
-        step = -np.linalg.solve(S, b - np.einsum("pij,pj->i", WV, h))
+        told = U - WV.transpose(1, 0, 2).reshape(cameras, -1) @ W.transpose(1, 0, 2).reshape(cameras, -1).T
+        step = -np.linalg.solve(told + np.diag(prior + damp * np.diag(U) + 1e-9), b - np.einsum("pij,pj->i", WV, h))
         dp = -np.einsum("pij,pj->pi", Vi, h + np.einsum("pij,i->pj", W, step))
         R_next = Rotation.from_rotvec(step[: 3 * frames].reshape(-1, 3)).as_matrix() @ R
         lens_next = lens + step[3 * frames :].reshape(-1, 3)
@@ -82,7 +112,9 @@ def turn_errors(seen: Sightings, steps: int) -> F64:
             damp *= 10
             if damp > 1e6:
                 break
-    return square
+    noise = float(np.median(square)) / 1.386
+    sigma = np.sqrt(noise * np.diag(np.linalg.inv(told + np.diag(prior * noise + 1e-9)))[3 * frames :: 3])
+    return Turn(R, lens, d, square, sigma)
 
 
 def _turn_residuals(seen: Sightings, R: F64, lens: F64, d: F64) -> tuple[F64, F64, F64]:

@@ -87,12 +87,22 @@ def pinhole_like(camera: pycolmap.Camera) -> bool:
     return camera.model_name in ("SIMPLE_PINHOLE", "PINHOLE", "SIMPLE_RADIAL", "RADIAL", "OPENCV")
 
 
-def usual_lens(cameras: Sequence[pycolmap.Camera], options: LensOptions) -> list[pycolmap.Camera]:
-    """Cameras of the same numbers with the usual focal length and no distortion."""
+def usual_lens(cameras: Sequence[pycolmap.Camera], options: LensOptions, focal_px: float | None = None) -> list[pycolmap.Camera]:
+    """Cameras of the same numbers with the usual focal length, or the one given, and no distortion."""
     out = [copy(camera) for camera in cameras]
     for camera in out:
-        _set(camera, usual_focal_px(camera, options))
+        _set(camera, usual_focal_px(camera, options) if focal_px is None else focal_px)
     return out
+
+
+def weighed_focal_px(found_px: float, sigma: float, usual_px: float, options: LensOptions) -> tuple[float, float]:
+    """A focal length between the one that was found and the usual one, by their variances, and the sigma of its logarithm.
+
+    It is the maximum a posteriori for normal errors of the logarithm; a sigma of infinity leaves the usual one.
+    """
+    share = 1 / (1 + (sigma / options.usual_sigma) ** 2)
+    focal_px = float(np.exp(share * np.log(found_px) + (1 - share) * np.log(usual_px))) if share > 0 else usual_px
+    return focal_px, (sigma**-2 + options.usual_sigma**-2) ** -0.5
 
 
 def hold(model: pycolmap.Reconstruction, focal_px: float) -> None:
@@ -114,8 +124,8 @@ def refine_with_lens(
 ) -> tuple[pycolmap.Reconstruction, Sureness, Lens]:
     """Refines a model, its lens as far as the clip tells it.
 
-    The clip's own focal length and the usual one are weighed by their variances (the maximum a posteriori for normal errors of the
-    logarithm); where the usual one has a say the lens is held there, and the rest refined once more.
+    The clip's own focal length and the usual one are weighed by their variances; where the usual one has a say the lens is held there,
+    and the rest refined once more.
 
     Args:
         model: Of frames that share a camera.
@@ -142,9 +152,9 @@ def refine_with_lens(
             sigma = float("inf")
     if sigma < options.unknown:
         return free, sure, Lens(sigma)
-    share = 1 / (1 + (sigma / options.usual_sigma) ** 2)
-    hold(model, float(np.exp(share * np.log(camera.mean_focal_length()) + (1 - share) * np.log(usual_px))) if share > 0 else usual_px)
-    return model, refine(model, replace(bundle, fixed_lens=True)), Lens((sigma**-2 + options.usual_sigma**-2) ** -0.5, True)
+    focal_px, sigma = weighed_focal_px(camera.mean_focal_length(), sigma, usual_px, options)
+    hold(model, focal_px)
+    return model, refine(model, replace(bundle, fixed_lens=True)), Lens(sigma, True)
 
 
 def better(

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F64
-from toolkit.sfm.depth_evidence import evidence_of_video, why_flat
+from toolkit.sfm.colmap import load_pycolmap
+from toolkit.sfm.depth_evidence import NoDepth, evidence_of_video, why_flat
 from toolkit.sfm.mapping import LOCK, database, triangulate
 from toolkit.sfm.parallax import ParallaxOptions
 from toolkit.sfm.photo_bundle import BundleOptions, Sureness
@@ -25,6 +25,7 @@ from toolkit.sfm.video_lens import Lens, LensOptions, better, pinhole_like, refi
 from toolkit.sfm.video_loops import LoopOptions
 from toolkit.sfm.video_pairs import ModelFrames, VideoPairOptions
 from toolkit.sfm.video_points import NO_FEATURES, VideoPoints
+from toolkit.sfm.video_turn import TurnedCamera, TurnOptions, turned_camera
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class VideoModelOptions:
         trusted_points: One of fewer than these, when refined, may be a matter of chance.
         flat_share: Share of the judged pairs that a plane or a turn must explain for a clip without a model to be told so.
         parallax: When a model holds depth.
+        turn: When a camera is taken to have stayed in its place, where nothing does.
     """
 
     growth: GrowthOptions = field(default_factory=GrowthOptions)
@@ -58,6 +60,7 @@ class VideoModelOptions:
     trusted_points: int = 100
     flat_share: float = 0.6
     parallax: ParallaxOptions = field(default_factory=ParallaxOptions)
+    turn: TurnOptions = field(default_factory=TurnOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +75,7 @@ class VideoModel:
         others: Frames of further models that share nothing with this one.
         loops: Pairs of frames at which the camera came back to a place.
         lens: What is known of the lens.
+        turn: How the camera turned, where it stayed in its place: the model then has a lens and nothing else.
     """
 
     model: pycolmap.Reconstruction
@@ -81,6 +85,7 @@ class VideoModel:
     others: list[list[int]]
     loops: list[tuple[int, int]] = field(default_factory=list)
     lens: Lens = field(default_factory=Lens)
+    turn: TurnedCamera | None = None
 
     @property
     def camera(self) -> pycolmap.Camera:
@@ -107,8 +112,34 @@ def build(
         seed: Of the random samples.
         report: Called per frame that is taken in.
 
+    Where nothing shows depth, but a camera that stays in its place explains most of the picture, its turns are all that is given.
+
     Raises:
-        UserError: the camera does not move, only turns, or too little can be followed.
+        UserError: neither a camera that moves nor one that turns explains the video, or too little can be followed.
+    """
+    try:
+        return _moving(points, frames, options, known_T_cw, seed, report)
+    except NoDepth:
+        turn = None
+        if known_T_cw is None:
+            camera, fixed, total = frames.found.cameras[0], options.growth.fixed_lens, len(frames.frames) + len(points) + 2
+            turn = turned_camera(
+                points, frames.frames, camera, options.turn, fixed_lens=fixed, seed=seed, report=lambda n, _: report(total - 1, total)
+            )
+        if turn is None:
+            raise
+    model = load_pycolmap().Reconstruction()
+    model.add_camera(turn.camera)
+    return VideoModel(model, frames, turn.poses, Sureness({}, {}, False), [], lens=turn.lens, turn=turn)
+
+
+def _moving(
+    points: VideoPoints, frames: ModelFrames, options: VideoModelOptions, known_T_cw: F64 | None, seed: int, report: Report
+) -> VideoModel:
+    """The model of a camera that moves.
+
+    Raises:
+        NoDepth: none explains the video.
     """
     count = len(frames.frames)
     total = count + len(points) + 2
@@ -121,16 +152,16 @@ def build(
             with database(frames.found, TwoViewOptions(), seed, trusted=True) as db:
                 model, others = triangulate(db, frames.found, known_T_cw[frames.frames], seed), []
         if model.num_points3D() < options.fewest_points:
-            raise UserError(why_nothing(frames, options))
+            raise NoDepth(why_nothing(frames, options))
         bundle = options.bundle if known_T_cw is None else replace(options.bundle, fixed_poses=True)
         flat = [] if known_T_cw is not None else _without_depth(model, frames, points, options, seed)
         for k in flat:
             model.deregister_frame(model.image(k + 1).frame_id)
         if model.num_reg_images() < 2 or model.num_points3D() < options.fewest_points:
-            raise UserError(why_nothing(frames, options))
+            raise NoDepth(why_nothing(frames, options))
         model, sureness, lens = refine_with_lens(model, bundle, options.lens)
         if model.num_points3D() < options.trusted_points:
-            raise UserError(
+            raise NoDepth(
                 f"The cameras would stand on {counted(model.num_points3D(), 'point')} only, where {options.trusted_points} are needed to "
                 "trust them; film slower, sharper, or where there is more texture."
             )
@@ -141,7 +172,7 @@ def build(
         )
     agree = int(np.isfinite(placed.T_cw[:, 0, 0]).sum())
     if known_T_cw is None and agree < min(options.growth.fewest_frames, len(points)):
-        raise UserError(
+        raise NoDepth(
             f"Only {agree} of the {len(points)} frames agree on one still scene, which may be chance; film things with texture that stay "
             "where they are, in light enough for little noise."
         )
@@ -158,14 +189,14 @@ def _without_depth(
     """Places of the model's frames that show nothing with a depth.
 
     Raises:
-        UserError: no part of the clip shows depth.
+        NoDepth: no part of the clip shows depth.
     """
     camera, T_cw = next(camera for _, camera in sorted(model.cameras.items())), poses(model, len(frames.frames))
     shown = evidence_of_video(points, frames.frames, camera, T_cw, options.parallax, fixed_lens=options.growth.fixed_lens, seed=seed)
     if shown is None:
-        raise UserError(why_nothing(frames, options))
+        raise NoDepth(why_nothing(frames, options))
     if shown.share < options.parallax.share:
-        raise UserError(why_flat(shown, "frames", "while filming"))
+        raise NoDepth(why_flat(shown, "frames", "while filming"))
     return shown.flat
 
 
@@ -194,7 +225,7 @@ def _map(
         if better(model, usual, options.lens) is usual:
             model, others = usual, rest
     if model is None:
-        raise UserError(why_nothing(frames, options))
+        raise NoDepth(why_nothing(frames, options))
     return model, [[frames.frames[k] for k in group] for group in others]
 
 
@@ -237,8 +268,7 @@ def why_nothing(frames: ModelFrames, options: VideoModelOptions) -> str:
     if not frames.kinds:
         return "No point could be followed through the video; bring a sharper, brighter or steadier one of things with texture."
     if flat_share(frames) > options.flat_share:
-        return (
-            "The camera only turns or stands still, or films one plane, which tells no depth; "
-            "walk sideways while filming, or give K if all is one plane."
+        return "The camera only turns or stands still, or films one plane, which tells no depth; walk sideways while filming" + (
+            "." if options.growth.fixed_lens else ", or give K if all is one plane."
         )
     return "The points of the video are seen under angles too small to tell depth; walk further sideways while filming."

@@ -45,7 +45,7 @@ class VideoSceneOptions:
 def scene_of_video(
     result: VideoModel, points: VideoPoints, frames: Iterator[U8], times_s: F64, options: VideoSceneOptions, report: Report = silent
 ) -> Scene:
-    """The scene of a model.
+    """The scene of a model; of a camera that stayed in its place without points, as nothing tells how far they are.
 
     Args:
         result: The model and the pose of every frame.
@@ -66,7 +66,7 @@ def scene_of_video(
     T_wc[known] = np.linalg.inv(result.poses.T_cw[known])
     cameras = Cameras.from_poses(K, T_wc, canvas)
 
-    table = _Table(result, points, camera, cameras, options)
+    table = _Table(result, points, camera, cameras, options) if result.turn is None else _Followed(points, camera, cameras, options)
     pictures = np.zeros((count, canvas[1], canvas[0], 3), np.uint8)
     maps = undistortion(camera, K, shrink)
     for t, rgb in zip(range(count), frames, strict=False):
@@ -150,3 +150,36 @@ class _Table:
         path = np.repeat(xyz[rows, None], xy.shape[1], axis=1)
         shown = self._coloured > 0
         return tracks_2d, Tracks3D(path, visible, rgb[rows], np.zeros(len(rows), np.float32)), PointCloud(xyz[shown], rgb[shown])
+
+
+class _Followed:
+    """Collects frame by frame where the followed points are that were seen most often."""
+
+    def __init__(self, points: VideoPoints, camera: pycolmap.Camera, cameras: Cameras, options: VideoSceneOptions) -> None:
+        self._points, self._camera, self._cameras = points, camera, cameras
+        seen = np.bincount(np.concatenate(points.ids).astype(np.int64))
+        most = min(options.most_tracks, max(200, options.most_samples // len(points)))
+        rows = np.sort(np.argsort(-seen, kind="stable")[: min(most, int((seen > 1).sum()))])
+        self._row_of = np.full(len(seen), -1)
+        self._row_of[rows] = np.arange(len(rows))
+        self._xy = np.zeros((len(rows), len(points), 2), np.float32)
+        self._visible = np.zeros((len(rows), len(points)), bool)
+
+    def add(self, t: int, picture: U8) -> None:
+        """Takes in one frame."""
+        rows = self._row_of[self._points.ids[t]]
+        xy = flat_xy(self._camera, self._points.xy[t], self._cameras.K[t])
+        height, width = picture.shape[:2]
+        good = (rows >= 0) & np.all((xy >= 0) & (xy < [width, height]), axis=1)
+        if t:
+            self._xy[:, t] = self._xy[:, t - 1]  # what is not seen is said to be where it was
+        self._xy[rows[good], t] = xy[good]
+        self._visible[rows[good], t] = True
+
+    def tracks(self) -> tuple[Tracks2D, None, None]:
+        """What was collected."""
+        kept = self._visible.any(axis=1)
+        xy, visible = self._xy[kept], self._visible[kept]
+        first = visible.argmax(axis=1)
+        queries = np.column_stack([first, xy[np.arange(len(xy)), first]]).astype(np.float32)
+        return Tracks2D(xy, visible, visible.astype(np.float32), queries), None, None
