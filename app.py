@@ -96,18 +96,18 @@ def build(studio: Studio) -> gr.Blocks:
                 status = gr.HTML(line(texts.READY), elem_id="status")
                 with gr.Tabs(selected="scene", elem_id="tabs"):
                     with gr.Tab(texts.TAB_TRACKS):
-                        gr.Markdown(texts.TRACKS, elem_classes=SMALL)
+                        tracks_told = gr.Markdown(texts.TRACKS, elem_classes=SMALL, elem_id="tracks-told")
                         tracks = _video("tracks")
                         stabilise = gr.Checkbox(False, label=texts.STABILISE, elem_id="stabilise")
                     with gr.Tab(texts.TAB_DEPTH):
-                        gr.Markdown(texts.DEPTH, elem_classes=SMALL)
+                        depth_told = gr.Markdown(texts.DEPTH, elem_classes=SMALL, elem_id="depth-told")
                         depth = _video("depth")
                     with gr.Tab(texts.TAB_SCENE, id="scene"):
                         scene = gr.HTML(None, html_template=SCENE_HTML, js_on_load=SCENE_JS, empty=texts.NO_SCENE, elem_id="scene")
                         with gr.Accordion(texts.FLY, open=False):
                             fly = _video("fly")
                     with gr.Tab(texts.TAB_CAMERAS):
-                        gr.Markdown(texts.CAMERAS, elem_classes=SMALL)
+                        cameras_told = gr.Markdown(texts.CAMERAS, elem_classes=SMALL, elem_id="cameras-told")
                         cameras = gr.Image(show_label=False, interactive=False, buttons=["fullscreen", "download"], elem_id="cameras")
                     with gr.Tab(texts.TAB_QUALITY):
                         quality = gr.Markdown(texts.NOTHING_MEASURED, elem_id="quality")
@@ -130,6 +130,7 @@ def build(studio: Studio) -> gr.Blocks:
         view_parts = dict(
             tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files, partly=partly,
             moment=moment, still=still, measured=measured, stabilise=stabilise,
+            tracks_told=tracks_told, depth_told=depth_told, cameras_told=cameras_told,
         )  # fmt: skip
         # A part in a tab that is not in front loses its value with the next event that names it, changed or not. So the views are
         # outputs of one event alone, which follows when this number rises.

@@ -420,6 +420,10 @@ def test_the_page_is_useful_on_a_phone(browser, served):
     assert bar is not None and slider is not None and home is not None
     assert slider["width"] >= 140 and home["x"] + home["width"] <= bar["x"] + bar["width"]
     somebody.shot("390-4d")
+    assert somebody.page.locator("#tabs [role=tablist] [role=tab]").count() == 7, "no tab is behind three dots"
+    somebody.tab(texts.TAB_QUALITY)
+    assert somebody.page.locator("#quality td").nth(1).bounding_box()["width"] >= 240, "no word of the report is broken"  # type: ignore[index]
+    somebody.shot("390-quality")
     somebody.page.locator("#examples .thumbnail-item").first.click()
     somebody.tab(texts.TAB_TRACKS)
     somebody.page.locator("#tracks video").wait_for()

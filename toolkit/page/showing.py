@@ -35,9 +35,12 @@ class Showing:
         folder = Path(told["folder"])
         files = folder / "files"
         page = _if_there(files / "scene.html")
+        tracks, depth, path = (_if_there(file) for file in (files / "tracks.mp4", files / "depth.mp4", folder / "cameras.png"))
         return self.desk.changes(
-            tracks=_if_there(files / "tracks.mp4"),
-            depth=_if_there(files / "depth.mp4"),
+            tracks=tracks,
+            tracks_told=texts.TRACKS if tracks else texts.NO_TRACKS,
+            depth=depth,
+            depth_told=texts.DEPTH if depth else texts.NO_DEPTH,
             fly=_if_there(files / "tracks_3d.mp4"),
             scene={"page": _file(files / "scene.html"), "gone": texts.NOT_HERE} if page else None,
             files=_offered(folder, told["opens_with"]),
@@ -46,7 +49,8 @@ class Showing:
             still=None,
             measured=line(texts.MEASURE_HOW),
             quality=_quality(told),
-            cameras=_if_there(folder / "cameras.png"),
+            cameras=path,
+            cameras_told=texts.CAMERAS if path or "quality" not in told else texts.NO_CAMERAS,  # an example's is drawn later
             moment=gr.update(maximum=max(1, told["frames"] - 1), value=0),
         )
 

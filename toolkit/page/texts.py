@@ -78,12 +78,15 @@ TAB_TRACKS, TAB_DEPTH, TAB_SCENE, TAB_CAMERAS, TAB_QUALITY, TAB_MEASURE, TAB_FIL
     "Cameras",
     "Quality",
     "Measure",
-    "Take away",
+    "Files",
 )
 TRACKS = "Moving points are warm, still ones cool, hidden ones hollow. Each trails where it was."
 STABILISE = "Remove camera motion"
 DEPTH = "One colour range for the whole clip: what is still does not flicker. Hatched: unknown."
 CAMERAS = "The path from above with where the camera looked; how it turned and rose over time."
+NO_TRACKS = "This result has no video with tracks in it: either the clip's pictures or the tracks are missing."
+NO_DEPTH = "This result has no depth of its pixels, so there is no video of it."
+NO_CAMERAS = "This result has no camera poses, so there is no path to show."
 FLY = "The same as a video, for screens without 3D"
 NOTHING_MEASURED = "Nothing measured yet: run a clip or open an example."
 A_MOMENT = "One moment …"
