@@ -15,6 +15,7 @@ from toolkit.page import cards, texts
 from toolkit.page.desk import Changes, Desk, frames_used, heard, sentence
 from toolkit.page.scratch import Visitor
 from toolkit.page.settings import explain_settings
+from toolkit.page.studio import Studio
 
 
 class Bringing:
@@ -98,11 +99,20 @@ class Bringing:
         used = frames_used(found)
         if found["methods"] and used < found["frames"]:
             notes.append(texts.CUT.format(frames=found["frames"], used=used))
-        return notes
+        return notes + too_long(found["estimate"])
 
     def explain(self, method: str) -> Changes:
         """The settings that a method knows."""
         return self.desk.changes(explained=explain_settings(method))
+
+
+def too_long(estimate: dict[str, Any]) -> list[str]:
+    """A note where even the quickest preset should take longer than a run may: nobody should wait half an hour for a refusal."""
+    quickest = min((cost["seconds"] for cost in estimate.values()), default=0.0)
+    if quickest <= Studio.RUN_AT_MOST_S:
+        return []
+    limit = texts.duration(Studio.RUN_AT_MOST_S)
+    return [texts.TOO_LONG_AHEAD.format(quickest=texts.duration(quickest), limit=limit)]
 
 
 def bring_example(visitor: Visitor, example: Example) -> None:

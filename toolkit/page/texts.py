@@ -117,6 +117,10 @@ PROBLEM_TITLE = "This needs a change"
 OUT_OF_MEMORY = "This took more memory than there is, so it was stopped; choose Draft, or fewer frames under Advanced."
 TOO_SLOW = "Looking at this took more than {seconds:.0f} s, so it was given up; bring a shorter or smaller clip."
 TOO_LONG = "A run takes {time} at most on this page, so it was ended; choose Draft or fewer frames, or use the shell."
+TOO_LONG_AHEAD = (
+    "All of this clip should take {quickest}, but a run takes {limit} at most on this page: "
+    "ask for fewer frames under Advanced, or use the shell."
+)
 BUSY = "A run of yours is in work already; cancel it first."
 
 
