@@ -146,7 +146,7 @@ def build(studio: Studio) -> gr.Blocks:
         described = opened.then(showing.describe_example, None, [quality, cameras], **LIGHT)
         described.then(showing.look_at_example, None, list(clip_parts.values()), **LIGHT)
         kind.input(bringing.declare, chosen, list(clip_parts.values()), **LIGHT)
-        method.input(bringing.explain, method, explained, **LIGHT)
+        method.input(bringing.explain, method, [explained, preset, frame, found], **LIGHT)
         picked = [picture, points, status]
         for shown in (picking.expand, frame.input):
             shown(pointing.show_frame, [frame, points, *chosen], [picture, status], trigger_mode="always_last", **LIGHT)

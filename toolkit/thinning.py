@@ -16,7 +16,7 @@ MAX_POINTS = 7_000  # of the static cloud
 DEPTH_BLOCK_PX = 5  # depth is kept for every fifth pixel of every fifth row, and repeated
 DEPTH_BITS = 7  # of its mantissa: 0.8 percent at worst
 _PER_PIXEL = 16  # steps of a track's position
-_PER_UNIT = 512  # steps of a position in the world: 2 mm
+_PER_UNIT = {"metre": 512, "relative": 8192}  # steps of a position in the world: 2 mm; of relative ones the scene is about one unit far
 _SURE_STEPS = 4  # steps of a confidence
 _SIGMA_BITS = 3  # of a standard deviation: 6 percent
 
@@ -41,14 +41,14 @@ def thinned(scene: Scene, *, seed: int = 0) -> Scene:
             sigma_px=None if flat.sigma_px is None else _rounded(flat.sigma_px, _SIGMA_BITS),
         )
         sigma = None if solid.sigma is None else _rounded(solid.sigma, _SIGMA_BITS)
-        parts["tracks_3d"] = replace(solid, xyz=_stepped(solid.xyz, _PER_UNIT), sigma=sigma)
+        parts["tracks_3d"] = replace(solid, xyz=_stepped(solid.xyz, _PER_UNIT[scene.unit]), sigma=sigma)
     if scene.depth is not None:
         depth, sure = _blocks(scene.depth.depth), _blocks(scene.depth.confidence)
         parts["depth"] = DepthVideo(_rounded(depth, DEPTH_BITS), _stepped(sure, _SURE_STEPS), scene.depth.unit)
     if scene.points is not None:
         count = min(MAX_POINTS, len(scene.points))
         some = np.sort(np.random.default_rng(seed).choice(len(scene.points), count, replace=False))
-        parts["points"] = PointCloud(_stepped(scene.points.xyz[some], _PER_UNIT), scene.points.rgb[some])
+        parts["points"] = PointCloud(_stepped(scene.points.xyz[some], _PER_UNIT[scene.unit]), scene.points.rgb[some])
     report = {**scene.report, "thinned_from": scene.report.get("thinned_from", str(scene))}
     return replace(scene, **parts, report=report)
 

@@ -21,6 +21,7 @@ def train_command(
     size: Annotated[str, typer.Option(help="small, medium or large; auto for small on a CPU, large on a graphics processor.")] = "auto",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or another name that torch knows.")] = "auto",
     seed: Annotated[int, typer.Option(help="Same seed and steps on a CPU, same weights.", min=0)] = 0,
+    judged: Annotated[int, typer.Option(help="Held-out scenes of each size that the card tells scores of.", min=1, max=24)] = 24,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the training in the folder, if there is one.")] = False,
 ) -> None:
     """Trains a network on generated scenes; a run that was killed goes on with --resume."""
@@ -35,7 +36,7 @@ def train_command(
     if size not in (*known, "auto"):
         raise UserError(f"There is no size {size!r}; there are: auto, {', '.join(known)}.")
     written = train_tracksto4d(
-        out, minutes=minutes, steps=steps, size=known.get(size), device=device, seed=seed, resume=resume,
+        out, minutes=minutes, steps=steps, size=known.get(size), device=device, seed=seed, resume=resume, judged=judged,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )  # fmt: skip
     print(f"wrote {written}")

@@ -3,7 +3,9 @@
 import numpy as np
 
 import toolkit as tk
+from toolkit.gallery import examples
 from toolkit.page import jobs
+from toolkit.page.desk import frames_used
 
 
 def test_another_clip_under_the_same_name_is_shown_as_itself(tmp_path):
@@ -22,3 +24,13 @@ def test_another_clip_under_the_same_name_is_shown_as_itself(tmp_path):
             answers.append(job(clip=str(clip), options=options, picture=str(target), tell=lambda **event: None, **extra))
             pictures.append(target.read_bytes())
     assert len(set(pictures)) == 4, "both clips were shown, each as it is"
+
+
+def test_each_method_that_suits_a_clip_tells_its_own_cost_and_how_many_frames_it_takes():
+    found = jobs.look(clip=str(examples()["handheld"].clip), options={}, tell=lambda **_: None)
+    assert found["methods"] == ["vggsfm", "tracksto4d"] and set(found["estimates"]) == set(found["methods"])
+    assert found["estimates"]["vggsfm"] == found["estimate"] != found["estimates"]["tracksto4d"]
+    for costs in found["estimates"].values():
+        assert costs["draft"]["seconds"] < costs["normal"]["seconds"] < costs["fine"]["seconds"]
+    found["frames"] = 1000
+    assert frames_used(found, "tracksto4d") == 200 and frames_used(found) == frames_used(found, "vggsfm") == 1000

@@ -15,7 +15,7 @@ class Costs:
     """CPU-seconds and memory of a run with all its result files.
 
     Those of two eyes were fitted to runs of VR180 clips, those of photos to two sets of them, those of one camera to ten clips of 34 to
-    1000 frames; those of several cameras are guesses.
+    1000 frames, those of one camera and what moves to three clips of 48 to 142; those of several cameras are guesses.
 
     Attributes:
         start_s: Whatever the clip: imports, compiled code, a look at the file.
@@ -27,6 +27,11 @@ class Costs:
         shown_mpx: Millions of pixels of all frames of one camera's result together; longer clips are shown smaller.
         shown_mb_per_mpx: These pictures, and finding what moves in them.
         frame_mb_mono: What is kept of every frame of one camera beside its picture.
+        side_tracks: Frames of one camera whose things move are reduced to so many pixels, by preset.
+        frame_s_tracks: Following points through such a frame of 640 x 480, drawing it and writing its files, by preset.
+        window_s: Finding the cameras of `window_frames` frames from the points, and what moves in them.
+        window_frames: So many new frames each window of a longer clip adds.
+        track_mb: What is held of each frame beside its picture, while all its points are.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
         frames_at_most: Frames that are used where nothing else is asked for.
@@ -51,6 +56,11 @@ class Costs:
     shown_mpx: float = 85.0
     shown_mb_per_mpx: float = 24.0
     frame_mb_mono: float = 0.15
+    side_tracks: dict[Preset, int] = field(default_factory=lambda: {"draft": 512, "normal": 768, "fine": 1024})
+    frame_s_tracks: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.2, "normal": 0.45, "fine": 0.9})
+    window_s: float = 14.0
+    window_frames: int = 40
+    track_mb: float = 2.0
     doubling_frames: float = 190.0
     cores_used: float = 1.6
     frames_at_most: int = 200
@@ -66,7 +76,9 @@ class Costs:
     depth_mpx: float = 100.0
 
 
-def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None) -> dict[str, Estimate]:
+def estimate(
+    kind: Kind, frames: int, size: tuple[int, int], views: int = 1, costs: Costs | None = None, *, method: str = "auto"
+) -> dict[str, Estimate]:
     """Wall seconds on two idle cores (CPU-seconds over 1.6) and memory, by preset.
 
     Args:
@@ -75,6 +87,7 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
         size: (width, height) of a stored frame in pixels.
         views: How many videos are read side by side.
         costs: What each step costs.
+        method: Of those for one camera; the others have a kind of recording to themselves.
     """
     c = costs or Costs()
     if kind == "photos":
@@ -88,6 +101,8 @@ def estimate(kind: Kind, frames: int, size: tuple[int, int], views: int = 1, cos
         held_mpx = min(frames * min(size[0] * size[1] / 1e6, 1.9), c.depth_mpx)
         memory_mb = round(c.start_mb + c.decode_mb_per_mpx * size[0] * size[1] / 1e6 + c.depth_mb_per_mpx * held_mpx)
         return {preset: Estimate(round(s / c.cores_used, 1), memory_mb) for preset, s in work_s.items()}
+    if kind == "mono" and method == "tracksto4d":
+        return _of_tracks(frames or c.frames_at_most, size, c)
     if kind == "mono":
         return _of_one_camera(frames or c.frames_at_most, size, c)
     used = min(frames or c.frames_at_most, c.frames_at_most)
@@ -117,4 +132,16 @@ def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Es
         # Half of the work goes with the pixels; a frame of 640 x 480 was measured.
         work_s = frame_s * (0.5 + 0.5 * raw_mpx * side**2 / 0.307)
         told[preset] = Estimate(round((c.start_s + frames * (2 * raw_mpx * c.decode_s_per_mpx + work_s)) / c.cores_used, 1), memory_mb)
+    return told
+
+
+def _of_tracks(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Estimate]:
+    """Points are followed through all frames that are used, then explained window by window."""
+    used, raw_mpx, told = min(frames, c.frames_at_most), size[0] * size[1] / 1e6, {}
+    windows = max(1.0, (used - 20) / c.window_frames)
+    for preset, frame_s in c.frame_s_tracks.items():
+        held_mpx = min(raw_mpx * min(1.0, c.side_tracks[preset] / max(size)) ** 2, c.shown_mpx / used)
+        work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + windows * c.window_s
+        memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + used * (c.track_mb + 8 * held_mpx)
+        told[preset] = Estimate(round((c.start_s + work_s) / c.cores_used, 1), round(memory_mb))
     return told

@@ -36,7 +36,7 @@ class Bringing:
                 raise UserError(texts.BUSY)
             name = ", ".join(Path(path).name for path in uploads[:3]) + (" …" if len(uploads) > 3 else "")
             yield self.desk.changes(found=cards.quiet_card(texts.LOOKING.format(name=name)), pair=gr.update(visible=False))
-            for known in ("found", "example", "run"):
+            for known in ("found", "example", "run", "method"):
                 visitor.kept.pop(known, None)
             await self.desk.studio.take(visitor, uploads)
             visitor.kept["name"] = visitor.kept["title"] = name
@@ -62,18 +62,19 @@ class Bringing:
         options = self.desk.options(kind, settings, None)
         found = visitor.kept["found"] = await self.desk.studio.look(visitor, options)
         visitor.kept.pop("frame", None)
-        name, notes = visitor.kept.get("name", ""), self._notes(found)
         suited = found["methods"]
-        chosen = method if method in suited else (suited[0] if suited else None)
+        preferred = method or visitor.kept.get("method")
+        chosen = preferred if preferred in suited else (suited[0] if suited else None)
+        name, notes = visitor.kept.get("name", ""), self._notes(found, chosen)
         one_file = found["layout"] != "separate" and found["kind"] in ("vr180", "stereo", "mono") and not found["has_result"]
         yield self.desk.changes(
             upload=None,
             found=cards.found_card(name, found, notes),
             kind=gr.update(value=kind, visible=one_file),
             method=gr.update(choices=method_choices(suited), value=chosen, visible=bool(suited)),
-            preset=gr.update(choices=preset_choices(found["estimate"]), visible=bool(suited)),
+            preset=gr.update(choices=preset_choices(found["estimates"].get(chosen, found["estimate"])), visible=bool(suited)),
             explained=explain_settings(chosen) if chosen else "",
-            frame=gr.update(maximum=max(1, frames_used(found) - 1), value=0),
+            frame=gr.update(maximum=max(1, frames_used(found, chosen) - 1), value=0),
             picture=None,
             points="",
             status=self.desk.ready(visitor),
@@ -86,9 +87,10 @@ class Bringing:
             found["warnings"].append(str(problem))
             yield self.desk.changes(found=cards.found_card(name, found, notes))
             return
+        found["pair"] = pair
         yield self.desk.changes(found=cards.found_card(name, found, notes, pair), pair=gr.update(value=pair["picture"], visible=True))
 
-    def _notes(self, found: dict[str, Any]) -> list[str]:
+    def _notes(self, found: dict[str, Any], method: str | None) -> list[str]:
         notes = []
         if found["has_result"]:
             notes.append(texts.HAS_RESULT)
@@ -96,14 +98,23 @@ class Bringing:
         elif found["kind"] == "multiview" and not found["methods"]:
             notes.append(texts.SEVERAL)
             found["warnings"] = [w for w in found["warnings"] if "No method takes" not in w]
-        used = frames_used(found)
+        used = frames_used(found, method)
         if found["methods"] and used < found["frames"]:
             notes.append(texts.CUT.format(frames=found["frames"], used=used))
         return notes + too_long(found["estimate"])
 
-    def explain(self, method: str) -> Changes:
-        """The settings that a method knows."""
-        return self.desk.changes(explained=explain_settings(method))
+    def explain(self, method: str, request: gr.Request) -> Changes:
+        """The settings that a method knows, and what it costs and takes of the clip."""
+        kept = self.desk.visitor(request).kept
+        found = kept.get("found")
+        if found is None or method not in found["methods"]:
+            return self.desk.changes(explained=explain_settings(method))
+        return self.desk.changes(
+            explained=explain_settings(method),
+            preset=gr.update(choices=preset_choices(found["estimates"][method])),
+            frame=gr.update(maximum=max(1, frames_used(found, method) - 1)),
+            found=cards.found_card(kept.get("name", ""), found, self._notes(found, method), found.get("pair")),
+        )
 
 
 def too_long(estimate: dict[str, Any]) -> list[str]:
@@ -121,6 +132,7 @@ def bring_example(visitor: Visitor, example: Example) -> None:
     visitor.kept["clip"] = str(example.clip)
     visitor.kept["title"] = example.title
     visitor.kept["name"] = f"{example.title}. {example.sentence}" + (f" {texts.TRUTH}" if example.truth else "")
+    visitor.kept["method"] = example.method
     visitor.kept["settings"] = "\n".join(f"{name} = {value!r}" for name, value in example.settings.items())
 
 

@@ -89,9 +89,15 @@ class Desk:
         return {**texts.KINDS[kind][1], **parse_settings(settings, method)}
 
 
-def frames_used(found: dict[str, Any]) -> int:
-    """How many frames of a clip a run takes where no others are asked for; `found` is the answer of the job `look`."""
-    most = [getattr(methods()[name].settings(), "max_frames", found["frames"]) for name in found["methods"][:1]]
+def frames_used(found: dict[str, Any], method: str | None = None) -> int:
+    """How many frames of a clip a run takes where no others are asked for.
+
+    Args:
+        found: The answer of the job `look`.
+        method: Of those that suit the clip; the first one otherwise.
+    """
+    chosen = [name for name in found["methods"] if name == method] or found["methods"][:1]
+    most = [getattr(methods()[name].settings(), "max_frames", found["frames"]) for name in chosen]
     return min([found["frames"], *most])
 
 

@@ -47,6 +47,7 @@ def look(*, clip: str, options: dict[str, Any], tell: Tell) -> dict[str, Any]:
     opens = is_finished(source) and kind == source.kind
     suited = [] if opens else [name for name, info in methods().items() if kind in info.inputs]
     costs = source.estimate or (estimate(kind, source.frames, source.size) if suited else {})  # type: ignore[arg-type]
+    by_method = {name: estimate(kind, source.frames, source.size, method=name) if kind == "mono" else costs for name in suited}
     return {
         "summary": str(source),
         "kind": kind,
@@ -59,6 +60,7 @@ def look(*, clip: str, options: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "methods": suited,
         "has_result": is_finished(source),
         "estimate": {preset: asdict(cost) for preset, cost in costs.items()},
+        "estimates": {name: {preset: asdict(cost) for preset, cost in told.items()} for name, told in by_method.items()},
         "details": json.loads(json.dumps(dict(source.details), default=str)),
     }
 

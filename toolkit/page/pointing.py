@@ -67,7 +67,9 @@ class Pointing:
     def points(self, visitor: Visitor, text: str) -> list[picking.Point]:
         """The points of the text, checked against the clip and the picture that is shown."""
         found, shown = visitor.kept["found"], visitor.kept["frame"]
-        return picking.parse_points(text, frames=frames_used(found), size=tuple(shown["size"]))
+        return picking.parse_points(
+            text, frames=max(frames_used(found, method) for method in found["methods"] or [None]), size=tuple(shown["size"])
+        )
 
     def _drawn(self, visitor: Visitor, text: str) -> str:
         """The shown frame with its points."""

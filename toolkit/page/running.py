@@ -48,7 +48,7 @@ class Running:
             if "example" in visitor.kept and visitor.kept.get("clip") is None:
                 # The page opens with an example on show: who presses Run means that.
                 bring_example(visitor, visitor.kept["example"])
-                settings = settings or visitor.kept["settings"]
+                settings, method = settings or visitor.kept["settings"], method or visitor.kept["method"]
                 visitor.kept["found"] = await self.desk.studio.look(visitor, self.desk.options(kind, settings, method))
                 yield self.desk.changes(found=cards.found_card(visitor.kept["name"], visitor.kept["found"], []))
             found = visitor.kept.get("found")
@@ -96,7 +96,7 @@ class Running:
             points = self._pointing.points(visitor, text) if text.strip() else []
             asked = checked_frames(frames)
             arguments = {"method": method or "auto", "preset": preset, "options": options, "points": points, "frames": asked}
-        cost = found["estimate"].get(preset)
+        cost = found["estimates"].get(method, found["estimate"]).get(preset)
         stages = Stages(expected_s=cost["seconds"] if cost and job == "run" else None)
         yield stages.html()
         async for event in ticking(self.desk.studio.run(visitor, job, **arguments), TICK_S):
