@@ -191,5 +191,5 @@ def _checked_views(rgbs: ArrayLike, depths: ArrayLike, intrs: ArrayLike, extrs: 
         if array.shape != (views, frames, *shape):
             raise UserError(f"The {name} have shape {array.shape}, but {(views, frames, *shape)} is needed for images {images.shape}.")
     if images.dtype != np.uint8 and images.max() <= 1:
-        raise UserError(f"The images hold numbers up to {images.max():g}, but 0 to 255 is needed (uint8, or float in that range).")
+        raise UserError(f"The images hold numbers up to {images.max():.2g}, but 0 to 255 is needed (uint8, or float in that range).")
     return images, depth, K, T_cw

@@ -178,8 +178,8 @@ class SlidingWindows:
         if not self.published:
             own = self.queries[tracks, 0].astype(np.int64)[:, None] - first
             slot = np.arange(real)
+            track, at = np.nonzero(slot == own)
+            xyz[track, at], chance[track, at] = self.queries[tracks[track], 1:], 1
             nowhere = (slot < own) | ~self.known[tracks, None]
             xyz[nowhere], chance[nowhere] = np.nan, 0
-            at, track = np.nonzero((slot == own).T)
-            xyz[track, at], chance[track, at] = self.queries[tracks[track], 1:], 1
         return WindowResult(first, final, tracks, xyz, chance)

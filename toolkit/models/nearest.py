@@ -37,5 +37,5 @@ class NearestPoints:
             (M, count) indices of points. Where there are fewer points than wanted, the farthest is repeated.
         """
         known = min(count, len(self))
-        found: NDArray = np.asarray(self._tree.query(np.asarray(places, np.float64), k=np.arange(1, known + 1))[1], np.int64)
+        found: NDArray = np.asarray(self._tree.query(np.asarray(places, np.float64), k=known)[1], np.int64).reshape(-1, known)
         return np.pad(found, ((0, 0), (0, count - known)), mode="edge") if known < count else found
