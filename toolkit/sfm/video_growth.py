@@ -6,6 +6,7 @@ its direction but not its place; neighbours see near things too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,8 +39,9 @@ class GrowthOptions:
         growth: How much a model grows between adjustments of all of it.
         gap: Frames that may fail one after the other before the model ends there.
         fewest_frames: Shorter models are none.
-        compared_up_to: Shots of so many frames are grown from a pair of each angle, and the model that fits best is taken: a pair may
-            have been of a thing that moves.
+        starts: Places in a shot, in shares of its length, from which a first pair is looked for besides the one with most points.
+        compared_up_to: Shots of so many frames are grown from all these pairs, and the model that fits best is taken: a pair may have
+            been of a thing that moves, or have taken a turn for a step aside.
         enough: Share of the most observations of any of these that the best must have.
     """
 
@@ -56,6 +58,7 @@ class GrowthOptions:
     growth: float = 1.4
     gap: int = 4
     fewest_frames: int = 3
+    starts: tuple[float, ...] = (0.0, 0.25, 0.5, 0.75, 1.0)
     compared_up_to: int = 60
     enough: float = 0.4
 
@@ -104,10 +107,10 @@ def grow(
 
 
 def _best(cache: Any, places: range, options: GrowthOptions, seed: int, tell: Any) -> pycolmap.Reconstruction | None:
-    """The model that fits best of those grown from pairs of several angles; the first one of a long shot."""
-    models = []
-    for wide, forward in zip(options.widths_deg, options.forward, strict=True):
-        model = _Growth(cache, places, replace(options, widths_deg=(wide,), forward=(forward,)), seed, tell).model()
+    """The model that fits best of those grown from several pairs; the first one of a long shot."""
+    models, tried = [], set()
+    for first, each in _beginnings(places, options):
+        model = _Growth(cache, places, each, seed, tell, first, tried).model()
         if model is None:
             continue
         if len(places) > options.compared_up_to:
@@ -121,6 +124,14 @@ def _best(cache: Any, places: range, options: GrowthOptions, seed: int, tell: An
     return min(rich, key=lambda m: m.compute_mean_reprojection_error())
 
 
+def _beginnings(places: range, options: GrowthOptions) -> Iterator[tuple[int, GrowthOptions]]:
+    """Where to look for a first pair: around any frame at one angle after the other, then around chosen frames at any angle."""
+    for wide, forward in zip(options.widths_deg, options.forward, strict=True):
+        yield _ANY, replace(options, widths_deg=(wide,), forward=(forward,))
+    for share in options.starts:
+        yield places[round(share * (len(places) - 1))] + 1, options
+
+
 def _reach(model: pycolmap.Reconstruction, frames: list[int]) -> int:
     """Frames of the video between the first and the last one of a model."""
     placed = [frames[i - 1] for i in model.reg_image_ids()]
@@ -130,8 +141,11 @@ def _reach(model: pycolmap.Reconstruction, frames: list[int]) -> int:
 class _Growth:
     """One model of one shot."""
 
-    def __init__(self, cache: Any, places: range, options: GrowthOptions, seed: int, tell: Any) -> None:
+    def __init__(
+        self, cache: Any, places: range, options: GrowthOptions, seed: int, tell: Any, first: int, tried: set[tuple[int, int]]
+    ) -> None:
         colmap = load_pycolmap()
+        self._first, self._tried = first, tried  # where the first pair is looked for, and the pairs that need not be tried again
         self._options, self._places, self._tell = options, places, tell
         asked = colmap.IncrementalPipelineOptions()
         asked.num_threads = asked.mapper.num_threads = 1
@@ -154,7 +168,7 @@ class _Growth:
         self._adjusted = 0
 
     def model(self) -> pycolmap.Reconstruction | None:
-        """The model; None where no pair has parallax."""
+        """The model; None where no pair has parallax that was not tried before."""
         if not self._begin():
             self._mapper.end_reconstruction(True)
             return None
@@ -177,10 +191,14 @@ class _Growth:
         for wide, forward in zip(self._options.widths_deg, self._options.forward, strict=True):
             self._mapping.init_min_tri_angle, self._mapping.init_max_forward_motion = wide, forward
             self._mapper.reset_initialization_stats()
-            found = self._mapper.find_initial_image_pair(self._mapping, _ANY, _ANY)
+            found = self._mapper.find_initial_image_pair(self._mapping, self._first, _ANY)
             if found is None:
                 continue
             (first, second), pose = found
+            pair = (min(first, second), max(first, second))
+            if pair in self._tried:
+                continue
+            self._tried.add(pair)
             self._mapper.register_initial_image_pair(self._mapping, first, second, pose)
             for image in (first, second):
                 self._mapper.triangulate_image(self._triangulation, image)
