@@ -1,0 +1,1 @@
+"""Points followed through several calibrated views at once."""

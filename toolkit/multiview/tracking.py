@@ -1,0 +1,160 @@
+"""Points followed through several calibrated views, without learned weights: all steps in their order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.geometry.cameras import project
+from toolkit.multiview.bodies import BodyOptions, find_bodies
+from toolkit.multiview.following import FollowOptions, ViewTracks, follow
+from toolkit.multiview.fusing import FusionOptions, fuse
+from toolkit.multiview.smoothing import SmoothingOptions, smooth
+from toolkit.multiview.triangulation import Triangulated, projections, triangulate
+from toolkit.progress import Report, silent
+from toolkit.scene import F32, F64, U8, B, Cameras, MultiViewVideo, Tracks2D, Tracks3D
+
+
+@dataclass(frozen=True)
+class MultiViewOptions:
+    """Everything that can be set; see the parts.
+
+    Attributes:
+        follow: How points are followed in the views.
+        bodies: What counts as a rigid thing.
+        fusion: How a point and its rigid thing are weighed.
+        smoothing: How paths are smoothed.
+    """
+
+    follow: FollowOptions = field(default_factory=FollowOptions)
+    bodies: BodyOptions = field(default_factory=BodyOptions)
+    fusion: FusionOptions = field(default_factory=FusionOptions)
+    smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)
+
+
+@dataclass(frozen=True, eq=False)
+class MultiViewTracks:
+    """N points in the world and in each of V views.
+
+    Attributes:
+        tracks_3d: In the world; `visible` where two views or more see the point, or one and the thing that it belongs to.
+        tracks_2d: One a view: the point's reprojection, `visible` where that view was seen to show it.
+        residual_px: (V, N, T) float32 from where a view saw the point to its reprojection; NaN where it did not.
+        bodies: Number of rigid things that were found.
+    """
+
+    tracks_3d: Tracks3D
+    tracks_2d: tuple[Tracks2D, ...]
+    residual_px: F32
+    bodies: int
+
+
+def track_views(
+    clip: MultiViewVideo, queries: F32, options: MultiViewOptions | None = None, *, report: Report = silent
+) -> MultiViewTracks:
+    """Follows points of the world through all views, both ways in time.
+
+    Each view is followed window by window; triangulation over all views drops those that are wrong and takes up those that lost the
+    point; points that keep their distances are found to be one rigid thing, which then tells where those are that no two views see;
+    paths are smoothed both ways in time.
+
+    Args:
+        clip: Synchronised views with known cameras.
+        queries: (N, 4) (t, x, y, z), in the world and unit of the cameras.
+        options: How.
+        report: Told the progress.
+    """
+    options = options or MultiViewOptions()
+    images = [np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in view.frames]) for view in clip.views]
+    asked = np.asarray(queries, np.float32)
+    N, T = len(asked), len(images[0])
+    P = projections(clip.cameras)
+    seen = follow(images, clip.cameras, asked, options.follow, report=report)  # type: ignore[arg-type]
+    placed = _placed(seen, P, options)
+    xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
+    bodies = find_bodies(xyz, sigma, options.bodies)
+    xyz, sigma, _ = fuse(xyz, sigma, bodies, options.fusion)
+    rows, moments = np.arange(N), asked[:, 0].astype(int)
+    xyz[rows, moments] = asked[:, 1:]
+    sigma[rows, moments] = np.nanmin(np.column_stack([sigma[rows, moments], np.full(N, _typical(sigma))]), axis=1)
+    path, spread = smooth(xyz, sigma, scale=_scale(clip.cameras, asked), options=options.smoothing)
+    path[rows, moments] = asked[:, 1:]
+    return _told(clip, images, asked, seen, path, spread, len(bodies))
+
+
+def _placed(seen: ViewTracks, P: F64, options: MultiViewOptions) -> Triangulated:
+    V, N, T = seen.sigma_px.shape
+    xy = seen.xy.transpose(1, 2, 0, 3).reshape(N * T, V, 2)
+    sigma = seen.sigma_px.transpose(1, 2, 0).reshape(N * T, V)
+    return triangulate(xy, sigma, np.tile(P.transpose(1, 0, 2, 3), (N, 1, 1, 1)), options.follow.triangulation)
+
+
+def _typical(sigma: NDArray) -> float:
+    known = sigma[np.isfinite(sigma)]
+    return float(np.median(known)) if len(known) else np.inf
+
+
+def _scale(cameras: tuple[Cameras, ...], queries: NDArray) -> float:
+    """Median distance from the cameras to the points: the size of the scene."""
+    centres = np.concatenate([camera.centres[camera.registered][:1] for camera in cameras])
+    return float(np.median(np.linalg.norm(centres[None] - queries[:, None, 1:], axis=-1))) if len(queries) else 1.0
+
+
+def _told(
+    clip: MultiViewVideo, images: list[U8], queries: F32, seen: ViewTracks, xyz: F64, sigma: F64, bodies: int
+) -> MultiViewTracks:
+    """The nouns: what every view sees, and what is known in the world."""
+    V, N, T = seen.sigma_px.shape
+    tracks_2d, visible = [], np.zeros((V, N, T), bool)
+    residual = np.full((V, N, T), np.nan, np.float32)
+    for v, camera in enumerate(clip.cameras):
+        xy, _ = project(xyz, camera.K, camera.T_wc)
+        residual[v] = np.linalg.norm(seen.xy[v] - xy, axis=-1)
+        with np.errstate(invalid="ignore"):
+            visible[v] = residual[v] < np.maximum(3.0, 4 * seen.sigma_px[v])
+        asked = np.column_stack([queries[:, 0], xy[np.arange(N), queries[:, 0].astype(int)]]).astype(np.float32)
+        confidence = np.where(visible[v], np.exp(-0.5 * (np.nan_to_num(residual[v], nan=9.0) / 3.0) ** 2), 0.0).astype(np.float32)
+        tracks_2d.append(Tracks2D(xy.astype(np.float32), visible[v], confidence, asked, seen.sigma_px[v].astype(np.float32)))
+    residual[~visible] = np.nan
+    known = np.isfinite(xyz[..., 0])
+    rgb = _colours(clip, queries, visible)
+    told = Tracks3D(xyz.astype(np.float32), known & visible.any(0), rgb, _motion(xyz, sigma), sigma.astype(np.float32))
+    return MultiViewTracks(told, tuple(tracks_2d), residual, bodies)
+
+
+def _colours(clip: MultiViewVideo, queries: F32, visible: B) -> U8:
+    """(N, 3) median colour under each query over the views that see it."""
+    found = np.full((len(clip.views), len(queries), 3), np.nan)
+    for v, (view, camera) in enumerate(zip(clip.views, clip.cameras, strict=True)):
+        width, height = view.size
+        for n, (moment, *place) in enumerate(queries):
+            t = int(moment)
+            xy, _ = project(np.array(place, np.float64), camera.K[t], camera.T_wc[t])
+            if visible[v, n, t] and 0 <= xy[0] < width and 0 <= xy[1] < height:
+                found[v, n] = view.frames[t, int(xy[1]), int(xy[0])]
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nan_to_num(np.nanmedian(found, axis=0), nan=128.0).astype(np.uint8) if len(queries) else np.zeros((0, 3), np.uint8)
+
+
+def _motion(xyz: F64, sigma: F64) -> F32:
+    """(N,) 0 still .. 1 moving: half where the path is as wide as five of its sigmas and a thousandth of the scene."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        wide = np.linalg.norm(np.nanpercentile(xyz, 95, axis=1) - np.nanpercentile(xyz, 5, axis=1), axis=-1)
+        doubt = 5 * np.nanmedian(sigma, axis=1)
+    ratio = np.nan_to_num(wide / np.maximum(doubt, 1e-12))
+    return (ratio**2 / (1 + ratio**2)).astype(np.float32)
+
+
+def with_window(options: MultiViewOptions, window_px: int) -> MultiViewOptions:
+    """The same options with windows of another size."""
+    windows = replace(options.follow.windows, window_px=window_px)
+    return replace(options, follow=replace(options.follow, windows=windows))

@@ -1,0 +1,187 @@
+"""Where in the world a point is that several views see, when some of them are wrong: every pair proposes, all views judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from toolkit.compiling import compiled
+from toolkit.scene import F64, B, Cameras
+
+_STEPS = 6  # of Gauss and Newton; from a pair's point three are enough
+
+
+@dataclass(frozen=True)
+class TriangulationOptions:
+    """What counts as agreement.
+
+    Attributes:
+        outlier_sigmas: An observation farther from the point's reprojection than this many of its standard deviations is left out.
+        least_angle_deg: Two rays that meet at a smaller angle don't tell the depth.
+    """
+
+    outlier_sigmas: float = 3.5
+    least_angle_deg: float = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Triangulated:
+    """Points with what backs them.
+
+    Attributes:
+        xyz: (S, 3) float64 world, NaN where fewer than two views agree.
+        covariance: (S, 3, 3) float64, grown where the views agree less than their sigmas promise; NaN where unknown.
+        inlier: (S, V) bool which views agree.
+        residual_px: (S, V) float64 distance from each observation to the reprojection, of outliers too; NaN where there is none.
+    """
+
+    xyz: F64
+    covariance: F64
+    inlier: B
+    residual_px: F64
+
+    @property
+    def sigma(self) -> F64:
+        """(S,) standard deviation per axis: the root of the mean of the three variances."""
+        return np.sqrt(np.trace(self.covariance, axis1=-2, axis2=-1) / 3)
+
+
+def projections(cameras: tuple[Cameras, ...]) -> F64:
+    """(V, T, 3, 4) projection matrices; NaN where a camera is not registered."""
+    return np.stack([camera.K @ camera.T_cw[:, :3] for camera in cameras])
+
+
+def triangulate(xy: NDArray, sigma_px: NDArray, P: NDArray, options: TriangulationOptions | None = None) -> Triangulated:
+    """Robust triangulation of S points.
+
+    Each pair of views proposes a point (the least algebraic error), the proposal with the least truncated squared error over all views
+    wins and is refined over the views that agree (Gauss-Newton on reprojection errors).
+
+    Args:
+        xy: (S, V, 2) pixels; NaN where a view does not see the point.
+        sigma_px: (S, V) standard deviation of each observation per axis.
+        P: (S, V, 3, 4) or (V, 3, 4) projection matrices.
+        options: What counts as agreement.
+    """
+    options = options or TriangulationOptions()
+    S, V = xy.shape[:2]
+    matrices = np.ascontiguousarray(np.broadcast_to(P, (S, V, 3, 4)), np.float64)
+    xyz, covariance = np.full((S, 3), np.nan), np.full((S, 3, 3), np.nan)
+    inlier, residual = np.zeros((S, V), np.bool_), np.full((S, V), np.nan)
+    _triangulate(
+        np.ascontiguousarray(xy, np.float64),
+        np.ascontiguousarray(sigma_px, np.float64),
+        matrices,
+        options.outlier_sigmas,
+        np.cos(np.deg2rad(options.least_angle_deg)),
+        xyz,
+        covariance,
+        inlier,
+        residual,
+    )
+    return Triangulated(xyz, covariance, inlier, residual)
+
+
+@compiled()
+def _triangulate(xy, sigma, P, most, cosine, xyz, covariance, inlier, residual):
+    S, V = xy.shape[0], xy.shape[1]
+    for s in range(S):
+        seen = np.zeros(V, np.bool_)
+        for v in range(V):
+            seen[v] = np.isfinite(xy[s, v, 0]) and np.isfinite(sigma[s, v]) and np.isfinite(P[s, v, 0, 0])
+        best, X = np.inf, np.zeros(3)
+        for a in range(V):
+            for b in range(a + 1, V):
+                if not (seen[a] and seen[b]):
+                    continue
+                Y, good = _of_pair(xy[s, a], P[s, a], xy[s, b], P[s, b], cosine)
+                if not good:
+                    continue
+                cost, agree = 0.0, 0
+                for v in range(V):
+                    if not seen[v]:
+                        continue
+                    r2 = _squared(xy[s, v], P[s, v], Y) / (2 * sigma[s, v] ** 2)
+                    if r2 < most * most:
+                        agree += 1
+                    cost += min(r2, most * most)
+                if agree >= 2 and cost < best:
+                    best, X = cost, Y
+        if not np.isfinite(best):
+            continue
+        H = np.zeros((3, 3))
+        for step in range(_STEPS):
+            H[:] = 0.0
+            g = np.zeros(3)
+            for v in range(V):
+                if not seen[v]:
+                    continue
+                p = P[s, v]
+                w = p[2, 0] * X[0] + p[2, 1] * X[1] + p[2, 2] * X[2] + p[2, 3]
+                x = (p[0, 0] * X[0] + p[0, 1] * X[1] + p[0, 2] * X[2] + p[0, 3]) / w
+                y = (p[1, 0] * X[0] + p[1, 1] * X[1] + p[1, 2] * X[2] + p[1, 3]) / w
+                rx, ry = xy[s, v, 0] - x, xy[s, v, 1] - y
+                inlier[s, v] = w > 0 and rx * rx + ry * ry < 2 * (most * sigma[s, v]) ** 2
+                if not inlier[s, v]:
+                    continue
+                weight = 1.0 / sigma[s, v] ** 2
+                jx, jy = (p[0, :3] - x * p[2, :3]) / w, (p[1, :3] - y * p[2, :3]) / w
+                for i in range(3):
+                    g[i] += weight * (jx[i] * rx + jy[i] * ry)
+                    for j in range(3):
+                        H[i, j] += weight * (jx[i] * jx[j] + jy[i] * jy[j])
+            if np.sum(inlier[s]) < 2 or np.linalg.det(H) <= 1e-12 * (np.trace(H) / 3) ** 3:
+                inlier[s] = False
+                break
+            X = X + np.linalg.solve(H, g)
+        count, chi2 = 0, 0.0
+        for v in range(V):
+            if seen[v]:
+                r2 = _squared(xy[s, v], P[s, v], X)
+                residual[s, v] = np.sqrt(r2)
+                if inlier[s, v]:
+                    count += 1
+                    chi2 += r2 / sigma[s, v] ** 2
+        if count >= 2:
+            xyz[s] = X
+            covariance[s] = np.linalg.inv(H) * max(1.0, chi2 / (2 * count - 3))
+
+
+@compiled(inline="always")
+def _squared(xy, p, X):
+    """Squared reprojection error, infinite behind the camera."""
+    w = p[2, 0] * X[0] + p[2, 1] * X[1] + p[2, 2] * X[2] + p[2, 3]
+    if w <= 0:
+        return np.inf
+    x = (p[0, 0] * X[0] + p[0, 1] * X[1] + p[0, 2] * X[2] + p[0, 3]) / w
+    y = (p[1, 0] * X[0] + p[1, 1] * X[1] + p[1, 2] * X[2] + p[1, 3]) / w
+    return (xy[0] - x) ** 2 + (xy[1] - y) ** 2
+
+
+@compiled()
+def _of_pair(xy_a, P_a, xy_b, P_b, cosine):
+    """The point of two rays with the least algebraic error, and whether it lies before both cameras at a useful angle."""
+    A, b = np.zeros((3, 3)), np.zeros(3)
+    rays, depths = np.zeros((2, 3)), np.zeros(2)
+    for k in range(2):
+        p = P_a if k == 0 else P_b
+        xy = xy_a if k == 0 else xy_b
+        M = np.ascontiguousarray(p[:, :3])
+        ray = np.linalg.solve(M, np.array([xy[0], xy[1], 1.0]))
+        centre = -np.linalg.solve(M, np.ascontiguousarray(p[:, 3]))
+        ray /= np.sqrt(np.sum(ray * ray))
+        rays[k] = ray
+        for i in range(3):
+            for j in range(3):
+                across = (1.0 if i == j else 0.0) - ray[i] * ray[j]
+                A[i, j] += across
+                b[i] += across * centre[j]
+    if abs(rays[0, 0] * rays[1, 0] + rays[0, 1] * rays[1, 1] + rays[0, 2] * rays[1, 2]) > cosine:
+        return np.zeros(3), False
+    X = np.linalg.solve(A, b)
+    for k in range(2):
+        p = P_a if k == 0 else P_b
+        depths[k] = p[2, 0] * X[0] + p[2, 1] * X[1] + p[2, 2] * X[2] + p[2, 3]
+    return X, depths[0] > 0 and depths[1] > 0
