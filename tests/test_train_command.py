@@ -27,7 +27,7 @@ def asked(monkeypatch):
 
 def test_an_hour_on_what_is_there_is_the_default(asked, capsys):
     assert main(["train", "tracksto4d", "--out", "folder"]) == 0
-    defaults = {"minutes": 60.0, "steps": None, "size": None, "device": "auto", "seed": 0, "resume": False}
+    defaults = {"minutes": 60.0, "steps": None, "size": None, "device": "auto", "seed": 0, "resume": False, "judged": 24}
     assert asked == [(Path("folder"), defaults)]
     told = capsys.readouterr()
     assert told.err == "a line\n" and told.out.splitlines() == [
@@ -37,9 +37,10 @@ def test_an_hour_on_what_is_there_is_the_default(asked, capsys):
 
 
 def test_everything_can_be_chosen(asked):
-    words = "--minutes 1.5 --size medium --device cpu --seed 3 --steps 7 --resume".split()
+    words = "--minutes 1.5 --size medium --device cpu --seed 3 --steps 7 --resume --judged 2".split()
     assert main(["train", "tracksto4d", "--out", "folder", *words]) == 0
-    assert asked[0][1] == {"minutes": 1.5, "steps": 7, "size": "medium", "device": "cpu", "seed": 3, "resume": True}
+    chosen = {"minutes": 1.5, "steps": 7, "size": "medium", "device": "cpu", "seed": 3, "resume": True, "judged": 2}
+    assert asked[0][1] == chosen
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ def _make(name: str, entry: Entry, folder: Path, tell: Tell) -> list[Path]:
 
     place = folder / name
     (place / "result").mkdir(parents=True, exist_ok=True)
+    for old in RESULT_FILES:  # another method may have nothing for some of them
+        (place / "result" / old).unlink(missing_ok=True)
     tell(f"{name}: filming")
     clip = film(name)  # type: ignore[arg-type]
     path = write_clip(clip, folder / entry.clip, encoding=TAKES[name].encoding)  # type: ignore[index]
@@ -104,7 +106,7 @@ def _found(path: Path, entry: Entry, name: str, tell: Tell) -> Scene:
             stages.add(event.stage)
             tell(f"{name}: {event.message}")
 
-    return run(path, preset="normal", progress=listen, **entry.settings)
+    return run(path, entry.method, preset="normal", progress=listen, **entry.settings)
 
 
 def _truth(clip: Any) -> Scene:
@@ -148,15 +150,17 @@ def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
 
     encoding, fps = Encoding(crf=30, preset="slow"), scene.video.fps if scene.video is not None else 30.0
     write_video(folder / "tracks.mp4", draw_tracks(scene, seed=seed), fps, encoding=encoding)
-    write_video(folder / "depth.mp4", draw_depth(scene), fps, encoding=encoding)
+    if scene.depth is not None:
+        write_video(folder / "depth.mp4", draw_depth(scene), fps, encoding=encoding)
     write_video(folder / "tracks_3d.mp4", draw_tracks_3d(scene, seed=seed), fps, encoding=encoding)
     page = PageSettings(max_tracks=1200, max_cloud=14_000, surface_pixels=2500, picture_px=192, picture_quality=55)
     write_page(scene, folder / "scene.html", seed=seed, settings=page)
     thin = thinned(scene, seed=seed)
     _packed_again(save(thin, folder / "scene.npz", compact=True))
+    depth = "" if scene.depth is None else f"depth of every {DEPTH_BLOCK_PX}th pixel to 1 percent; "
     precision = (
         f"thinned for this example to {len(thin.tracks_2d or ())} tracks and {len(thin.points or ())} points; "
-        f"depth of every {DEPTH_BLOCK_PX}th pixel to 1 percent; a run of your own gives all of it"
+        f"{depth}a run of your own gives all of it"
     )
     notes: dict[str, dict[str, Any]] = {
         name: {"opens_with": FORMATS[name].opens_with} for name in RESULT_FILES if (folder / name).is_file() and name in FORMATS

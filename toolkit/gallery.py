@@ -29,6 +29,7 @@ class Entry:
         sentence: What is in it, and what to look at.
         kind: What kind of recording it is.
         clip: Name of the file.
+        method: By which its result is found; "auto" for the first one that takes this kind of recording.
         settings: What a person with such a camera would know, as options of `run`.
     """
 
@@ -36,6 +37,7 @@ class Entry:
     sentence: str
     kind: Kind
     clip: str
+    method: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -51,13 +53,14 @@ CATALOGUE: dict[str, Entry] = {
         "A calibrated pair, side by side: a cat strolls past a toy train, balls bounce and roll, a balloon sways.",
         "stereo",
         "room_stereo.mp4",
-        {"projection": "pinhole", "fov_deg": 60.0, "baseline_m": 0.1},
+        settings={"projection": "pinhole", "fov_deg": 60.0, "baseline_m": 0.1},
     ),
     "handheld": Entry(
         "A walk with a phone",
         "One hand-held camera on the pavement: someone crosses the road in front of a coming car, and a cat comes closer.",
         "mono",
         "walk_phone.mp4",
+        "tracksto4d",
     ),
     "ring": Entry(
         "A square from four sides",
@@ -82,6 +85,7 @@ class Example:
         result: Folder of the result files, with a manifest.json.
         result_title: What the result is: "found by the method stereo4d, preset normal" or "ground truth of the generated clip".
         truth: Whether the result is the truth that the clip was generated from, because no method takes this kind of recording yet.
+        method: The method that suits the clip, or "auto".
         settings: Options to give to `run` with this clip, such as its field of view.
     """
 
@@ -94,6 +98,7 @@ class Example:
     result: Path
     result_title: str
     truth: bool
+    method: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -145,5 +150,6 @@ def _example(name: str, entry: Entry, folder: Path) -> Example | None:
         result=place / "result",
         result_title=title,
         truth=truth,
+        method=entry.method,
         settings=entry.settings,
     )
