@@ -13,6 +13,7 @@ from toolkit.lifting import align_depth, filter_drift, lift_tracks, optimize_tra
 from toolkit.media.scene_file import load, save
 from toolkit.media.stereo4d_npz import load_dataset_npz, save_dataset_npz
 from toolkit.media.video import iter_video, read_video, write_video
+from toolkit.methods.mvtracker import track_multiview
 from toolkit.methods.registry import MethodInfo, methods
 from toolkit.methods.tracksto4d import reconstruct_tracks
 from toolkit.methods.vggsfm import reconstruct
@@ -92,6 +93,7 @@ __all__ = [
     "save_dataset_npz",
     "scene_motion",
     "steps",
+    "track_multiview",
     "track_points",
     "view",
     "write_video",

@@ -44,7 +44,8 @@ def run(
         path_or_noun: A file, a folder, or frames in memory (`StereoVideo`, ...).
         method: Name of a method, or "auto" for the first one that takes this kind of recording.
         preset: "draft" for a quick look, "normal", or "fine" for the best result.
-        queries: (N, 3) points to follow as (t, x, y), in pixels of the result's video; None for a grid over the clip.
+        queries: (N, 3) points to follow as (t, x, y), in pixels of the result's video, or of several views (N, 4) as (t, x, y, z) in the
+            world; None for a grid over the clip.
         K: (3, 3) known intrinsics, in pixels of the recording.
         cameras: Known cameras, one a frame that is used.
         masks: (T, H, W) bool, True where a pixel is to be left out.
@@ -165,7 +166,7 @@ def _prepare(
         source=source,
         settings=_settings(info, preset, options),
         frames=frames,
-        queries=_numbers("queries", queries, np.float32, (None, 3)),
+        queries=_numbers("queries", queries, np.float32, (None, 4 if kind == "multiview" and _columns(queries) == 4 else 3)),  # noqa: PLR2004
         K=None if K is None else checked_intrinsics(_numbers("K", K, np.float64, (3, 3)), "K"),
         cameras=cameras,
         masks=_numbers("masks", masks, np.bool_, (None, None, None)),
@@ -200,6 +201,11 @@ def _told(scene: Scene) -> Scene:
             "No point could be followed, so the result holds no tracks: the clip is too short, too blurred, or has nothing to hold on to."
         )
     return replace(scene, report={**scene.report, "warnings": [*scene.report.get("warnings", []), told]})
+
+
+def _columns(value: Any) -> int:
+    """Numbers in the first row of what may become an array."""
+    return len(value[0]) if isinstance(value, list | tuple | np.ndarray) and len(value) and np.ndim(value[0]) == 1 else 0
 
 
 def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int | None, ...]) -> Any:

@@ -390,6 +390,7 @@ class Scene:
         report: What was measured on the way: numbers, warnings, settings; JSON-like.
         video: The frames that the tracks live in (the rectified left eye for stereo).
         masks: (T, H, W) which pixels of `video` show something that moves in the world.
+        views: The same tracks and moments as further cameras see them, where several filmed together: one scene each.
     """
 
     cameras: Cameras | None = None
@@ -402,6 +403,7 @@ class Scene:
     report: Mapping[str, Any] = field(default_factory=dict)
     video: Video | None = None
     masks: B | None = None
+    views: tuple[Scene, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks that all parts have the same number of frames, both kinds of tracks the same number, and masks the size of the video."""
@@ -418,6 +420,7 @@ class Scene:
             "depth": len(self.depth) if self.depth is not None else None,
             "video": len(self.video) if self.video is not None else None,
             "masks": len(self.masks) if self.masks is not None else None,
+            **{f"view {v + 1}": view.frames for v, view in enumerate(self.views)},
         }
         if len({n for n in lengths.values() if n is not None}) > 1:
             raise UserError(f"The parts of a scene have different numbers of frames: {lengths}.")

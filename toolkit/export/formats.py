@@ -13,6 +13,7 @@ from toolkit.export.colmap_files import lacks_pycolmap, write_colmap
 from toolkit.export.dense_files import write_depth_maps
 from toolkit.export.picture_files import write_depth_pngs, write_images, write_masks
 from toolkit.export.tables import write_tracks_csv
+from toolkit.export.view_files import write_views
 from toolkit.media.encoding import Encoding
 from toolkit.media.scene_file import save
 from toolkit.media.stereo4d_npz import save_dataset_npz
@@ -147,6 +148,11 @@ FORMATS: dict[str, Format] = {
         "any browser or player",
         lambda scene, path, tick, seed: _write_video(_draw_tracks, scene, path, tick, seed),
         _drawable_tracks,
+    ),
+    "views": Format(
+        "any browser or player: the tracks in every camera's video; cameras.json beside them tells where the cameras are",
+        write_views,
+        lambda scene: "" if scene.views else "several cameras",
     ),
     "depth.mp4": Format(
         "any browser or player",

@@ -72,18 +72,20 @@ def opened_rig(path: str | os.PathLike[str], *, frames: Frames | None = None, ca
         yield _on_disk(path, path.name, frames, calibration)
 
 
-def read_rig(rig: Rig, *, max_side: int | None = None, report: Report = silent) -> MultiViewVideo:
+def read_rig(rig: Rig, *, max_side: int | None = None, most: int | None = None, report: Report = silent) -> MultiViewVideo:
     """All frames of a rig, each picture as a pinhole without distortion would show it, with the same detail.
 
     Args:
         rig: From `opened_rig`.
         max_side: Pictures with a longer side are reduced to it.
+        most: Frames that are read at most.
         report: Told of every frame of every view.
 
     Returns:
         The views, with cameras in the world of the calibration and its unit.
     """
     count = min(len(clip) for clip in rig.clips)
+    count = count if most is None else min(count, most)
     total, done = count * len(rig.clips), 0
     videos, cameras = [], []
     for clip, camera in zip(rig.clips, rig.cameras, strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def save(scene: Scene, path: str | os.PathLike[str], *, compact: bool = False) -
 
     Members: `lift4d_version` (), `header` (JSON: method, unit, report, frames, size), `<part>.<array>` for cameras, tracks_2d,
     tracks_3d and points as named in `toolkit.scene`, `depth.depth` and `depth.confidence`, `masks.bits` (eight pixels of a row in a
-    byte, the first one highest) and `masks.size`, `video.times_s`, and `video.mp4`, the bytes of an H.264 file. Any program that reads
+    byte, the first one highest) and `masks.size`, `video.times_s`, and `video.mp4`, the bytes of an H.264 file; cameras, 2D tracks and
+    video of further views with `view0.`, `view1.`, ... before their names. Any program that reads
     .npz reads all of it.
 
     Args:
@@ -65,6 +66,8 @@ def save(scene: Scene, path: str | os.PathLike[str], *, compact: bool = False) -
         raise UserError(f"{target.name} must end with .npz.")
     size = scene.video.size if scene.video is not None else tuple(map(int, scene.cameras.size[0])) if scene.cameras is not None else None
     header = {"method": scene.method, "unit": scene.unit, "report": scene.report, "frames": scene.frames, "size": size}
+    if scene.views:
+        header["views"] = [view.report for view in scene.views]
     try:
         text = json.dumps(header, default=_as_json)
     except (TypeError, ValueError) as error:
@@ -73,15 +76,10 @@ def save(scene: Scene, path: str | os.PathLike[str], *, compact: bool = False) -
     with replacing(target) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         _write(archive, SCENE_MARK, np.array(VERSION))
         _write(archive, "header", np.array(text))
-        for part, (_, names) in _PARTS.items():
-            value = getattr(scene, part)
-            for name in names if value is not None else ():
-                array = getattr(value, name)
-                if array is not None and compact and part.startswith("tracks"):
-                    some = (_rounded(f"{part}.{name}", array[n : n + _TRACKS]) for n in range(0, len(array), _TRACKS))
-                    _write_packed(archive, f"{part}.{name}", array.shape, array.dtype, some)
-                elif array is not None:
-                    _write(archive, f"{part}.{name}", array)
+        _write_parts(archive, scene, "", _PARTS, compact=compact)
+        for v, view in enumerate(scene.views):  # their 3D tracks are the scene's own
+            _write_parts(archive, view, f"view{v}.", ("cameras", "tracks_2d"), compact=compact)
+            _write_video(archive, view, f"view{v}.", compact=compact)
         if scene.depth is not None:
             _write(archive, "depth.unit", np.array(scene.depth.unit))
             if compact:
@@ -93,10 +91,7 @@ def save(scene: Scene, path: str | os.PathLike[str], *, compact: bool = False) -
             T, H, W = scene.masks.shape
             _write(archive, "masks.size", np.array([W, H]))
             _write_packed(archive, "masks.bits", (T, H, -(-W // 8)), np.uint8, (np.packbits(mask, axis=-1) for mask in scene.masks))
-        if scene.video is not None:
-            _write(archive, "video.times_s", scene.video.times_s)
-            _write(archive, "video.size", np.array(scene.video.size))
-            _write(archive, "video.mp4", np.frombuffer(video_bytes(scene.video, lossless=not compact), np.uint8))
+        _write_video(archive, scene, "", compact=compact)
     return target
 
 
@@ -118,21 +113,50 @@ def load(path: str | os.PathLike[str]) -> Scene:
         try:
             header = json.loads(file.text("header"))
             method, unit, report = header["method"], header["unit"], header["report"]
+            further = list(header.get("views", []))
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise UserError(f"The header of {file.name} is damaged.") from error
-        parts: dict[str, Any] = {}
-        for part, (noun, names) in _PARTS.items():
-            if f"{part}.{names[0]}" in file:
-                parts[part] = noun(**{n: np.array(file.array(f"{part}.{n}")) for n in names if n not in _OPTIONAL or f"{part}.{n}" in file})
+        parts = _read_parts(file, "")
         if "depth.depth" in file:
             parts["depth"] = _read_depth(file)
         if "masks.bits" in file:
             parts["masks"] = _read_masks(file)
-        if "video.mp4" in file:
-            frames = read_bytes(file.array("video.mp4").tobytes(), file.name)
-            width, height = _size(file, "video")
-            parts["video"] = Video(np.ascontiguousarray(frames[:, :height, :width]), np.array(file.array("video.times_s")))
+        shared = {"method": method, "unit": unit, "tracks_3d": parts.get("tracks_3d")}
+        parts["views"] = tuple(Scene(report=told, **shared, **_read_parts(file, f"view{v}.")) for v, told in enumerate(further))
     return Scene(method=method, unit=unit, report=report, **parts)
+
+
+def _write_parts(archive: zipfile.ZipFile, scene: Scene, prefix: str, parts: Iterable[str], *, compact: bool) -> None:
+    for part in parts:
+        value = getattr(scene, part)
+        for name in _PARTS[part][1] if value is not None else ():
+            array = getattr(value, name)
+            if array is not None and compact and part.startswith("tracks"):
+                some = (_rounded(f"{part}.{name}", array[n : n + _TRACKS]) for n in range(0, len(array), _TRACKS))
+                _write_packed(archive, f"{prefix}{part}.{name}", array.shape, array.dtype, some)
+            elif array is not None:
+                _write(archive, f"{prefix}{part}.{name}", array)
+
+
+def _write_video(archive: zipfile.ZipFile, scene: Scene, prefix: str, *, compact: bool) -> None:
+    if scene.video is not None:
+        _write(archive, f"{prefix}video.times_s", scene.video.times_s)
+        _write(archive, f"{prefix}video.size", np.array(scene.video.size))
+        _write(archive, f"{prefix}video.mp4", np.frombuffer(video_bytes(scene.video, lossless=not compact), np.uint8))
+
+
+def _read_parts(file: NpzReader, prefix: str) -> dict[str, Any]:
+    """Cameras, tracks, points and video of a scene, or of one of its views."""
+    parts: dict[str, Any] = {}
+    for part, (noun, names) in _PARTS.items():
+        at = f"{prefix}{part}"
+        if f"{at}.{names[0]}" in file:
+            parts[part] = noun(**{n: np.array(file.array(f"{at}.{n}")) for n in names if n not in _OPTIONAL or f"{at}.{n}" in file})
+    if f"{prefix}video.mp4" in file:
+        frames = read_bytes(file.array(f"{prefix}video.mp4").tobytes(), file.name)
+        width, height = _size(file, f"{prefix}video")
+        parts["video"] = Video(np.ascontiguousarray(frames[:, :height, :width]), np.array(file.array(f"{prefix}video.times_s")))
+    return parts
 
 
 def _write(archive: zipfile.ZipFile, name: str, array: NDArray) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import UserError
-from toolkit.methods import stereo4d, tracksto4d, vggsfm
+from toolkit.methods import mvtracker, stereo4d, tracksto4d, vggsfm
 from toolkit.progress import Listener
 from toolkit.scene import Kind, Scene
 
@@ -64,6 +64,15 @@ _METHODS = {
             licence="Apache-2.0; published checkpoints (CC BY-NC 4.0) only where you bring them.",
             run=tracksto4d.run,
             settings=tracksto4d.TracksTo4DSettings,
+        ),
+        MethodInfo(
+            name="mvtracker",
+            sentence="Several cameras that film together, calibrated: for 3D tracks of what moves, through all of them.",
+            inputs=("multiview",),
+            needs="Synchronised views that overlap, and their calibration beside them.",
+            licence="Apache-2.0; no weights. A published checkpoint (Apache-2.0) only where you bring it, with depth.",
+            run=mvtracker.run,
+            settings=mvtracker.MvtrackerSettings,
         ),
     )
 }

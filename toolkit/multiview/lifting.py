@@ -69,7 +69,14 @@ def focus_of(cameras: tuple[Cameras, ...], t: int) -> F64:
 
 
 def lift_pixels(
-    images: list[U8], cameras: tuple[Cameras, ...], view: int, t: int, xy: NDArray, options: LiftOptions | None = None, *, depth: NDArray | None = None
+    images: list[U8],
+    cameras: tuple[Cameras, ...],
+    view: int,
+    t: int,
+    xy: NDArray,
+    options: LiftOptions | None = None,
+    *,
+    depth: NDArray | None = None,
 ) -> Lifted:
     """World points under pixels of one view.
 

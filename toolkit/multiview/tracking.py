@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -51,9 +51,34 @@ class MultiViewTracks:
     residual_px: F32
     bodies: int
 
+    def select(self, which: NDArray) -> MultiViewTracks:
+        """The points of a boolean mask (N,) or of indices."""
+        tracks_2d = tuple(tracks.select(which) for tracks in self.tracks_2d)
+        return MultiViewTracks(self.tracks_3d.select(which), tracks_2d, self.residual_px[:, which], self.bodies)
+
+    @property
+    def views_seeing(self) -> NDArray[np.int_]:
+        """(N, T) how many views see each point."""
+        return np.sum([tracks.visible for tracks in self.tracks_2d], axis=0)
+
+    def backed(self, *, share: float = 0.3, frames: int = 3) -> B:
+        """(N,) points that two views at least saw in a good part of the clip: others may never have been where they were put."""
+        seen = (self.views_seeing > 1).sum(1)
+        return seen >= max(min(frames, self.residual_px.shape[2]), share * self.residual_px.shape[2])
+
+
+def grey_views(clip: MultiViewVideo) -> list[U8]:
+    """V arrays (T, H, W) of grey frames."""
+    return [np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in view.frames]) for view in clip.views]  # type: ignore[misc]
+
 
 def track_views(
-    clip: MultiViewVideo, queries: F32, options: MultiViewOptions | None = None, *, report: Report = silent
+    clip: MultiViewVideo,
+    queries: F32,
+    options: MultiViewOptions | None = None,
+    *,
+    images: list[U8] | None = None,
+    report: Report = silent,
 ) -> MultiViewTracks:
     """Follows points of the world through all views, both ways in time.
 
@@ -65,14 +90,15 @@ def track_views(
         clip: Synchronised views with known cameras.
         queries: (N, 4) (t, x, y, z), in the world and unit of the cameras.
         options: How.
+        images: The grey frames, where they are at hand.
         report: Told the progress.
     """
     options = options or MultiViewOptions()
-    images = [np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in view.frames]) for view in clip.views]
+    images = grey_views(clip) if images is None else images
     asked = np.asarray(queries, np.float32)
     N, T = len(asked), len(images[0])
     P = projections(clip.cameras)
-    seen = follow(images, clip.cameras, asked, options.follow, report=report)  # type: ignore[arg-type]
+    seen = follow(images, clip.cameras, asked, options.follow, report=report)
     placed = _placed(seen, P, options)
     xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     bodies = find_bodies(xyz, sigma, options.bodies)
@@ -103,9 +129,7 @@ def _scale(cameras: tuple[Cameras, ...], queries: NDArray) -> float:
     return float(np.median(np.linalg.norm(centres[None] - queries[:, None, 1:], axis=-1))) if len(queries) else 1.0
 
 
-def _told(
-    clip: MultiViewVideo, images: list[U8], queries: F32, seen: ViewTracks, xyz: F64, sigma: F64, bodies: int
-) -> MultiViewTracks:
+def _told(clip: MultiViewVideo, images: list[U8], queries: F32, seen: ViewTracks, xyz: F64, sigma: F64, bodies: int) -> MultiViewTracks:
     """The nouns: what every view sees, and what is known in the world."""
     V, N, T = seen.sigma_px.shape
     tracks_2d, visible = [], np.zeros((V, N, T), bool)
@@ -152,9 +176,3 @@ def _motion(xyz: F64, sigma: F64) -> F32:
         doubt = 5 * np.nanmedian(sigma, axis=1)
     ratio = np.nan_to_num(wide / np.maximum(doubt, 1e-12))
     return (ratio**2 / (1 + ratio**2)).astype(np.float32)
-
-
-def with_window(options: MultiViewOptions, window_px: int) -> MultiViewOptions:
-    """The same options with windows of another size."""
-    windows = replace(options.follow.windows, window_px=window_px)
-    return replace(options, follow=replace(options.follow, windows=windows))

@@ -112,7 +112,7 @@ def _triangulate(xy, sigma, P, most, cosine, xyz, covariance, inlier, residual):
         if not np.isfinite(best):
             continue
         H = np.zeros((3, 3))
-        for step in range(_STEPS):
+        for _ in range(_STEPS):
             H[:] = 0.0
             g = np.zeros(3)
             for v in range(V):

@@ -115,6 +115,9 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
         draw_discs(image, paths[:, -1], rgb[:, t], alpha, radius, depths=near[:, -1], zbuffer=zbuffer, behind=0.2)
         if scene.cameras is not None:
             _draw_cameras(image, zbuffer, scene.cameras, t, T_cw, focal_px, flight.frustum * reach / flight.pull_back)
+        for view in scene.views:
+            if view.cameras is not None:
+                _draw_cameras(image, zbuffer, view.cameras, t, T_cw, focal_px, 0.7 * flight.frustum * reach / flight.pull_back)
         yield np.concatenate([image, strip])
 
 

@@ -135,6 +135,7 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
         "box": {"low": short(box.low), "side": short(box.side)},
         "view": {name: short(np.asarray(getattr(view, name))) for name in ("up", "ahead", "centre", "reach", "tilt_deg")},
         "cameras": _cameras(scene.cameras, parts),
+        "others": [_cameras(view.cameras, parts) for view in scene.views],
         "path": [] if scene.cameras is None else short(scene.cameras.centres),
         "warm": colours.WARM[::17].tolist(),
         "levels": colours.LEVELS[::17].tolist(),

@@ -26,11 +26,14 @@ const stageFromSteps = (() => {
 })();
 
 // Of each shown frame: stage-from-camera (x right, y down, z ahead), or null without a pose.
-const poses = meta.cameras.map((camera) => {
+const onStage = (camera) => {
   if (!camera) return null;
   const T = camera.T_wc;
   return times(stageFromWorld, new Float32Array([T[0], T[4], T[8], 0, T[1], T[5], T[9], 0, T[2], T[6], T[10], 0, T[3], T[7], T[11], 1]));
-});
+};
+const poses = meta.cameras.map(onStage);
+// The same of further cameras that filmed with this one.
+const otherPoses = meta.others.map((cameras) => cameras.map(onStage));
 
 class Eye {
   constructor(sample, whole) {

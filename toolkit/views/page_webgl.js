@@ -351,12 +351,14 @@ function cameraSegments(look, seen, frustum) {
     const a = pathOnStage[t - 1], b = pathOnStage[t];
     if (a && b) lines.push([...a, ...b, ...rgb, t <= now ? 0.9 : 0.3]);
   }
-  const pose = poses[seen];
-  if (pose && frustum) {
-    const [fx, fy, cx, cy] = meta.cameras[seen].lens, d = look.frustum * meta.view.reach;
+  const draw = (pose, camera, size, strength) => {
+    if (!pose) return;
+    const [fx, fy, cx, cy] = camera.lens, d = size * look.frustum * meta.view.reach;
     const far = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([u, v]) => moved(pose, [(u - cx) / fx * d, (v - cy) / fy * d, d]));
     const apex = [pose[12], pose[13], pose[14]];
-    far.forEach((p, i) => lines.push([...apex, ...p, ...rgb, 0.9], [...p, ...far[(i + 1) % 4], ...rgb, 0.95]));
-  }
+    far.forEach((p, i) => lines.push([...apex, ...p, ...rgb, 0.9 * strength], [...p, ...far[(i + 1) % 4], ...rgb, 0.95 * strength]));
+  };
+  if (frustum) draw(poses[seen], meta.cameras[seen], 1, 1);
+  otherPoses.forEach((cameras, k) => draw(cameras[seen], meta.others[k][seen], 0.6, 0.7));
   return lines;
 }

@@ -1,0 +1,176 @@
+"""MVTracker (Rajič et al., ICCV 2025): synchronised calibrated views to 3D tracks; by geometry where there is no checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from toolkit.errors import UserError
+from toolkit.media.rig_input import opened_rig, read_rig
+from toolkit.memory import give_back
+from toolkit.methods.mvtracker_queries import asked_points, grid_points
+from toolkit.methods.mvtracker_report import describe
+from toolkit.methods.request import Preset, Request
+from toolkit.multiview.checking import checked_clip
+from toolkit.multiview.tracking import MultiViewOptions, MultiViewTracks, grey_views, track_views
+from toolkit.progress import Listener, reporter
+from toolkit.scene import F32, MultiViewVideo, Scene, Tracks3D, Unit
+
+
+@dataclass(frozen=True)
+class MvtrackerSettings:
+    """Settings of the method; the defaults are those of the preset "normal".
+
+    Attributes:
+        points: About how many points are followed where none are asked for, on what moves.
+        query_view: Number or name of the view that queries in pixels belong to.
+        calibration: Name of the calibration file, where several lie beside the views; "auto" for the one that knows most of them.
+        max_side: Frames are reduced to so many pixels, for tracking and in the result.
+        max_frames: Frames that are used where none are asked for.
+        weights: "auto" or "none" for geometry alone, or the path of a published MVTracker checkpoint that you have; it needs depth.
+        window_px: Side of the windows that are followed, in pixels.
+    """
+
+    points: int = 400
+    query_view: int | str = 0
+    calibration: str = "auto"
+    max_side: int = 1280
+    max_frames: int = 300
+    weights: str = "auto"
+    window_px: int = 21
+
+    def __post_init__(self) -> None:
+        """Checks every setting before anything is computed."""
+        for name, least, most in (("points", 1, 20_000), ("max_side", 64, 4096), ("max_frames", 2, 5000), ("window_px", 7, 101)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+                raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
+        for name in ("weights", "calibration"):
+            if not isinstance(getattr(self, name), str):
+                raise UserError(f"The setting {name} is {getattr(self, name)!r}, but a name or path is needed.")
+
+    @staticmethod
+    def preset(name: Preset) -> MvtrackerSettings:
+        """The settings of "draft", "normal" or "fine"."""
+        if name == "draft":
+            return MvtrackerSettings(points=150, max_side=960)
+        if name == "fine":
+            return MvtrackerSettings(points=1500, max_side=1920)
+        return MvtrackerSettings()
+
+
+def track_multiview(
+    multiview: MultiViewVideo, queries: ArrayLike, *, weights: str = "auto", seed: int = 0, progress: Listener | None = None
+) -> Tracks3D:
+    """Points of the world followed through synchronised calibrated views, both ways in time.
+
+    Args:
+        multiview: The views with their cameras; depth is needed by a checkpoint alone.
+        queries: (N, 4) (t, x, y, z): frame and place in the world and unit of the cameras.
+        weights: "auto" or "none" for geometry alone, or a published MVTracker checkpoint.
+        seed: The same input and seed give the same tracks.
+        progress: Called with every `Progress`; it may raise `Cancelled`.
+
+    Returns:
+        N tracks in the order of the queries, each at its query in its own frame; NaN where nothing is known.
+
+    Raises:
+        UserError: what is wrong with the views or the queries, in one sentence.
+    """
+    clip, _ = checked_clip(multiview)
+    asked = asked_points(clip, queries)
+    report = reporter(progress or (lambda event: None), "tracks", "Following points through the views")
+    if weights not in ("auto", "none"):
+        return _by_network(clip, asked, weights, report)
+    return track_views(clip, asked, report=report).tracks_3d
+
+
+def run(request: Request, listener: Listener) -> Scene:
+    """The method for `toolkit.run`.
+
+    Raises:
+        UserError: what the recording lacks, in one sentence.
+    """
+    settings: MvtrackerSettings = request.settings
+    if request.cameras is not None or request.K is not None:
+        raise UserError(
+            "The method mvtracker takes the cameras of all views from their calibration file, or a MultiViewVideo that holds them."
+        )
+    if request.masks is not None and not isinstance(request.recording, Path | MultiViewVideo):
+        raise UserError("Masks are those of the view query_view.")
+    clip, names, facts, unit, warnings = _taken_in(request, settings, listener)
+    clip, told = checked_clip(clip, names)
+    warnings += told
+    images = grey_views(clip)
+    view = _view(settings.query_view, names)
+    if request.queries is not None:
+        asked = asked_points(clip, request.queries, view=view, images=images)
+    else:
+        report = reporter(listener, "points", "Looking for points to follow")
+        asked = grid_points(clip, images, settings.points, view=view, masks=request.masks, report=report)
+    options = MultiViewOptions()
+    windows = replace(options.follow.windows, window_px=settings.window_px)
+    options = replace(options, follow=replace(options.follow, windows=windows))
+    report = reporter(listener, "tracks", "Following points through the views")
+    found = track_views(clip, asked, options, report=report, images=images)
+    if settings.weights not in ("auto", "none"):
+        found = replace(found, tracks_3d=_by_network(clip, asked, settings.weights, report))
+    kept = np.ones(len(asked), bool) if request.queries is not None else found.backed()
+    found = found.select(kept)
+    give_back()
+    scene = _scene(clip, found, unit)
+    told_settings = {**asdict(settings), "seed": request.seed}
+    report_ = describe(found, names, warnings, {"source": facts, "settings": told_settings}, asked=len(asked), unit=unit)
+    return replace(scene, report=report_)
+
+
+def _taken_in(
+    request: Request, settings: MvtrackerSettings, listener: Listener
+) -> tuple[MultiViewVideo, list[str], dict[str, Any], Unit, list[str]]:
+    """The views, their names, what is told of them, the unit, and warnings."""
+    if isinstance(request.recording, MultiViewVideo):
+        names = [f"view {v}" for v in range(len(request.recording.views))]
+        return request.recording, names, {"path": "in memory", "views": names}, "metre", []
+    if not isinstance(request.recording, Path):
+        raise UserError(f"The method mvtracker takes several views, but this is a {type(request.recording).__name__}.")
+    report = reporter(listener, "read", "Reading the views")
+    with opened_rig(request.recording, frames=request.frames, calibration=settings.calibration) as rig:
+        most = None if request.frames is not None else settings.max_frames
+        clip = read_rig(rig, max_side=settings.max_side, most=most, report=report)
+        warnings = list(rig.warnings)
+        count = min(len(c) for c in rig.clips)
+        if len(clip.views[0]) < count:
+            warnings.append(f"The views have {count} frames; the first {len(clip.views[0])} were used (frames=... for others).")
+        facts = {"path": request.recording.name, "views": list(rig.names), "calibration": rig.calibration}
+        return clip, list(rig.names), facts, rig.unit, warnings  # type: ignore[return-value]
+
+
+def _view(wanted: int | str, names: list[str]) -> int:
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
+    number = int(wanted) if str(wanted).isdigit() else -1
+    if not 0 <= number < len(names):
+        raise UserError(f"There is no view {wanted!r}; there are {', '.join(names)} (or 0 to {len(names) - 1}).")
+    return number
+
+
+def _scene(clip: MultiViewVideo, found: MultiViewTracks, unit: Unit) -> Scene:
+    """The result: the first view's scene, which holds those of all views."""
+    views = [
+        Scene(cameras=camera, tracks_2d=tracks, tracks_3d=found.tracks_3d, unit=unit, method="mvtracker", video=video)
+        for video, camera, tracks in zip(clip.views, clip.cameras, found.tracks_2d, strict=True)
+    ]
+    return replace(views[0], views=tuple(views[1:]))
+
+
+def _by_network(clip: MultiViewVideo, asked: F32, weights: str, report: Any) -> Tracks3D:
+    """The published network on the same queries."""
+    if clip.depth_m is None:
+        raise UserError("An MVTracker checkpoint needs the depth of every view, which this recording does not hold; leave out weights.")
+    from toolkit.models.mvtracker import MVTracker
+
+    return MVTracker.from_pretrained(weights).infer(clip, asked, report=report)
