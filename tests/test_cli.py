@@ -66,6 +66,7 @@ def _bad_inputs(folder):
     (folder / "cut.mp4").write_bytes(b"\x00\x00\x00\x20ftypisom" + bytes(2000))
     tk.write_video(folder / "tiny.mp4", np.zeros((3, 2, 2, 3), np.uint8), 30)
     tk.write_video(folder / "one_frame.mp4", np.zeros((1, 64, 128, 3), np.uint8), 30)
+    tk.write_video(folder / "noise.mp4", np.random.default_rng(0).integers(0, 255, (4, 64, 128, 3), np.uint8), 30)
     np.savez(folder / "pickled.npz", a=np.array([{"x": 1}], dtype=object))
     np.savez(folder / "other.npz", a=np.zeros(3))
     (folder / "notes.txt").write_text("hello")
@@ -75,6 +76,7 @@ def _bad_inputs(folder):
         "cut.mp4",
         "tiny.mp4",
         "one_frame.mp4",
+        "noise.mp4",
         "pickled.npz",
         "other.npz",
         "notes.txt",

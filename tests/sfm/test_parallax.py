@@ -102,9 +102,10 @@ def test_things_that_move_before_a_camera_that_stands_are_not_taken_for_a_place(
     assert any("stands still" in told for told in scene.report["warnings"])
 
 
-def test_noise_is_no_scene():
-    noise = np.random.default_rng(0).integers(0, 255, (4, 90, 160, 3), np.uint8)
-    with pytest.raises(tk.UserError):
+@pytest.mark.parametrize(("frames", "seed"), [(4, 0), (10, 0), (10, 3)])
+def test_noise_is_no_scene(frames, seed):
+    noise = np.random.default_rng(seed).integers(0, 255, (frames, 90, 160, 3), np.uint8)
+    with pytest.raises(tk.UserError, match="found again in the next one"):
         small(tk.Video.from_frames(noise))
 
 

@@ -29,6 +29,8 @@ from toolkit.sfm.video_tracks import FollowOptions
 from toolkit.wording import counted
 
 Moving = Literal["auto", "keep"]
+FOUND_AGAIN = 0.5
+"""Least share of a frame's points that the next one shows: of noise it is 0.4, of 15 frames a second of a fast hand 0.7 and more."""
 
 
 @dataclass(frozen=True)
@@ -128,10 +130,16 @@ def _chosen(points: VideoPoints, settings: VideoSettings) -> list[int]:
     """Frames that a model is built of.
 
     Raises:
-        UserError: the picture does not change.
+        UserError: there is hardly a point, or they don't last.
     """
     if max((len(ids) for ids in points.ids), default=0) < settings.pairs.fewest:
         raise UserError("The video has hardly a point to hold on to: it is too dark, blurred or bare.")
+    again = points.found_again()
+    if again < FOUND_AGAIN:
+        raise UserError(
+            f"Only {100 * again:.0f} % of the points of a frame are found again in the next one, so the frames are noise or too far apart; "
+            'bring a video with less noise or more frames a second, or take the frames for photos with tracker="sift".'
+        )
     return model_frames(points, settings.pairs.fewest_frames)
 
 

@@ -195,7 +195,8 @@ def _without_depth(
     shown = evidence_of_video(points, frames.frames, camera, T_cw, options.parallax, fixed_lens=options.growth.fixed_lens, seed=seed)
     if shown is None:
         raise NoDepth(why_nothing(frames, options))
-    if shown.share < options.parallax.share:
+    # A camera that moves must explain enough of the picture, and more of it than one that stays: the simpler explanation has the say.
+    if shown.share < max(options.parallax.share, shown.still):
         raise NoDepth(why_flat(shown, "frames", "while filming"))
     return shown.flat
 

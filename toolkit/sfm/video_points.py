@@ -63,6 +63,12 @@ class VideoPoints:
         _, a, b = np.intersect1d(self.ids[first], self.ids[second], assume_unique=True, return_indices=True)
         return a, b
 
+    def found_again(self) -> float:
+        """Share of a frame's points that the next one still shows, in the middle of all frames but the last of each shot."""
+        cuts = set(self.cuts)
+        steps = [t for t in range(len(self) - 1) if t + 1 not in cuts and len(self.ids[t])]
+        return float(np.median([np.isin(self.ids[t], self.ids[t + 1]).mean() for t in steps])) if steps else 1.0
+
 
 def follow_video(
     frames: Iterator[U8],
