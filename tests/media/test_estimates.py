@@ -37,6 +37,22 @@ def test_a_video_of_one_camera_costs_what_was_measured(frames, size, cpu_s):
     assert told["draft"].seconds < told["normal"].seconds < told["fine"].seconds
 
 
+@pytest.mark.parametrize(
+    ("frames", "size", "preset", "cpu_s", "mb"),
+    [(48, (720, 408), "normal", 19, 740), (141, (368, 480), "draft", 42, 977)],
+)
+def test_a_video_in_which_things_move_costs_what_was_measured(frames, size, preset, cpu_s, mb):
+    told = estimate("mono", frames, size, method="tracksto4d")
+    assert cpu_s / 1.5 < told[preset].seconds * Costs().cores_used < cpu_s * 1.5
+    assert mb / 1.5 < told[preset].memory_mb < mb * 1.5
+    assert told["draft"].seconds < told["normal"].seconds < told["fine"].seconds
+
+
+def test_of_a_long_video_in_which_things_move_the_first_frames_are_used():
+    told = [estimate("mono", frames, (1920, 1080), method="tracksto4d") for frames in (200, 5000)]
+    assert told[0] == told[1]
+
+
 def test_memory_of_a_video_hardly_grows_with_its_length():
     short, long = (estimate("mono", frames, (640, 480))["normal"].memory_mb for frames in (300, 1000))
     assert short < long < 1.1 * short

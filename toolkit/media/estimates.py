@@ -30,6 +30,7 @@ class Costs:
         side_tracks: Frames of one camera whose things move are reduced to so many pixels, by preset.
         frame_s_tracks: Following points through such a frame of 640 x 480, drawing it and writing its files, by preset.
         window_s: Finding the cameras of `window_frames` frames from the points, and what moves in them.
+        window_growth: Twice as many windows cost two to this power times as much: all are adjusted together in the end.
         window_frames: So many new frames each window of a longer clip adds.
         track_mb: What is held of each frame beside its picture, while all its points are.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
@@ -57,8 +58,9 @@ class Costs:
     shown_mb_per_mpx: float = 24.0
     frame_mb_mono: float = 0.15
     side_tracks: dict[Preset, int] = field(default_factory=lambda: {"draft": 512, "normal": 768, "fine": 1024})
-    frame_s_tracks: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.2, "normal": 0.45, "fine": 0.9})
-    window_s: float = 14.0
+    frame_s_tracks: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.165, "normal": 0.29, "fine": 0.45})
+    window_s: float = 3.6
+    window_growth: float = 1.6
     window_frames: int = 40
     track_mb: float = 2.0
     doubling_frames: float = 190.0
@@ -138,10 +140,10 @@ def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Es
 def _of_tracks(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Estimate]:
     """Points are followed through all frames that are used, then explained window by window."""
     used, raw_mpx, told = min(frames, c.frames_at_most), size[0] * size[1] / 1e6, {}
-    windows = max(1.0, (used - 20) / c.window_frames)
+    windows = max(1.0, used / c.window_frames - 0.5)
     for preset, frame_s in c.frame_s_tracks.items():
         held_mpx = min(raw_mpx * min(1.0, c.side_tracks[preset] / max(size)) ** 2, c.shown_mpx / used)
-        work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + windows * c.window_s
+        work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + c.window_s * windows**c.window_growth
         memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + used * (c.track_mb + 8 * held_mpx)
         told[preset] = Estimate(round((c.start_s + work_s) / c.cores_used, 1), round(memory_mb))
     return told

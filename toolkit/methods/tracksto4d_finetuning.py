@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_STEPS = 5000
 MOST_SAMPLES = 8192
-"""Tracks times frames that are learned from at once: with the published network that takes about 2 GB."""
+"""Tracks times frames that are learned from at once: with the published network that takes 2.3 GB."""
 MOST_WINDOWS = 4
 """Of longer clips so many windows are learned from, evenly spread."""
 
