@@ -171,10 +171,10 @@ class MVTracker(WindowUpdater):
 
 
 def _ticks(queries: F32, frames: int, s: MultiViewTracking) -> int:
-    """About how often a recording's tracking tells of its progress."""
+    """How often a recording's tracking tells of its progress."""
     if not len(queries):
         return 1
-    ways = [frames - int(queries[:, 0].min())]
+    ways = [frames - max(0, min(int(queries[:, 0].min()), frames - WINDOW))]
     if s.both_ways and queries[:, 0].max() >= 1:
         ways.append(int(queries[:, 0].max()) + 1)
     return sum(way + (1 + max(0, -(-(way - WINDOW) // HOP))) * s.iterations * LAYERS for way in ways)
