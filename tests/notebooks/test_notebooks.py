@@ -36,7 +36,7 @@ def nodes(path: Path, kind: type[Node]) -> list[Node]:
 
 
 def test_the_notebooks_are_there():
-    assert {"01_quickstart", "02_stereo4d", "03_vggsfm", "07_your_own_data_and_exports"} <= {path.stem for path in PATHS}
+    assert {"01_quickstart", "02_stereo4d", "03_vggsfm", "04_tracksto4d", "07_your_own_data_and_exports"} <= {path.stem for path in PATHS}
 
 
 @each_notebook
