@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from tests.sfm.track_scores import error, observed
-from toolkit.sfm.track_clip import ClipOptions, log_linear, solve_clip, windows_of
+from toolkit.sfm.depth_scale import log_linear
+from toolkit.sfm.track_clip import ClipOptions, solve_clip, windows_of
 from toolkit.sfm.track_growth import GrowthOptions
 from toolkit.sfm.track_hypotheses import HypothesisOptions
 from toolkit.sfm.track_parallax import parallax_of

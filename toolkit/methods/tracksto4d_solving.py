@@ -14,13 +14,15 @@ from toolkit.geometry.sampling import sample_nearest
 from toolkit.lifting.track_company import CompanyOptions, company_of
 from toolkit.lifting.track_guess import on_a_sphere
 from toolkit.lifting.track_movers import Evidence, MoverOptions, Movers, Still, place_movers
+from toolkit.lifting.track_network import drawn_to_network
 from toolkit.methods.tracksto4d_finetuning import finetuned
 from toolkit.methods.tracksto4d_intake import LEAST_SEEN, Given, network_of, read_network
 from toolkit.methods.tracksto4d_report import Findings, describe
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F64, U8, B, Cameras, DepthVideo, PointCloud, Scene, Tracks3D
 from toolkit.sfm.bundle import State
-from toolkit.sfm.track_clip import ClipOptions, Solved, log_linear, solve_clip
+from toolkit.sfm.depth_scale import log_linear
+from toolkit.sfm.track_clip import ClipOptions, Solved, solve_clip
 from toolkit.sfm.track_hypotheses import track_area
 from toolkit.sfm.track_parallax import Parallax, focal_sigma, parallax_of, point_sigmas
 
@@ -39,7 +41,8 @@ class SolvingOptions:
         moving_px: A track that strays so far from a still point moves as likely as not.
         sharpness: How fast its level rises there: a tracker's usual pixel gives 0.2, three pixels 0.9.
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
-        network_sigma: How sure a network's depth of what moves is, as a logarithm.
+        network_sigma: How sure a network's depth of what moves is at best, as a logarithm; its error on what stands still comes on top.
+        network_share: How much its word counts on what moves, beside how well each track fits a still point.
         map_sigma: And that of a depth map.
     """
 
@@ -49,7 +52,8 @@ class SolvingOptions:
     moving_px: float = 1.5
     sharpness: float = 3.0
     sure: float = 0.25
-    network_sigma: float = 0.2
+    network_sigma: float = 0.15
+    network_share: float = 0.3
     map_sigma: float = 0.1
 
 
@@ -95,6 +99,9 @@ def scene_of(
     parallax = parallax_of(seen, solved.state, solved.scale, _area(given, solved))
     report(1, 3)
     level = np.log(solved.scale / seen.px)
+    if solved.stray is not None:
+        asked = np.isfinite(solved.stray)
+        level[asked] += options.network_share * np.log(solved.stray[asked] / solved.scale[asked])
     level = company_of(seen.uv, seen.weight > 0, options.company).passed_on(level, options.company.rounds)
     stray_px = np.exp(level)
     motion = 1 / (1 + (options.moving_px / stray_px) ** options.sharpness)
@@ -169,10 +176,17 @@ def _points(
     around = Still(state.X[told], uv[:, told], seen.weight[:, told] > 0, state.R, state.c)
     evidence = _evidence(given, solved, rows, told, options, depth)
     movers = place_movers(uv[:, rows], seen.weight[:, rows] > 0, around, options.movers, evidence=evidence, seed=seed)
+    if solved.believed is not None:
+        movers = drawn_to_network(movers, state.c, state.R, uv[:, rows], solved.believed[:, rows], _network_sigma(solved, options))
     xyz[rows] = movers.xyz.swapaxes(0, 1)
     far = np.linalg.norm(movers.xyz - state.c[:, None], axis=-1)
     sigma[rows] = (far * movers.sigma).T
     return xyz, sigma, movers
+
+
+def _network_sigma(solved: Solved, options: SolvingOptions) -> float:
+    """How sure a network's depth of what moves is, as a logarithm."""
+    return float(np.hypot(options.network_sigma, solved.spread))
 
 
 def _evidence(
@@ -182,7 +196,7 @@ def _evidence(
     found = []
     if solved.believed is not None:
         with np.errstate(divide="ignore", invalid="ignore"):
-            found.append(Evidence(np.log(solved.believed[:, rows]), options.network_sigma))
+            found.append(Evidence(np.log(solved.believed[:, rows]), _network_sigma(solved, options)))
     if depth is not None:
         read = np.stack([sample_nearest(depth.depth[t], given.tracks.xy[:, t]) for t in range(len(depth))])
         read = np.where(given.seen.T, read, np.nan)

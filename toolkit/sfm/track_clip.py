@@ -13,9 +13,10 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F64, I64, B
 from toolkit.sfm.bundle import State
 from toolkit.sfm.bundle_single import resect
+from toolkit.sfm.depth_scale import log_linear
 from toolkit.sfm.track_hypotheses import HypothesisOptions, explain, far_apart
 from toolkit.sfm.track_observed import Observed, bounded, scaled, with_all_points
-from toolkit.sfm.track_prior import Belief, PriorOptions, believed
+from toolkit.sfm.track_prior import Belief, PriorOptions, believed, settled
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class ClipOptions:
         joint_frames: Up to so many frames are adjusted together once windows are joined, ...
         joint_tracks: ... on so many tracks of each window.
         bonus: A network's belief wins though its loss is larger by so much: it also knows what tracks can't tell.
+        agreed: Where another start leads to the same loss as the belief, but for so much, no further one is tried.
     """
 
     hypotheses: HypothesisOptions = field(default_factory=HypothesisOptions)
@@ -41,6 +43,7 @@ class ClipOptions:
     joint_frames: int = 320
     joint_tracks: int = 160
     bonus: float = 0.05
+    agreed: float = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +57,9 @@ class Solved:
         windows: First and last frame of each window, the explanation that won, and how the next ones did.
         joints: Of neighbouring windows, how much their scales disagree, as a standard deviation of its logarithm.
         believed: (T, N) depth that the network believed moving points at, in the unit of the state; NaN where nothing is known.
+        stray: (N,) how far the network believed each track to stray from a still point, as `scale` where tracks stand still; NaN where
+            it was not asked.
+        spread: How far the network's depth of still points is off, as a logarithm; NaN without a network.
     """
 
     state: State
@@ -62,8 +68,12 @@ class Solved:
     windows: tuple[dict, ...]
     joints: tuple[float, ...]
     believed: F64 | None = None
+    stray: F64 | None = None
+    spread: float = float("nan")
 
 
+SLOPE_SIGMA = 0.1
+"""How sure it is that a network's depths differ from the right ones by one factor: logarithm by logarithm."""
 Network = Callable[[NDArray, slice], Belief | None]
 """What a network believes of some tracks (rows) in some frames."""
 
@@ -76,6 +86,7 @@ class _Window:
     scale: F64
     told: dict
     belief: Belief | None
+    spread: float = float("nan")
 
 
 def solve_clip(seen: Observed, options: ClipOptions, *, network: Network | None = None, seed: int = 0, report: Report = silent) -> Solved:
@@ -106,9 +117,12 @@ def solve_clip(seen: Observed, options: ClipOptions, *, network: Network | None 
     if len(rows) < points:
         state = bounded(seen, with_all_points(seen, state, rows))
     scale, _ = seen.scales(state, least)
-    beliefs = _beliefs(found, state, count, points) if any(w.belief is not None for w in found) else None
     report(steps, steps)
-    return Solved(state, scale, known, tuple(w.told for w in found), joints, beliefs)
+    solved = Solved(state, scale, known, tuple(w.told for w in found), joints)
+    if all(w.belief is None for w in found):
+        return solved
+    spread = float(np.nanmedian([w.spread for w in found]))
+    return replace(solved, believed=_beliefs(found, state, count, points), stray=_strays(found, points), spread=spread)
 
 
 def windows_of(frames: int, window: int, overlap: int) -> list[slice]:
@@ -130,16 +144,18 @@ def _solved(seen: Observed, frames: slice, options: ClipOptions, network: Networ
     rows = np.flatnonzero(length >= min(4, max(2, len(part.uv) // 2)))
     rows = np.sort(far_apart(part, rows, options.tracks))
     few = part.of(rows)
-    explained = explain(few, options.hypotheses, seed=seed, report=report)
-    best, belief = explained[0], network(rows, frames) if network is not None else None
-    told = {"frames": [frames.start, frames.stop - 1], "explanation": best.name}
-    told["losses"] = {e.name: round(e.loss, 4) for e in explained}
-    if belief is not None:
-        own = believed(few, belief, options.hypotheses, options.prior)
-        told["losses"]["network"] = round(own.loss, 4)
+    belief = network(rows, frames) if network is not None else None
+    own = believed(few, belief, options.hypotheses, options.prior) if belief is not None else None
+    explained = explain(few, options.hypotheses, seed=seed, report=report, agreed=own and (own.loss, options.agreed))
+    best, spread = explained[0], float("nan")
+    losses = {e.name: round(e.loss, 4) for e in explained}
+    if belief is not None and own is not None:
+        losses["network"] = round(own.loss, 4)
         if own.loss < best.loss + options.bonus:
-            best, told["explanation"] = own, "network"
-    return _Window(frames, rows, best.state, best.scale, told, belief)
+            best = own
+        best, spread = settled(few, best, belief, options.hypotheses, options.prior)
+    told = {"frames": [frames.start, frames.stop - 1], "explanation": best.name, "losses": losses}
+    return _Window(frames, rows, best.state, best.scale, told, belief, spread)
 
 
 def _joined(seen: Observed, found: list[_Window]) -> tuple[State, tuple[float, ...]]:
@@ -212,14 +228,14 @@ def _adjusted(seen: Observed, state: State, found: list[_Window], options: ClipO
 
 
 def _beliefs(found: list[_Window], state: State, count: int, points: int) -> F64:
-    """(T, N) depth that a network believes, brought to the unit of the state by a log-linear fit on tracks that stand still."""
+    """(T, N) depth that a network believes, brought to the unit of the state by tracks that stand still."""
     out = np.full((count, points), np.nan)
     for window in found:
         if window.belief is None:
             continue
         depth = np.einsum("tj,tpj->tp", state.R[window.frames, :, 2], state.X[window.rows][None] - state.c[window.frames, None])
         still = np.broadcast_to(window.scale < window.scale.min() * 3, depth.shape)
-        fitted = log_linear(window.belief.depth, depth, still)
+        fitted = log_linear(window.belief.depth, depth, still, slope_sigma=SLOPE_SIGMA)
         empty = np.isnan(out[window.frames][:, window.rows])
         part = out[window.frames][:, window.rows]
         part[empty] = fitted[empty]
@@ -227,18 +243,15 @@ def _beliefs(found: list[_Window], state: State, count: int, points: int) -> F64
     return out
 
 
-def log_linear(source: F64, target: F64, known: NDArray) -> F64:
-    """Depths on the scale of others: target ~ exp(b) source^a, robustly on the `known`, a near one where little says otherwise."""
-    use = known & (source > 0) & (target > 0)
-    if use.sum() < 6:
-        return np.full(source.shape, np.nan)
-    x, y = np.log(source[use]), np.log(target[use])
-    weight = np.ones_like(x)
-    a, b = 1.0, float(np.median(y - x))
-    for _ in range(10):
-        A = np.column_stack([x, np.ones_like(x)])
-        normal = (A * weight[:, None]).T @ A + np.diag([1.0, 0.0])
-        a, b = np.linalg.solve(normal, (A * weight[:, None]).T @ y + np.array([1.0, 0.0]))
-        weight = 1 / (1 + ((y - a * x - b) / 0.1) ** 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.exp(a * np.log(np.where(source > 0, source, np.nan)) + b)
+def _strays(found: list[_Window], points: int) -> F64:
+    """(N,) how far a network believes tracks to stray: on the scale of the adjustment, by the tracks that stand still there."""
+    total, windows = np.zeros(points), np.zeros(points)
+    for window in found:
+        if window.belief is None:
+            continue
+        still = window.scale < window.scale.min() * 3
+        level = np.log(np.maximum(window.belief.stray, 1e-9))
+        total[window.rows] += level + np.median(np.log(window.scale[still]) - level[still])
+        windows[window.rows] += 1
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.exp(total / windows)

@@ -60,7 +60,9 @@ class Explanation:
     name: str
 
 
-def explain(seen: Observed, options: HypothesisOptions, *, seed: int = 0, report: Report = silent) -> list[Explanation]:
+def explain(
+    seen: Observed, options: HypothesisOptions, *, seed: int = 0, report: Report = silent, agreed: tuple[float, float] | None = None
+) -> list[Explanation]:
     """Explanations of tracks, the best one first and polished.
 
     Args:
@@ -68,6 +70,7 @@ def explain(seen: Observed, options: HypothesisOptions, *, seed: int = 0, report
         options: How.
         seed: Of the random starts.
         report: Called per explanation.
+        agreed: Loss of another explanation, and a tolerance: where the first one's is the same, it is the only one.
     """
     area, found = track_area(seen), []
     every = np.arange(seen.uv.shape[1])
@@ -78,6 +81,9 @@ def explain(seen: Observed, options: HypothesisOptions, *, seed: int = 0, report
         report(n, total)
         if len(rows) >= LEAST_TRACKS or rows is every:
             found.append(_explained(seen, area, rows, most, power, options, seed + n, name))
+        if agreed is not None and n == 0 and found and abs(found[0].loss - agreed[0]) < agreed[1]:
+            report(total, total)
+            return found
     report(len(plans), total)
     best = min(found, key=lambda e: e.loss)
     other = np.flatnonzero((best.scale > options.unexplained_px * seen.px) & ((seen.weight > 0).sum(0) >= min(6, len(seen.uv))))

@@ -1,4 +1,4 @@
-"""One more explanation of tracks: what a network believes of cameras and points, adjusted to the tracks without forgetting the belief."""
+"""What a network believes of cameras and points: one more explanation of tracks, and depth where tracks tell little."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from toolkit.scene import F64
+from toolkit.scene import F64, B
 from toolkit.sfm.bundle import Beliefs, State
 from toolkit.sfm.track_hypotheses import Explanation, HypothesisOptions, area_loss, polished, track_area
 from toolkit.sfm.track_observed import Observed, bounded, reseated, scaled
+from toolkit.sfm.track_parallax import point_sigmas
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,11 @@ class PriorOptions:
         start_px: A track's robust scale at first is at least so large, ...
         rounds: ... and is found anew so many times.
         most_stray: A belief about how far a track strays counts up to here, in focal lengths.
+        least_sigma: How sure the believed depth of still points is at best, as a share, once cameras are found ...
+        sure: ... where it is measured on points that the cameras alone tell so well, as a share of their depth, ...
+        least_sure: ... if there are so many.
+        moving_stray: Where a track strays so far, in focal lengths, its still point is believed half as much.
+        lasting: So many samples of a track say as much as one that is free of the errors of the others.
     """
 
     depth_sigma: float = 0.3
@@ -29,6 +35,11 @@ class PriorOptions:
     start_px: float = 4.0
     rounds: int = 6
     most_stray: float = 0.1
+    least_sigma: float = 0.2
+    sure: float = 0.1
+    least_sure: int = 10
+    moving_stray: float = 0.03
+    lasting: float = 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,3 +89,60 @@ def believed(seen: Observed, belief: Belief, hypotheses: HypothesisOptions, opti
     rough = Explanation(state, scale, area_loss(seen, state, scale, area), "network")
     fine = polished(seen, rough, area, hypotheses)
     return fine if fine.loss <= rough.loss else replace(rough, state=scaled(state, len(belief.R) // 2))
+
+
+def settled(
+    seen: Observed, found: Explanation, belief: Belief, hypotheses: HypothesisOptions, options: PriorOptions
+) -> tuple[Explanation, float]:
+    """An explanation adjusted once more, each still point held at its believed depth as surely as the belief is right elsewhere.
+
+    Where parallax is large this changes nothing; points that the cameras hardly tell the depth of come to lie where the network believes
+    them, rather than anywhere, and so does a scene that is all too flat or deep.
+
+    Args:
+        seen: All tracks.
+        found: What explains them best.
+        belief: Of the same tracks.
+        hypotheses: How explanations are compared.
+        options: How the belief is used.
+
+    Returns:
+        The explanation, and how sure the belief is: the spread of its depth about that of points which cameras tell well, as a logarithm.
+    """
+    least, middle = hypotheses.growth.least_px, len(found.state.R) // 2
+    own = _brought(belief, found.state, found.scale < 3 * least * seen.px, middle)
+    theirs = np.median(own.depth, axis=0)
+    doubt = 1 + (np.minimum(belief.stray, options.most_stray) / options.moving_stray) ** 2
+    state, spread = found.state, 0.0
+    for _ in range(2):
+        # At first the belief is taken for right: an all too flat or deep scene would make it look wrong.
+        sigma = np.hypot(max(0.0, spread - options.least_sigma), options.least_sigma) * np.maximum(theirs, 0.05)
+        weight = 0.5 * options.lasting / (sigma**2 * doubt)
+        held = replace(seen, beliefs=replace(seen.beliefs, X=own.X.copy(), weight=weight))
+        state = held.adjusted(bounded(seen, state), found.scale, steps=12, tolerance=1e-6)
+        spread = _spread(seen, state, found.scale, theirs, least, options)
+    state = scaled(bounded(seen, state), middle)
+    scale, _ = seen.scales(state, least)
+    return Explanation(state, scale, area_loss(seen, state, scale, track_area(seen)), found.name), spread
+
+
+def _spread(seen: Observed, state: State, scale: F64, believed_depth: F64, least_px: float, options: PriorOptions) -> float:
+    """Robust standard deviation of the logarithm of believed depths, over those of points whose depth the cameras tell well."""
+    depth = np.median(state.depth, axis=0)
+    told = (scale < 3 * least_px * seen.px) & (depth > 0) & (believed_depth > 0)
+    sure = told & (point_sigmas(seen, state, scale) < options.sure * depth)
+    told = sure if sure.sum() >= options.least_sure else told
+    if told.sum() < options.least_sure:
+        return 1.0
+    ratio = np.log(believed_depth[told] / depth[told])
+    return float(1.4826 * np.median(abs(ratio - np.median(ratio))))
+
+
+def _brought(belief: Belief, state: State, still: B, middle: int) -> State:
+    """The belief with its middle camera where that of a state is, and in its unit by the still points."""
+    Q = state.R[middle] @ belief.R[middle].T
+    mine, theirs = ((s.X - s.c[middle]) @ s.R[middle, :, 2] for s in (state, State(belief.R, belief.c, belief.X)))
+    good = still & (mine > 0) & (theirs > 0)
+    unit = float(np.median(mine[good] / theirs[good])) if good.any() else 1.0
+    shift = state.c[middle] - unit * Q @ belief.c[middle]
+    return State(Q @ belief.R, unit * belief.c @ Q.T + shift, unit * belief.X @ Q.T + shift, state.log_focal)
