@@ -66,7 +66,6 @@ def _bad_inputs(folder):
     (folder / "cut.mp4").write_bytes(b"\x00\x00\x00\x20ftypisom" + bytes(2000))
     tk.write_video(folder / "tiny.mp4", np.zeros((3, 2, 2, 3), np.uint8), 30)
     tk.write_video(folder / "one_frame.mp4", np.zeros((1, 64, 128, 3), np.uint8), 30)
-    tk.write_video(folder / "noise.mp4", np.random.default_rng(0).integers(0, 255, (4, 64, 128, 3), np.uint8), 30)
     np.savez(folder / "pickled.npz", a=np.array([{"x": 1}], dtype=object))
     np.savez(folder / "other.npz", a=np.zeros(3))
     (folder / "notes.txt").write_text("hello")
@@ -76,7 +75,6 @@ def _bad_inputs(folder):
         "cut.mp4",
         "tiny.mp4",
         "one_frame.mp4",
-        "noise.mp4",
         "pickled.npz",
         "other.npz",
         "notes.txt",
@@ -93,6 +91,14 @@ def test_bad_input_gets_one_sentence_exit_code_2_and_leaves_nothing(tmp_path, ca
         assert told.err.count("\n") == 1, (name, told.err)
         assert "Traceback" not in told.err
         assert sorted(tmp_path.iterdir()) == before, name
+
+
+def test_a_video_of_noise_gets_one_sentence_after_its_points_were_followed(tmp_path, capsys):
+    tk.write_video(tmp_path / "noise.mp4", np.random.default_rng(0).integers(0, 255, (4, 64, 128, 3), np.uint8), 30)
+    assert main(["run", str(tmp_path / "noise.mp4"), "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert told.splitlines()[-1].startswith("error: Only ") and "Traceback" not in told
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_wrong_format_is_told_before_anything_is_computed(clip, tmp_path, capsys):
