@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 
 from tests.sfm.track_scores import error, observed
-from toolkit.sfm.depth_scale import log_linear
 from toolkit.sfm.track_clip import ClipOptions, solve_clip, windows_of
 from toolkit.sfm.track_growth import GrowthOptions
 from toolkit.sfm.track_hypotheses import HypothesisOptions
@@ -58,16 +57,6 @@ def test_a_belief_near_the_truth_is_adjusted_to_the_tracks():
         belief = Belief(T_wc[:, :3, :3], centres, X, np.where(scene.moving, 0.05, 0.001), np.ones((16, 80)))
         errors.append(error(believed(observed(scene), belief, HypothesisOptions(), PriorOptions()), scene))
     assert np.median(errors) < 0.005, "as exact as an explanation that begins with nothing"
-
-
-def test_depths_of_another_scale_are_fitted_by_the_known_ones():
-    rng = np.random.default_rng(0)
-    depth = rng.uniform(1, 5, (4, 30))
-    source = 3 * depth
-    known = np.arange(30) < 20
-    spoilt = depth.copy()
-    spoilt[:, :3] *= 4
-    np.testing.assert_allclose(log_linear(source, spoilt, np.broadcast_to(known, depth.shape))[:, 20:], depth[:, 20:], rtol=0.05)
 
 
 def test_cameras_stay_rotations_over_many_frames():
