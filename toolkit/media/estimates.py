@@ -32,7 +32,7 @@ class Costs:
         window_s: Finding the cameras of `window_frames` frames from the points, and what moves in them.
         window_growth: Twice as many windows cost two to this power times as much: all are adjusted together in the end.
         window_frames: So many new frames each window of a longer clip adds.
-        track_mb: What is held of each frame beside its picture, while all its points are.
+        track_mb: What is held of each frame beside its picture, by preset: it goes with the points that run through it.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
         frames_at_most: Frames that are used where nothing else is asked for.
@@ -62,7 +62,7 @@ class Costs:
     window_s: float = 3.6
     window_growth: float = 1.6
     window_frames: int = 40
-    track_mb: float = 2.0
+    track_mb: dict[Preset, float] = field(default_factory=lambda: {"draft": 2.0, "normal": 2.2, "fine": 5.0})
     doubling_frames: float = 190.0
     cores_used: float = 1.6
     frames_at_most: int = 200
@@ -144,6 +144,6 @@ def _of_tracks(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Estima
     for preset, frame_s in c.frame_s_tracks.items():
         held_mpx = min(raw_mpx * min(1.0, c.side_tracks[preset] / max(size)) ** 2, c.shown_mpx / used)
         work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + c.window_s * windows**c.window_growth
-        memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + used * (c.track_mb + 8 * held_mpx)
+        memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + used * (c.track_mb[preset] + 8 * held_mpx)
         told[preset] = Estimate(round((c.start_s + work_s) / c.cores_used, 1), round(memory_mb))
     return told
