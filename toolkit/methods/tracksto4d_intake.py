@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +33,9 @@ MOST_FRAMES = 2000
 MOST_SAMPLES = 30_000_000
 NETWORK_TRACKS = 256
 """Tracks that a network is asked about at a time: attention goes with their square."""
-PACKAGED = Path(__file__).parents[2] / "weights" / "tracksto4d.safetensors"
+PACKAGED = (Path(__file__).parents[2] / "weights", Path(sysconfig.get_path("data")) / "share" / "lift4d" / "weights")
+"""Where weights that come with the package lie: in a clone, and where it was installed from a wheel."""
+PACKAGED_NAME = "tracksto4d.safetensors"
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +149,7 @@ def checked_weights(weights: Any) -> Path | None:
     if not isinstance(weights, str | os.PathLike) or not str(weights):
         raise UserError(f"The weights are {weights!r}, but auto, none or the path of a file is needed.")
     if weights == "auto":
-        return PACKAGED if PACKAGED.is_file() else None
+        return next((folder / PACKAGED_NAME for folder in PACKAGED if (folder / PACKAGED_NAME).is_file()), None)
     file = Path(weights).expanduser()
     if not file.is_file():
         raise UserError(f"There is no file of weights {str(weights)!r}; give the path of one, or none to do without a network.")
