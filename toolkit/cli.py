@@ -14,6 +14,7 @@ from typer.exceptions import TyperException
 
 from toolkit import interrupt
 from toolkit.errors import UserError
+from toolkit.evaluate_command import evaluate_command
 from toolkit.example_making import examples_command
 from toolkit.methods.request import Preset
 from toolkit.scene import Scene
@@ -184,6 +185,7 @@ def _opened(path: Path) -> Scene:
 
 shell.command("examples")(examples_command)
 shell.command("train")(train_command)
+shell.command("evaluate")(evaluate_command)
 
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from toolkit.geometry.alignment import align_similarity
 from toolkit.geometry.rig import default_vr180_rig
+from toolkit.sfm.nonrigid import nonrigid_shapes
 from toolkit.sfm.odometry import stereo_odometry
 
-__all__ = ["align_similarity", "default_vr180_rig", "stereo_odometry"]
+__all__ = ["align_similarity", "default_vr180_rig", "nonrigid_shapes", "stereo_odometry"]

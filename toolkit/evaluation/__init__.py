@@ -4,17 +4,21 @@ from toolkit.evaluation.cameras import cameras, compare_rotations
 from toolkit.evaluation.depth import depth, disparity, seen_by_both
 from toolkit.evaluation.moving_points import depth_on_tracks, motion_auc, moving_points
 from toolkit.evaluation.mvtracker import mvtracker_scores, mvtracker_tracks
+from toolkit.evaluation.nonrigid import nonrigid
+from toolkit.evaluation.scenes import compare_scenes
 from toolkit.evaluation.tracks import keypoint_transfer, tracks_2d, tracks_3d
 
 __all__ = [
     "cameras",
     "compare_rotations",
+    "compare_scenes",
     "depth",
     "depth_on_tracks",
     "disparity",
     "keypoint_transfer",
     "motion_auc",
     "moving_points",
+    "nonrigid",
     "mvtracker_scores",
     "mvtracker_tracks",
     "seen_by_both",

@@ -13,11 +13,13 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F64, B, Tracks2D
 from toolkit.sfm.nonrigid_refine import Prior
 from toolkit.sfm.nonrigid_search import NonrigidSettings, Search
+from toolkit.sfm.nonrigid_start import factor_rigid, rigid_body
 from toolkit.sfm.nonrigid_tracks import complete, smooth_paths
 from toolkit.wording import counted
 
 LEAST_FRAMES, LEAST_TRACKS = 3, 8
 LEAST_SHARE = 0.1  # of the frames that a track must be seen in: else its path is mostly guessed
+LEAST_TURN_DEG = 4.0  # under it depth follows from deformation as well as from the turn
 FLAT = 1e-6  # third singular value of the tracks by the first: under it they show no depth, only rounding
 
 
@@ -30,7 +32,8 @@ class NonrigidShapes:
             behind the centroid of the frame. NaN for tracks that were seen too seldom. All z may have the wrong sign together: the mirrored
             body, turning the other way, gives the same views.
         R_cw: (T, 3, 3) float64 rotation of each frame, camera from body.
-        report: "score" of each start by its window in frames, lower is likelier, "chosen", "noise" of the tracks in their unit, "tracks".
+        report: "score" of each start by its window in frames, lower is likelier, "chosen"; "noise" of the tracks in
+            their unit; "turn_deg", how far the camera turns; "tracks" that were used; "warnings" for a person.
     """
 
     xyz: F64
@@ -79,7 +82,47 @@ def nonrigid_shapes(
     points = best.estimate.xyz.copy()
     points[:, :2] += best.estimate.centre[:, :, None]
     xyz[kept] = (unit * points).transpose(2, 0, 1)
-    return NonrigidShapes(xyz, best.estimate.R, {"score": best.scores, "chosen": best.window, "noise": noise, "tracks": int(kept.sum())})
+    turn_deg = _turn_deg(best.estimate.R)
+    warnings = []
+    if turn_deg < LEAST_TURN_DEG:
+        warnings.append(
+            f"The camera turns about the points by {turn_deg:.1f} degrees only (root mean square, out of the image): "
+            "how deep they are is not known, and depth may be stretched or flattened."
+        )
+    found: dict[str, Any] = {"turn_deg": turn_deg, "warnings": warnings, "noise": noise, "tracks": int(kept.sum())}
+    return NonrigidShapes(xyz, best.estimate.R, found | {"score": best.scores, "chosen": best.window})
+
+
+def _turn_deg(R: F64) -> float:
+    """Root mean square angle of the viewing directions, in the axes of the body, about their mean; a turn in the image plane is none."""
+    mean = R[:, 2].mean(0)
+    length = float(np.linalg.norm(mean))
+    cosine = R[:, 2] @ mean / length if length > 0 else np.zeros(len(R))
+    return float(np.rad2deg(np.sqrt(np.mean(np.arccos(np.clip(cosine, -1, 1)) ** 2))))
+
+
+def rigid_shapes(tracks: Tracks2D | ArrayLike) -> F64:
+    """The rigid body that explains the tracks best, in the axes of each frame's camera: what non-rigid methods are measured beside.
+
+    Args:
+        tracks: As for `nonrigid_shapes`.
+
+    Returns:
+        (N, T, 3) points about the centroid of their frame, NaN for tracks that were seen too seldom.
+
+    Raises:
+        UserError: as `nonrigid_shapes`.
+    """
+    settings = NonrigidSettings()
+    xy, seen = _observations(tracks)
+    kept = _seen_enough(seen)
+    filled = complete(xy[:, :, kept], seen[:, kept], rank=settings.completion_rank, rounds=settings.completion_rounds)
+    centred = filled - filled.mean(2, keepdims=True)
+    _unit(centred)
+    R = factor_rigid(centred)
+    xyz = np.full((len(kept), len(xy), 3), np.nan)
+    xyz[kept] = (R @ rigid_body(centred, R)).transpose(2, 0, 1)
+    return xyz
 
 
 def _observations(tracks: Tracks2D | ArrayLike) -> tuple[F64, B]:

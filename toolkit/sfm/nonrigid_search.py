@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +26,8 @@ class NonrigidSettings:
         scout_floor: Where the starts are compared.
         rounds_a_decade: Rounds in which the floor falls to a tenth.
         last_rounds: Rounds at the last floor.
-        finalists: Starts that are carried to the end.
+        finalists: Starts that are carried to the end; where the scouts ended in the same shapes, one of them.
+        same_score: Scores closer than this are of the same shapes.
         group_tracks: Tracks solved together; the time grows with its square. The others follow in groups, turns held.
         shared_tracks: Tracks that every later group shares with the first: they tell it how the body deforms.
         completion_rank, completion_rounds: Of the low-rank completion of what was not seen, where the search begins.
@@ -36,7 +38,8 @@ class NonrigidSettings:
     scout_floor: float = 1e-2
     rounds_a_decade: int = 7
     last_rounds: int = 8
-    finalists: int = 2
+    finalists: int = 3
+    same_score: float = 0.02
     group_tracks: int = 100
     shared_tracks: int = 40
     completion_rank: int = 9
@@ -81,13 +84,19 @@ class Search:
         finalists = min(settings.finalists, len(windows))
         self.total = len(windows) * len(falling) + finalists * len(ending) + len(batches) * len(following)
         scouts = {w: self._refine(group, self._start(w, group), falling) for w in windows}
-        likeliest = sorted(scouts, key=lambda w: scouts[w].score)[:finalists]
+        likeliest = self._distinct(scouts)[:finalists]
+        self.total -= (finalists - len(likeliest)) * len(ending)
         ended = {w: self._refine(group, scouts[w], ending) for w in likeliest}
         window = min(ended, key=lambda w: ended[w].score)
         found = ended[window]
         if batches:
             found = self._follow(found, group, batches, following)
         return Found(found, window, {str(w): round(scouts[w].score, 3) for w in windows})
+
+    def _distinct(self, scouts: dict[int, Estimate]) -> list[int]:
+        """Windows from the likeliest on, without those that led to the shapes of the one before."""
+        order = sorted(scouts, key=lambda w: scouts[w].score)
+        return order[:1] + [b for a, b in pairwise(order) if scouts[b].score - scouts[a].score > self.settings.same_score]
 
     def _falling(self, first: float, last: float) -> F64:
         return np.geomspace(first, last, max(2, round(self.settings.rounds_a_decade * np.log10(first / last))))

@@ -71,6 +71,11 @@ def factor_rigid(xy: F64) -> F64:
     return np.concatenate([two, np.cross(two[:, 0], two[:, 1])[:, None]], 1)
 
 
+def rigid_body(xy: F64, R: F64) -> F64:
+    """(3, N) points of the body that (T, 2, N) centred points show best, given rotations (T, 3, 3)."""
+    return np.asarray(np.linalg.lstsq(R[:, :2].reshape(-1, 3), xy.reshape(-1, xy.shape[2]), rcond=None)[0], np.float64)
+
+
 def align_shapes(xyz: F64) -> F64:
     """Rotations, camera from body, that bring (T, 3, N) shapes closest to their common mean (generalised Procrustes analysis).
 
@@ -89,8 +94,7 @@ def align_shapes(xyz: F64) -> F64:
 def _rigid_depth(xy: F64) -> F64:
     """(T, N) depth of the rigid body that explains a window."""
     R = factor_rigid(xy)
-    body = np.linalg.lstsq(R[:, :2].reshape(-1, 3), xy.reshape(-1, xy.shape[2]), rcond=None)[0]
-    return R[:, 2] @ body
+    return R[:, 2] @ rigid_body(xy, R)
 
 
 def _products(a: F64, b: F64) -> F64:
