@@ -38,12 +38,17 @@ from toolkit.tracking import prune_tracks, track_points
 from toolkit.views.page_display import view
 
 if _TYPE_CHECKING:
+    from toolkit.models.mvtracker import MVTracker
     from toolkit.models.track_predictor import TrackPredictor
     from toolkit.models.tracksto4d import TracksTo4D
 
 __version__ = "0.1.0"
 
-_NETWORKS = {"TrackPredictor": "toolkit.models.track_predictor", "TracksTo4D": "toolkit.models.tracksto4d"}
+_NETWORKS = {
+    "MVTracker": "toolkit.models.mvtracker",
+    "TrackPredictor": "toolkit.models.track_predictor",
+    "TracksTo4D": "toolkit.models.tracksto4d",
+}
 
 
 def __getattr__(name: str) -> _Any:
@@ -58,6 +63,7 @@ __all__ = [
     "Cancelled",
     "DepthVideo",
     "Disparity",
+    "MVTracker",
     "MethodInfo",
     "MultiViewVideo",
     "PointCloud",
