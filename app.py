@@ -43,6 +43,12 @@ LOOK = Path(texts.__file__).with_name("look.css")
 # On a phone the results are below all controls; elsewhere they stay beside them.
 TO_RESULT_JS = "() => { if (innerWidth < 760) document.querySelector('#status').scrollIntoView({behavior: 'smooth'}) }"
 WAITING_JS = f"() => {{ ({TO_RESULT_JS})(); return {json.dumps(line(texts.WAITING))} }}"
+# Gradio makes what is in a folded part only when that is unfolded, and then once more writes the first values into it: over those that
+# were typed meanwhile. So the parts are made unfolded, out of sight, and folded in the browser once they are there.
+FOLD_JS = """() => {
+  setTimeout(() => document.body.classList.add('l4-folded'), 300);
+  return [{__type__: 'update', open: false}, {__type__: 'update', open: false}];
+}"""
 SMALL = "l4-small"
 
 
@@ -77,7 +83,7 @@ def build(studio: Studio) -> gr.Blocks:
                 kind = gr.Dropdown(kinds, value="found", label=texts.KIND, elem_id="kind")
                 method = gr.Radio([], label=texts.METHOD, visible=False, elem_id="method")
                 preset = gr.Radio(preset_choices({}), value="normal", label=texts.PRESET, info=texts.PRESET_INFO, elem_id="preset")
-                with gr.Accordion(texts.POINTS, open=False, elem_id="picks") as picking:
+                with gr.Accordion(texts.POINTS, elem_id="picks", elem_classes="l4-fold") as picking:
                     gr.Markdown(texts.POINTS_HOW, elem_classes=SMALL)
                     picture = gr.Image(show_label=False, interactive=False, buttons=[], elem_id="picking")
                     frame = gr.Slider(0, 1, 0, step=1, label=texts.FRAME, elem_id="frame")
@@ -85,7 +91,7 @@ def build(studio: Studio) -> gr.Blocks:
                         undo, clear = gr.Button(texts.UNDO, size="sm"), gr.Button(texts.CLEAR, size="sm")
                     points = gr.Textbox("", label=texts.PASTE, lines=3, max_lines=8, elem_id="points")
                     paste = gr.Button(texts.PASTE_DO, size="sm")
-                with gr.Accordion(texts.ADVANCED, open=False, elem_id="advanced"):
+                with gr.Accordion(texts.ADVANCED, elem_id="advanced", elem_classes="l4-fold") as advanced:
                     frames = gr.Number(0, label=texts.FRAMES, info=texts.FRAMES_INFO, precision=0, minimum=0, elem_id="frames")
                     settings = gr.Textbox("", label=texts.SETTINGS, info=texts.SETTINGS_INFO, lines=2, elem_id="settings")
                     explained = gr.Markdown(elem_classes=SMALL)
@@ -140,6 +146,7 @@ def build(studio: Studio) -> gr.Blocks:
         take_away.select(showing.offer_all, None, [files, status], **LIGHT)
         chosen = [kind, method, settings]
         upload.upload(bringing.bring, upload, list(clip_parts.values()), **LIGHT)
+        page.load(None, None, [picking, advanced], js=FOLD_JS, api_visibility="private")
         page.load(showing.open_first, None, [status, result], **LIGHT).then(showing.describe_example, None, [quality, cameras], **LIGHT)
         opened = examples.select(showing.open_example, None, [status, result, found, pair, settings], **LIGHT)
         opened.then(None, js=TO_RESULT_JS)
@@ -147,6 +154,7 @@ def build(studio: Studio) -> gr.Blocks:
         described.then(showing.look_at_example, None, list(clip_parts.values()), **LIGHT)
         kind.input(bringing.declare, chosen, list(clip_parts.values()), **LIGHT)
         method.input(bringing.explain, method, [explained, preset, frame, found], **LIGHT)
+        frames.change(bringing.limit, [frames, method], [preset, found], trigger_mode="always_last", **LIGHT)
         picked = [picture, points, status]
         for shown in (picking.expand, frame.input):
             shown(pointing.show_frame, [frame, points, *chosen], [picture, status], trigger_mode="always_last", **LIGHT)

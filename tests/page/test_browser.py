@@ -214,6 +214,20 @@ def test_a_clip_becomes_files_by_clicks_alone(person, served, clip, tmp_path):
     assert tk.load(tmp_path / name).frames == 6
 
 
+def test_what_is_typed_as_soon_as_a_part_is_unfolded_stays_there_however_busy_the_browser_is(person):
+    page = person.page
+    page.wait_for_function("() => document.body.classList.contains('l4-folded')")
+    slowly = "f => draw(() => setTimeout(() => f(performance.now()), 700))"
+    page.evaluate(f"() => {{ const draw = requestAnimationFrame.bind(window); window.requestAnimationFrame = {slowly} }}")
+    assert not page.locator("#frames input").is_visible() and not page.locator("#points textarea").is_visible()
+    page.locator("#advanced button").first.click()
+    page.locator("#frames input").fill("30")
+    page.locator("#settings textarea").fill("fov_deg = 70")
+    page.wait_for_timeout(1500)
+    assert page.locator("#frames input").input_value() == "30"
+    assert page.locator("#settings textarea").input_value() == "fov_deg = 70"
+
+
 def test_a_zip_of_photos_becomes_cameras_and_points_in_the_4d_view(browser, served, tmp_path):
     with zipfile.ZipFile(tmp_path / "corner.zip", "w") as archive:
         for n, photo in enumerate(photo_set.photograph(photo_set.cameras())):

@@ -12,7 +12,7 @@ from toolkit.errors import UserError
 from toolkit.gallery import Example
 from toolkit.methods.registry import methods
 from toolkit.page import cards, texts
-from toolkit.page.desk import Changes, Desk, frames_used, heard, sentence
+from toolkit.page.desk import Changes, Desk, costs, frames_used, heard, sentence
 from toolkit.page.scratch import Visitor
 from toolkit.page.settings import explain_settings
 from toolkit.page.studio import Studio
@@ -65,14 +65,14 @@ class Bringing:
         suited = found["methods"]
         preferred = method or visitor.kept.get("method")
         chosen = preferred if preferred in suited else (suited[0] if suited else None)
-        name, notes = visitor.kept.get("name", ""), self._notes(found, chosen)
+        name, notes = visitor.kept.get("name", ""), self._notes(visitor, found, chosen)
         one_file = found["layout"] != "separate" and found["kind"] in ("vr180", "stereo", "mono") and not found["has_result"]
         yield self.desk.changes(
             upload=None,
             found=cards.found_card(name, found, notes),
             kind=gr.update(value=kind, visible=one_file),
             method=gr.update(choices=method_choices(suited), value=chosen, visible=bool(suited)),
-            preset=gr.update(choices=preset_choices(found["estimates"].get(chosen, found["estimate"])), visible=bool(suited)),
+            preset=gr.update(choices=preset_choices(costs(found, chosen, visitor.kept.get("frames"))), visible=bool(suited)),
             explained=explain_settings(chosen) if chosen else "",
             frame=gr.update(maximum=max(1, frames_used(found, chosen) - 1), value=0),
             picture=None,
@@ -87,33 +87,47 @@ class Bringing:
             found["warnings"].append(str(problem))
             yield self.desk.changes(found=cards.found_card(name, found, notes))
             return
-        found["pair"] = pair
+        found["pair"], notes = pair, self._notes(visitor, found, chosen)
         yield self.desk.changes(found=cards.found_card(name, found, notes, pair), pair=gr.update(value=pair["picture"], visible=True))
 
-    def _notes(self, found: dict[str, Any], method: str | None) -> list[str]:
-        notes = []
+    def _notes(self, visitor: Visitor, found: dict[str, Any], method: str | None) -> list[str]:
+        notes, asked = [], visitor.kept.get("frames")
         if found["has_result"]:
             notes.append(texts.HAS_RESULT)
             found["warnings"] = [w for w in found["warnings"] if "No method takes" not in w]
         elif found["kind"] == "multiview" and not found["methods"]:
             notes.append(texts.SEVERAL)
             found["warnings"] = [w for w in found["warnings"] if "No method takes" not in w]
-        used = frames_used(found, method)
+        used = frames_used(found, method, asked)
         if found["methods"] and used < found["frames"]:
             notes.append(texts.CUT.format(frames=found["frames"], used=used))
-        return notes + too_long(found["estimate"])
+        return notes + too_long(costs(found, method, asked))
 
     def explain(self, method: str, request: gr.Request) -> Changes:
         """The settings that a method knows, and what it costs and takes of the clip."""
-        kept = self.desk.visitor(request).kept
+        visitor = self.desk.visitor(request)
+        kept = visitor.kept
         found = kept.get("found")
         if found is None or method not in found["methods"]:
             return self.desk.changes(explained=explain_settings(method))
         return self.desk.changes(
             explained=explain_settings(method),
-            preset=gr.update(choices=preset_choices(found["estimates"][method])),
+            preset=gr.update(choices=preset_choices(costs(found, method, kept.get("frames")))),
             frame=gr.update(maximum=max(1, frames_used(found, method) - 1)),
-            found=cards.found_card(kept.get("name", ""), found, self._notes(found, method), found.get("pair")),
+            found=cards.found_card(kept.get("name", ""), found, self._notes(visitor, found, method), found.get("pair")),
+        )
+
+    def limit(self, frames: float | None, method: str | None, request: gr.Request) -> Changes:
+        """What so many frames cost; they are remembered for the next clip, whose control still shows them."""
+        visitor = self.desk.visitor(request)
+        asked = visitor.kept["frames"] = int(frames) if frames and frames > 0 else None
+        found = visitor.kept.get("found")
+        if found is None or not found["methods"]:
+            return self.desk.changes()
+        notes = self._notes(visitor, found, method)
+        return self.desk.changes(
+            preset=gr.update(choices=preset_choices(costs(found, method, asked))),
+            found=cards.found_card(visitor.kept.get("name", ""), found, notes, found.get("pair")),
         )
 
 

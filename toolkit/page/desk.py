@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import asdict, replace
 from functools import wraps
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from toolkit.errors import Cancelled, UserError
 from toolkit.gallery import Example, examples
+from toolkit.media.estimates import Costs, estimate
 from toolkit.methods.registry import methods
 from toolkit.page import picking, texts
 from toolkit.page.scratch import Visitor
@@ -89,16 +91,30 @@ class Desk:
         return {**texts.KINDS[kind][1], **parse_settings(settings, method)}
 
 
-def frames_used(found: dict[str, Any], method: str | None = None) -> int:
-    """How many frames of a clip a run takes where no others are asked for.
+def frames_used(found: dict[str, Any], method: str | None = None, asked: int | None = None) -> int:
+    """How many frames of a clip a run takes.
 
     Args:
         found: The answer of the job `look`.
         method: Of those that suit the clip; the first one otherwise.
+        asked: How many the visitor asks for; None for as many as the method takes by itself.
     """
+    if asked:
+        return min(found["frames"], asked)
     chosen = [name for name in found["methods"] if name == method] or found["methods"][:1]
     most = [getattr(methods()[name].settings(), "max_frames", found["frames"]) for name in chosen]
     return min([found["frames"], *most])
+
+
+def costs(found: dict[str, Any], method: str | None, asked: int | None = None) -> dict[str, dict[str, float]]:
+    """What each preset costs of a clip, as the job `look` tells it; of so many frames, where a number is asked for."""
+    told = found["estimates"].get(method, found["estimate"])
+    if not told or not asked:
+        return told
+    frames = frames_used(found, method, asked)
+    unlimited = replace(Costs(), frames_at_most=max(frames, Costs().frames_at_most))
+    anew = estimate(found["kind"], frames, tuple(found["size"]), found["views"], unlimited, method=method or "auto")
+    return {preset: asdict(cost) for preset, cost in anew.items()}
 
 
 async def ticking(events: AsyncIterator[Any], every_s: float) -> AsyncIterator[Any]:

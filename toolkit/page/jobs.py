@@ -46,7 +46,9 @@ def look(*, clip: str, options: dict[str, Any], tell: Tell) -> dict[str, Any]:
     # What holds a result is opened, whatever method could run on its video; who says how a frame holds two eyes wants it run.
     opens = is_finished(source) and kind == source.kind
     suited = [] if opens else [name for name, info in methods().items() if kind in info.inputs]
-    costs = source.estimate or (estimate(kind, source.frames, source.size) if suited else {})  # type: ignore[arg-type]
+    views = int(source.details.get("views", 2 if source.layout == "separate" else 1))
+    costs = source.estimate if kind == source.kind else {}
+    costs = costs or (estimate(kind, source.frames, source.size, views) if suited else {})  # type: ignore[arg-type]
     by_method = {name: estimate(kind, source.frames, source.size, method=name) if kind == "mono" else costs for name in suited}
     return {
         "summary": str(source),
@@ -54,6 +56,7 @@ def look(*, clip: str, options: dict[str, Any], tell: Tell) -> dict[str, Any]:
         "frames": source.frames,
         "fps": source.fps,
         "size": list(source.size),
+        "views": views,
         "layout": source.layout,
         "projection": source.projection,
         "warnings": list(source.warnings),

@@ -12,7 +12,7 @@ from toolkit.errors import Cancelled, UserError
 from toolkit.methods.registry import methods
 from toolkit.page import cards, texts
 from toolkit.page.bringing import bring_example
-from toolkit.page.desk import TICK_S, Changes, Desk, heard, sentence, ticking
+from toolkit.page.desk import TICK_S, Changes, Desk, costs, heard, sentence, ticking
 from toolkit.page.pointing import Pointing
 from toolkit.page.scratch import Visitor
 from toolkit.page.settings import checked_frames
@@ -96,8 +96,8 @@ class Running:
             points = self._pointing.points(visitor, text) if text.strip() else []
             asked = checked_frames(frames)
             arguments = {"method": method or "auto", "preset": preset, "options": options, "points": points, "frames": asked}
-        cost = found["estimates"].get(method, found["estimate"]).get(preset)
-        stages = Stages(expected_s=cost["seconds"] if cost and job == "run" else None)
+        cost = costs(found, method, arguments["frames"]).get(preset) if job == "run" else None
+        stages = Stages(expected_s=cost["seconds"] if cost else None)
         yield stages.html()
         async for event in ticking(self.desk.studio.run(visitor, job, **arguments), TICK_S):
             if event is not None and "answer" in event:
