@@ -39,7 +39,12 @@ def test_a_video_of_one_camera_costs_what_was_measured(frames, size, cpu_s):
 
 @pytest.mark.parametrize(
     ("frames", "size", "preset", "cpu_s", "mb"),
-    [(48, (720, 408), "normal", 19, 740), (141, (368, 480), "draft", 42, 977), (87, (368, 480), "fine", 42, 1117)],
+    [
+        (48, (720, 408), "normal", 19, 740),
+        (80, (854, 480), "normal", 48, 898),
+        (141, (368, 480), "draft", 42, 977),
+        (87, (368, 480), "fine", 42, 1117),
+    ],
 )
 def test_a_video_in_which_things_move_costs_what_was_measured(frames, size, preset, cpu_s, mb):
     told = estimate("mono", frames, size, method="tracksto4d")

@@ -29,15 +29,17 @@ class Costs:
         frame_mb_mono: What is kept of every frame of one camera beside its picture.
         side_tracks: Frames of one camera whose things move are reduced to so many pixels, by preset.
         frame_s_tracks: Following points through such a frame of 640 x 480, drawing it and writing its files, by preset.
-        window_s: Finding the cameras of `window_frames` frames from the points, and what moves in them.
-        window_growth: Twice as many windows cost two to this power times as much: all are adjusted together in the end.
-        window_frames: So many new frames each window of a longer clip adds.
+        window_s: Finding the cameras of a window of frames from the points, and what moves in them.
+        joint_s: Adjusting the windows of a longer clip together.
+        window_frames: So many frames a window has, ...
+        window_new: ... of which so many are not in the one before.
         track_mb: What is held of each frame beside its picture, by preset: it goes with the points that run through it.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
         frames_at_most: Frames that are used where nothing else is asked for.
         result_px_at_most: Perspective pictures are reduced to so many pixels.
         start_mb: Memory whatever the clip.
+        start_mb_photos: The same of photos, of which several are compared at a time.
         decode_mb_per_mpx: The decoder's frames, per million pixels of a raw frame.
         frame_mb: Per frame of 512 x 512 of the result: both eyes, disparity, depth, flow, tracks.
         photo_s: Reading a photo and finding its features.
@@ -59,15 +61,17 @@ class Costs:
     frame_mb_mono: float = 0.15
     side_tracks: dict[Preset, int] = field(default_factory=lambda: {"draft": 512, "normal": 768, "fine": 1024})
     frame_s_tracks: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.165, "normal": 0.29, "fine": 0.45})
-    window_s: float = 3.6
-    window_growth: float = 1.6
-    window_frames: int = 40
+    window_s: float = 3.5
+    joint_s: float = 13.0
+    window_frames: int = 60
+    window_new: int = 40
     track_mb: dict[Preset, float] = field(default_factory=lambda: {"draft": 2.0, "normal": 2.2, "fine": 5.0})
     doubling_frames: float = 190.0
     cores_used: float = 1.6
     frames_at_most: int = 200
     result_px_at_most: int = 500_000
     start_mb: float = 500.0
+    start_mb_photos: float = 900.0
     decode_mb_per_mpx: float = 60.0
     frame_mb: float = 3.3
     photo_s: float = 0.3
@@ -101,7 +105,7 @@ def estimate(
             for preset, pair_s in c.pair_s.items()
         }
         held_mpx = min(frames * min(size[0] * size[1] / 1e6, 1.9), c.depth_mpx)
-        memory_mb = round(c.start_mb + c.decode_mb_per_mpx * size[0] * size[1] / 1e6 + c.depth_mb_per_mpx * held_mpx)
+        memory_mb = round(c.start_mb_photos + c.decode_mb_per_mpx * size[0] * size[1] / 1e6 + c.depth_mb_per_mpx * held_mpx)
         return {preset: Estimate(round(s / c.cores_used, 1), memory_mb) for preset, s in work_s.items()}
     if kind == "mono" and method == "tracksto4d":
         return _of_tracks(frames or c.frames_at_most, size, c)
@@ -140,10 +144,11 @@ def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Es
 def _of_tracks(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Estimate]:
     """Points are followed through all frames that are used, then explained window by window."""
     used, raw_mpx, told = min(frames, c.frames_at_most), size[0] * size[1] / 1e6, {}
-    windows = max(1.0, used / c.window_frames - 0.5)
+    windows = 1 if used <= c.window_frames else -(-(used - c.window_frames + c.window_new) // c.window_new)
+    explained_s = windows * c.window_s + (c.joint_s if windows > 1 else 0)
     for preset, frame_s in c.frame_s_tracks.items():
         held_mpx = min(raw_mpx * min(1.0, c.side_tracks[preset] / max(size)) ** 2, c.shown_mpx / used)
-        work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + c.window_s * windows**c.window_growth
+        work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + explained_s
         memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + used * (c.track_mb[preset] + 8 * held_mpx)
         told[preset] = Estimate(round((c.start_s + work_s) / c.cores_used, 1), round(memory_mb))
     return told
