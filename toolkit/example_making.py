@@ -153,7 +153,7 @@ def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
     if scene.depth is not None:
         write_video(folder / "depth.mp4", draw_depth(scene), fps, encoding=encoding)
     write_video(folder / "tracks_3d.mp4", draw_tracks_3d(scene, seed=seed), fps, encoding=encoding)
-    page = PageSettings(max_tracks=1200, max_cloud=14_000, surface_pixels=2500, picture_px=192, picture_quality=55)
+    page = PageSettings(max_tracks=1200, max_cloud=14_000, surface_pixels=6000, picture_px=192, picture_quality=55)
     write_page(scene, folder / "scene.html", seed=seed, settings=page)
     thin = thinned(scene, seed=seed)
     _packed_again(save(thin, folder / "scene.npz", compact=True))

@@ -17,11 +17,12 @@ from scipy.spatial.transform import Rotation
 
 import toolkit as tk
 from toolkit.errors import Cancelled, UserError
+from toolkit.progress import silent
 from toolkit.scene import Cameras, DepthVideo, PointCloud, Scene, Tracks3D, Video
 from toolkit.views import page_display
 from toolkit.views.page import lacks, page_html, write_page
 from toolkit.views.page_packing import Box, byte_planes, depth_steps, held
-from toolkit.views.page_parts import PageSettings
+from toolkit.views.page_parts import PageSettings, choose_parts
 from toolkit.views.page_view import starting_view
 
 
@@ -270,3 +271,17 @@ def test_a_box_of_nothing_and_depth_out_of_range_are_unknown():
     assert Box.around(np.full((3, 3), np.nan)).side == 2
     steps = depth_steps(np.array([np.nan, 0, 0.5, 1, 2, 3], np.float32), 1, 2)
     assert steps.tolist() == [0, 0, 0, 1, 4095, 0]
+
+
+def test_no_shard_of_the_surface_hangs_between_a_near_and_a_far_wall_and_specks_leave_no_hole():
+    depth = np.full((1, 96, 128), 4.0, np.float32)
+    depth[:, :, 63:] = 4.8  # a grid as coarse as this one has no sample on the edge itself
+    depth[:, 5::17, 5::17] = np.nan
+    cameras = Cameras.from_poses(np.array([[100.0, 0, 64], [0, 100, 48], [0, 0, 1]]), np.eye(4)[None], (128, 96))
+    video = Video.from_frames(np.zeros((1, 96, 128, 3), np.uint8))
+    scene = Scene(cameras=cameras, depth=DepthVideo(depth, np.ones_like(depth), "metre"), video=video, method="test")
+    surface = choose_parts(scene, PageSettings(surface_pixels=192), seed=0, report=silent).surface
+    assert surface is not None and surface.shape == (1, 12, 16)
+    beside = np.abs(np.diff(surface, axis=2))
+    assert not (beside > 0.1).any(), "no two neighbours lie on different walls"
+    assert np.isfinite(surface[:, :, :6]).mean() > 0.9 and np.isfinite(surface[:, :, 10:]).mean() > 0.9

@@ -29,7 +29,8 @@ class PageSettings:
         surface_pixels: Depth pixels a frame that the current surface is made of.
         max_surface_samples: Frames times such pixels.
         surface_confidence: Less certain depth is not shown: what was filled in floats in the air when seen from the side.
-        surface_edge: Nor are pixels whose neighbourhood spans more than this share of their depth.
+        surface_edge: Nor are pixels whose neighbourhood spans more than this share of their depth, nor those with such an edge or a
+            hole up to half way to the next one shown: the surface would be drawn right across it, as shards.
         picture_px: Longer side of the frames' pictures.
         picture_quality: Of their JPEGs.
     """
@@ -49,6 +50,7 @@ class PageSettings:
     picture_quality: int = 78
 
 
+_SPECK = np.ones((3, 3), np.uint8)  # a hole in which this does not fit parts no surface
 LEAST_LEVEL = 0.05
 """Tracks of a lower motion level are never taken for moving ones, wherever a person sets the threshold."""
 
@@ -177,11 +179,15 @@ def _surface(scene: Scene, frames: I64, settings: PageSettings) -> F32 | None:
     counts = (max(1, int(side / stride)) for side in (height, width))
     rows, columns = (((np.arange(n) + 0.5) * side / n).astype(int) for n, side in zip(counts, (height, width), strict=True))
     surface = np.full((len(frames), len(rows), len(columns)), np.nan, np.float32)
+    half_way = np.ones((2 * int(np.ceil(stride / 2)) + 1,) * 2, np.uint8)
     for i, t in enumerate(frames):
         if scene.cameras.registered[t]:
             depth = scene.depth.depth[t]
-            good = off_edges(depth, span=settings.surface_edge) & (scene.depth.confidence[t] >= settings.surface_confidence)
-            surface[i] = np.where(good, depth, np.nan)[np.ix_(rows, columns)]
+            known = np.isfinite(depth) & (scene.depth.confidence[t] >= settings.surface_confidence)
+            whole = off_edges(depth, span=settings.surface_edge)
+            holes = cv2.morphologyEx((~known).astype(np.uint8), cv2.MORPH_OPEN, _SPECK)
+            apart = cv2.dilate(holes | (known & ~whole).astype(np.uint8), half_way) > 0
+            surface[i] = np.where(known & whole & ~apart, depth, np.nan)[np.ix_(rows, columns)]
     return surface if np.isfinite(surface).any() else None
 
 
