@@ -138,7 +138,7 @@ def _observations(tracks: Tracks2D | ArrayLike) -> tuple[F64, B]:
         raise UserError(f"The tracks have shape {xy.shape}, but (tracks, frames, 2) is needed.")
     if xy.shape[0] < LEAST_TRACKS or xy.shape[1] < LEAST_FRAMES:
         raise UserError(
-            f"There are {counted(xy.shape[0], 'track')} over {counted(xy.shape[1], 'frame')}, "
+            f"Only {counted(xy.shape[0], 'track')} over {counted(xy.shape[1], 'frame')} came, "
             f"but at least {LEAST_TRACKS} tracks and {LEAST_FRAMES} frames are needed."
         )
     seen = np.asarray(np.isfinite(xy).all(2))
