@@ -125,7 +125,8 @@ def _contents(scene: Scene, parts: Parts, settings: PageSettings) -> tuple[dict[
     view = starting_view(anchors, scene.cameras)
     arrays: dict[str, U8] = {}
     notes = list(parts.notes)
-    counts = {"frames": len(parts.frames), "all_frames": scene.frames, "tracks": 0, "moving": 0, "doubtful": 0, "trails": 0, "cloud": 0, "surface": 0}
+    counts = {"frames": len(parts.frames), "all_frames": scene.frames}
+    counts |= dict.fromkeys(("tracks", "moving", "doubtful", "trails", "cloud", "surface"), 0)
     meta: dict[str, Any] = {
         "method": scene.method,
         "unit": scene.unit,
