@@ -1,5 +1,6 @@
 """Visitors' folders: secret, one each, gone in time, whatever becomes of the page."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -7,11 +8,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from toolkit.errors import UserError
 from toolkit.page.scratch import PREFIX, Scratch, sweep_dead
+from toolkit.page.studio import Studio
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,6 +47,35 @@ def test_an_upload_is_the_visitors_and_soon_nowhere_else(tmp_path):
     scratch.sweep()
     assert target.read_bytes() == b"film" and not path.exists() and not path.parent.exists()
     scratch.close()
+
+
+def test_an_upload_of_which_nothing_can_be_made_is_gone_at_once_unless_somebody_waits_for_the_same_bytes(scratch):
+    path = upload(scratch)
+    scratch.take_upload(path, scratch.visitor("a").new_folder("clip"))
+    scratch.anybody_waits = lambda: True
+    scratch.refuse([path])
+    assert path.exists()
+    scratch.anybody_waits = lambda: False
+    scratch.refuse([path, scratch.root / "never" / "brought.mp4"])
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize("refused_when", ["unpacked", "looked at"])
+def test_a_visitor_who_is_refused_leaves_nothing(scratch, refused_when):
+    async def refuse(job, **arguments):
+        raise UserError(f"{job} refused")
+
+    studio = Studio.__new__(Studio)
+    studio.scratch, studio.crew = scratch, SimpleNamespace(look=refuse)  # type: ignore[assignment]
+    visitor, name = scratch.visitor("a"), "a.zip" if refused_when == "unpacked" else "a.mp4"
+
+    async def bring() -> None:
+        await studio.take(visitor, [str(upload(scratch, name=name))])
+        await studio.look(visitor, {})
+
+    with pytest.raises(UserError, match="refused"):
+        asyncio.run(bring())
+    assert [path for path in scratch.root.rglob("*") if path.is_file()] == []
 
 
 def test_files_of_one_name_do_not_replace_each_other(scratch):

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -141,6 +141,24 @@ class Scratch:
             self._taken[uploaded] = time.time()
         return target
 
+    def refuse(self, uploads: Sequence[str | os.PathLike[str]]) -> None:
+        """Deletes uploads of which nothing can be made, at once; unless somebody waits, who could have brought the same bytes."""
+        if self.anybody_waits():
+            return
+        with self._lock:
+            for uploaded in map(Path, uploads):
+                if uploaded in self._taken:
+                    self._forget(uploaded)
+
+    def _forget(self, uploaded: Path) -> None:
+        """Deletes an upload that was taken."""
+        try:
+            uploaded.unlink()
+            uploaded.parent.rmdir()
+        except OSError:
+            pass  # gone already, or the same bytes were also brought under another name
+        del self._taken[uploaded]
+
     def close(self) -> None:
         """Deletes everything."""
         self._closed.set()
@@ -178,15 +196,9 @@ class Scratch:
             return
         with self._lock:
             for uploaded, taken in list(self._taken.items()):
-                try:
-                    # Whoever brings the bytes again makes the file anew.
-                    if time.time() - max(taken, uploaded.stat().st_ctime) <= self._left_s:
-                        continue
-                    uploaded.unlink()
-                    uploaded.parent.rmdir()
-                except OSError:
-                    pass  # gone already, or the same bytes were also brought under another name
-                del self._taken[uploaded]
+                # Whoever brings the bytes again makes the file anew.
+                if not uploaded.exists() or time.time() - max(taken, uploaded.stat().st_ctime) > self._left_s:
+                    self._forget(uploaded)
 
     def _sweep(self) -> None:
         while not self._closed.wait(min(_SWEEP_EVERY_S, self._left_s / 2)):

@@ -45,6 +45,7 @@ class Studio:
         """
         folder = visitor.new_folder("clip")
         visitor.kept.pop("clip", None)
+        visitor.kept["uploads"] = list(uploads)
         try:
             files = [self.scratch.take_upload(path, folder) for path in uploads]
             if not files:
@@ -56,13 +57,13 @@ class Studio:
             else:
                 clip = _with_annotation(folder) or (files[0] if len(files) == 1 else folder)
         except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
+            self._refuse(visitor)
             raise
         visitor.kept["clip"] = str(clip)
         return clip
 
     async def look(self, visitor: Visitor, options: dict[str, Any]) -> dict[str, Any]:
-        """What the visitor's clip is; a clip that can't be used is deleted.
+        """What the visitor's clip is; a clip that can't be used is deleted, and what was uploaded for it.
 
         Raises:
             UserError: why it can't be used.
@@ -71,11 +72,16 @@ class Studio:
         try:
             return await self.crew.look("look", clip=clip, options=options)
         except UserError as problem:
-            self.drop_clip(visitor)
+            self._refuse(visitor)
             raise UserError(without_places(str(problem), clip)) from None
         except BaseException:
-            self.drop_clip(visitor)
+            self._refuse(visitor)
             raise
+
+    def _refuse(self, visitor: Visitor) -> None:
+        """Deletes what the visitor brought, wherever it lies."""
+        self.drop_clip(visitor)
+        self.scratch.refuse(visitor.kept.pop("uploads", []))
 
     def drop_clip(self, visitor: Visitor) -> None:
         """Deletes what the visitor brought."""
