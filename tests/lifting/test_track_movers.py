@@ -3,7 +3,7 @@
 import numpy as np
 
 from toolkit.evaluation.moving_points import depth_in
-from toolkit.lifting.mover_bodies import bodies_of, body_of, filled
+from toolkit.lifting.mover_bodies import bodies_of, body_of, carried, filled
 from toolkit.lifting.mover_hints import floor_of
 from toolkit.lifting.track_company import CompanyOptions, company_of
 from toolkit.lifting.track_movers import Evidence, MoverOptions, Still, place_movers
@@ -49,13 +49,13 @@ def test_other_evidence_of_depth_decides_where_there_is_some():
     assert np.mean(errors(scene, found)) < 0.15
 
 
-def test_points_stay_on_their_rays_and_are_unknown_before_and_after_they_are_seen():
+def test_points_stay_on_their_rays_and_are_unknown_while_nothing_of_their_body_is_seen():
     scene = track_scene(33, 12, 60, recipe=HELD_OUT)
     uv, seen, around = given(scene)
     uv, seen = uv[:, scene.moving], seen[:, scene.moving].copy()
-    seen[:3, 0] = False
+    seen[:3] = False
     found = place_movers(uv, seen, around, MoverOptions())
-    assert np.isnan(found.xyz[:3, 0]).all()
+    assert np.isnan(found.xyz[:3]).all()
     own = np.einsum("tij,tmi->tmj", around.R, found.xyz - around.centres[:, None])
     known = seen & np.isfinite(own).all(-1)
     np.testing.assert_allclose((own[..., :2] / own[..., 2:])[known], uv[known], atol=1e-9)
@@ -67,6 +67,30 @@ def test_a_body_that_grows_comes_nearer():
     uv = shape[None] / depth[:, None, None] + 0.0005 * rng.normal(size=(10, 12, 2))
     body = body_of(uv, np.ones((10, 12), bool), np.arange(12))
     np.testing.assert_allclose(body.log_depth, np.log(depth) - np.log(depth).mean(), atol=0.02)
+
+
+def test_parts_of_a_body_that_are_not_seen_any_more_go_on_with_it():
+    rng = np.random.default_rng(0)
+    shape, depth = rng.normal(0, 0.3, (12, 2)), np.linspace(4, 2, 10)
+    uv = (shape[None] + np.linspace(0, 1, 10)[:, None, None] * [1.0, 0]) / depth[:, None, None]
+    seen = np.ones((10, 12), bool)
+    seen[4:, 0] = False
+    path = filled(uv, seen)
+    body = body_of(path, seen, np.arange(12))
+    way, told = carried(body, path, seen)
+    assert told.all()
+    np.testing.assert_allclose(way[4:, 0], uv[4:, 0], atol=0.02)
+
+
+def test_a_thing_seen_before_another_one_is_another_body():
+    """A person who walks slowly before a car that passes."""
+    rng = np.random.default_rng(0)
+    time = np.linspace(0, 0.25, 30)[:, None, None]
+    car = rng.uniform([-0.3, -0.05], [0.1, 0.05], (200, 2)) + time * [1, 0]
+    person = rng.uniform([-0.03, -0.1], [0.03, 0.2], (60, 2)) + 0.1 * time * [1, 0]
+    groups = bodies_of(np.concatenate([car, person], 1), np.ones((30, 260), bool), apart=0.35, motion_weight=10.0)
+    of_person = [g for g in groups if (g >= 200).any()]
+    assert sum((g < 200).sum() for g in of_person) == 0
 
 
 def test_things_that_go_different_ways_are_two_bodies():

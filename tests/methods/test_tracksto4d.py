@@ -241,10 +241,11 @@ def test_a_depth_map_tells_how_far_moving_things_are():
     assert scored(scene, helped)["AbsRel_moving"] < scored(scene, plain)["AbsRel_moving"]
 
 
-def test_long_clips_are_explained_in_windows_that_agree():
+def test_long_clips_are_explained_from_frames_some_way_apart():
     scene = track_scene(4002, 90, 150, recipe=HELD_OUT)
     found = tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size, weights=None)
-    assert len(found.report["windows"]) == 2 and found.cameras.registered.all()
+    windows = found.report["windows"]
+    assert windows[0]["stride"] > 1 and windows[0]["frames"][0] < 4 and windows[-1]["frames"][1] > 85 and found.cameras.registered.all()
     assert scored(scene, found)["ate_distance"] < 0.01
 
 

@@ -41,11 +41,11 @@ class DepthBeliefs:
     velocity: float = 1.8
     unit_frames: int = 60
     slack: float = 0.05
-    in_front: float = 0.5
-    in_front_sigma: float = 0.36
-    grounded: float = 0.3
-    contact: float = -0.1
-    contact_sigma: float = 0.1
+    in_front: float = 0.6
+    in_front_sigma: float = 0.45
+    grounded: float = 0.5
+    contact: float = 0.0
+    contact_sigma: float = 0.15
     evidence_sigma: float = 0.2
 
 
@@ -107,9 +107,6 @@ class _Motion:
     def loss(self, q: F64) -> F64:
         return np.maximum(self.constant - 2 * self.linear * q + (self.square - self.curve) * q**2, 0)
 
-    def depth(self, s: float) -> F64:
-        return np.maximum(s * self.z0 + self.z1, 0.02 * s)
-
 
 def body_depth(log_depth: F64, ray: F64, centres: F64, seen: NDArray, hints: Hints, beliefs: DepthBeliefs) -> DepthFound:
     """Depth of a body over time.
@@ -145,5 +142,5 @@ def body_depth(log_depth: F64, ray: F64, centres: F64, seen: NDArray, hints: Hin
     chance /= chance.sum()
     middle = float(chance @ grid)
     spread = float(np.sqrt(chance @ (grid - middle) ** 2))
-    depth = np.exp(middle + log_depth) if motion is None else motion.depth(float(np.exp(middle)))
-    return DepthFound(depth, max(spread, 0.05))
+    # The path is not smoothed with it: at a wrong distance that would bend it.
+    return DepthFound(np.exp(middle + log_depth), max(spread, 0.05))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.lifting.mover_bodies import bodies_of, body_of, filled
+from toolkit.lifting.mover_bodies import bodies_of, body_of, carried, filled
 from toolkit.lifting.track_movers import MoverOptions
 from toolkit.scene import F64, B
 
@@ -39,9 +39,9 @@ def on_a_sphere(uv: NDArray, seen: B, R: F64, moves: B, options: MoverOptions) -
     if len(rows):
         for group in bodies_of(path[:, rows], seen[:, rows], apart=options.apart, motion_weight=options.motion_weight):
             body = body_of(path, seen, rows[group])
+            way, told = carried(body, path, seen)
+            rays = np.einsum("tij,tnj->nti", R, np.concatenate([way, np.ones((frames, len(body.rows), 1))], axis=-1))
             distance = options.beliefs.in_front * np.exp(body.log_depth)
-            xyz[body.rows] = distance[:, None] * rays[body.rows]
-        at = np.arange(frames)
-        first, last = np.argmax(seen, axis=0), frames - 1 - np.argmax(seen[::-1], axis=0)
-        xyz[moves[:, None] & ((at < first[:, None]) | (at > last[:, None]))] = np.nan
+            place = distance[:, None] * rays / np.linalg.norm(rays, axis=-1, keepdims=True)
+            xyz[body.rows] = np.where(told.T[..., None], place, np.nan)
     return xyz, GUESS_SIGMA * np.linalg.norm(xyz, axis=-1)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.lifting.mover_bodies import bodies_of, body_of, filled
-from toolkit.lifting.mover_depth import DepthBeliefs, Hints, body_depth
+from toolkit.lifting.mover_bodies import Body, bodies_apart, bodies_of, body_of, carried, filled
+from toolkit.lifting.mover_depth import DepthBeliefs, DepthFound, Hints, body_depth
 from toolkit.lifting.mover_hints import Still, before, floor_of, under
 from toolkit.progress import Report, silent
 from toolkit.scene import F64, I64, B
@@ -28,11 +28,15 @@ class MoverOptions:
     Attributes:
         apart: Tracks of two bodies are on average so far apart, in focal lengths.
         motion_weight: How much more moving against each other counts than being apart.
+        together_sigma: Two bodies that touch and move alike are as far as each other, so sure, as a logarithm.
+        measured_sigma: A body whose depth other evidence tells so surely, as a logarithm, needs no company.
         beliefs: Of things that move.
     """
 
-    apart: float = 0.4
-    motion_weight: float = 3.0
+    apart: float = 0.35
+    motion_weight: float = 10.0
+    together_sigma: float = 0.05
+    measured_sigma: float = 0.15
     beliefs: DepthBeliefs = field(default_factory=DepthBeliefs)
 
 
@@ -54,7 +58,7 @@ class Movers:
     """Where they are.
 
     Attributes:
-        xyz: (T, M, 3) in the world; NaN before a track is first seen and after it is last seen.
+        xyz: (T, M, 3) in the world; before a track is first and after it is last seen it goes with its body, NaN where that is not seen.
         sigma: (M,) standard deviation of the logarithm of depth.
         body: (M,) number of the body each belongs to.
         floor: Whether a floor was found.
@@ -97,20 +101,79 @@ def place_movers(
     depth = still.depth_of_all()
     unit = float(np.median(depth[still.seen])) if still.seen.any() else 1.0
     groups = bodies_of(path[:, rows], known[:, rows], apart=options.apart, motion_weight=options.motion_weight)
+    bodies, found, measured = [], [], []
+    for n, group in enumerate(groups):
+        body = body_of(path, known, rows[group])
+        ray = np.einsum("tij,tj->ti", still.R, np.column_stack([body.uv, np.ones(frames)]))
+        told, spread = _told(evidence, body.rows, body.log_depth)
+        hints = Hints(before(body, path, known, still), under(body, path, known, still, floor), told, spread, unit)
+        bodies.append(body)
+        measured.append(spread < options.measured_sigma)
+        found.append(body_depth(body.log_depth, ray, still.centres, body.seen, hints, options.beliefs))
+        report(n + 1, len(groups))
+    for n, (body, one) in enumerate(zip(bodies, _pooled(bodies, found, np.array(measured), path, known, options), strict=True)):
+        way, told_of = carried(body, path, known)
+        rays = np.einsum("tij,tmj->tmi", still.R, np.concatenate([way, np.ones((frames, len(body.rows), 1))], axis=-1))
+        place = still.centres[:, None] + one.depth[:, None, None] * rays
+        xyz[:, body.rows] = np.where(told_of[..., None], place, np.nan)
+        sigma[body.rows], name[body.rows] = one.sigma, n
+    return Movers(xyz, sigma, name, floor is not None)
+    path, known = filled(uv, seen), seen
+    depth = still.depth_of_all()
+    unit = float(np.median(depth[still.seen])) if still.seen.any() else 1.0
+    groups = bodies_of(path[:, rows], known[:, rows], apart=options.apart, motion_weight=options.motion_weight)
     for n, group in enumerate(groups):
         body = body_of(path, known, rows[group])
         ray = np.einsum("tij,tj->ti", still.R, np.column_stack([body.uv, np.ones(frames)]))
         told, spread = _told(evidence, body.rows, body.log_depth)
         hints = Hints(before(body, path, known, still), under(body, path, known, still, floor), told, spread, unit)
         found = body_depth(body.log_depth, ray, still.centres, body.seen, hints, options.beliefs)
-        rays = np.einsum("tij,tmj->tmi", still.R, np.concatenate([path[:, body.rows], np.ones((frames, len(body.rows), 1))], axis=-1))
-        xyz[:, body.rows] = still.centres[:, None] + found.depth[:, None, None] * rays
+        way, told_of = carried(body, path, known)
+        rays = np.einsum("tij,tmj->tmi", still.R, np.concatenate([way, np.ones((frames, len(body.rows), 1))], axis=-1))
+        place = still.centres[:, None] + found.depth[:, None, None] * rays
+        xyz[:, body.rows] = np.where(told_of[..., None], place, np.nan)
+        sigma[body.rows], name[body.rows] = found.sigma, n
+        report(n + 1, len(groups))
+    return Movers(xyz, sigma, name, floor is not None)
+    path, known = filled(uv, seen), seen
+    depth = still.depth_of_all()
+    unit = float(np.median(depth[still.seen])) if still.seen.any() else 1.0
+    groups = bodies_of(path[:, rows], known[:, rows], apart=options.apart, motion_weight=options.motion_weight)
+    for n, group in enumerate(groups):
+        body = body_of(path, known, rows[group])
+        ray = np.einsum("tij,tj->ti", still.R, np.column_stack([body.uv, np.ones(frames)]))
+        told, spread = _told(evidence, body.rows, body.log_depth)
+        hints = Hints(before(body, path, known, still), under(body, path, known, still, floor), told, spread, unit)
+        found = body_depth(body.log_depth, ray, still.centres, body.seen, hints, options.beliefs)
+        way, told_of = carried(body, path, known)
+        rays = np.einsum("tij,tmj->tmi", still.R, np.concatenate([way, np.ones((frames, len(body.rows), 1))], axis=-1))
+        place = still.centres[:, None] + found.depth[:, None, None] * rays
+        xyz[:, body.rows] = np.where(told_of[..., None], place, np.nan)
         sigma[body.rows], name[body.rows] = found.sigma, n
         report(n + 1, len(groups))
     first, last = np.argmax(seen, axis=0), frames - 1 - np.argmax(seen[::-1], axis=0)
     at = np.arange(frames)[:, None]
     xyz[(at < first) | (at > last) | ~seen.any(0)] = np.nan
     return Movers(xyz, sigma, name, floor is not None)
+
+
+def _pooled(bodies: list[Body], found: list[DepthFound], measured: B, uv: F64, seen: B, options: MoverOptions) -> list[DepthFound]:
+    """Depths that agree the more, the nearer bodies are and the more they move alike: a person may have come apart into several."""
+    if len(bodies) < 2:
+        return found
+    rows = [body.rows for body in bodies]
+    gap = bodies_apart(rows, uv, seen, motion_weight=options.motion_weight) / options.apart
+    tie = (options.together_sigma * np.exp(gap)) ** -2.0
+    np.fill_diagonal(tie, 0)
+    tie[measured] = 0
+    size = np.array([len(r) for r in rows])
+    tie *= np.minimum(size[None] / size[:, None], 1)  # the few tracks of a fragment say little about a whole thing
+    own = np.array([one.sigma for one in found]) ** -2.0
+    middle = np.array([np.log(one.depth).mean() for one in found])
+    normal = np.diag(own + tie.sum(1)) - tie
+    sure = np.linalg.inv(normal)
+    shift = sure @ (own * middle) - middle
+    return [DepthFound(one.depth * np.exp(d), max(float(np.sqrt(v)), 0.05)) for one, d, v in zip(found, shift, np.diag(sure), strict=True)]
 
 
 def _told(evidence: tuple[Evidence, ...], rows: NDArray, log_depth: F64) -> tuple[float, float]:

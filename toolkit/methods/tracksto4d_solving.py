@@ -22,7 +22,8 @@ from toolkit.progress import Listener, reporter
 from toolkit.scene import F64, U8, B, Cameras, DepthVideo, PointCloud, Scene, Tracks3D
 from toolkit.sfm.bundle import State
 from toolkit.sfm.depth_scale import log_linear
-from toolkit.sfm.track_clip import ClipOptions, Solved, solve_clip
+from toolkit.sfm.spaced_clip import SpacingOptions, solve_spaced
+from toolkit.sfm.track_clip import ClipOptions, Solved
 from toolkit.sfm.track_hypotheses import track_area
 from toolkit.sfm.track_parallax import Parallax, focal_sigma, parallax_of, point_sigmas
 
@@ -36,9 +37,11 @@ class SolvingOptions:
 
     Attributes:
         clip: Cameras and still points.
+        spacing: Which frames they are found from.
         company: Whose evidence of moving counts for a track.
         movers: How what moves is placed.
         moving_px: A track that strays so far from a still point moves as likely as not.
+        drift: A tracker slips by about this share of a track's way; so much straying is no motion.
         sharpness: How fast its level rises there: a tracker's usual pixel gives 0.2, three pixels 0.9.
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
         network_sigma: How sure a network's depth of what moves is at best, as a logarithm; its error on what stands still comes on top.
@@ -47,9 +50,11 @@ class SolvingOptions:
     """
 
     clip: ClipOptions = field(default_factory=ClipOptions)
+    spacing: SpacingOptions = field(default_factory=SpacingOptions)
     company: CompanyOptions = field(default_factory=CompanyOptions)
     movers: MoverOptions = field(default_factory=MoverOptions)
     moving_px: float = 1.5
+    drift: float = 0.02
     sharpness: float = 3.0
     sure: float = 0.25
     network_sigma: float = 0.15
@@ -89,16 +94,21 @@ def scene_of(
         window, overlap = options.clip.window, options.clip.overlap
         model, told = finetuned(model, given, finetune_steps, window=window, overlap=overlap, report=report)
         facts = {**facts, "finetuning": told}
-    facts = {**facts, "motion_level": f"At 0.5 a track strays {options.moving_px:g} px from where a still point would be seen."}
+    facts = {
+        **facts,
+        "motion_level": f"At 0.5 a track strays {options.moving_px:g} px, and about {options.drift:.0%} of its way, from where a still "
+        "point would be seen.",
+    }
     report = reporter(listener, "cameras", "Finding the cameras from the tracks")
     network = None if model is None else network_of(model, given)
     clip = options.clip if network is None else replace(options.clip, tracks=min(options.clip.tracks, 256))
-    solved = solve_clip(seen, clip, network=network, seed=seed, report=report)
+    solved = solve_spaced(seen, clip, options.spacing, network=network, seed=seed, report=report)
     report = reporter(listener, "movers", "Placing what moves")
     report(0, 3)
     parallax = parallax_of(seen, solved.state, solved.scale, _area(given, solved))
     report(1, 3)
-    level = np.log(solved.scale / seen.px)
+    slips = np.hypot(1.0, options.drift / options.moving_px * _way_px(given))
+    level = np.log(solved.scale / (slips * seen.px))
     if solved.stray is not None:
         asked = np.isfinite(solved.stray)
         level[asked] += options.network_share * np.log(solved.stray[asked] / solved.scale[asked])
@@ -145,6 +155,13 @@ def _area(given: Given, solved: Solved) -> F64:
     return area
 
 
+def _way_px(given: Given) -> F64:
+    """(N,) diagonal of the box that each track stays in, in pixels."""
+    seen, uv = given.seen.T[..., None], given.observed.uv
+    box = np.where(seen, uv, -np.inf).max(0) - np.where(seen, uv, np.inf).min(0)
+    return np.linalg.norm(np.where(given.seen.any(1)[:, None], box, 0), axis=1) / given.observed.px
+
+
 def _cameras(given: Given, solved: Solved, parallax: Parallax, still: B) -> tuple[Cameras, float]:
     """Cameras of all frames that enough still points speak for; without parallax those that only turn."""
     R, c = (solved.state.R, solved.state.c) if parallax.known else (parallax.R, np.zeros_like(solved.state.c))
@@ -176,8 +193,8 @@ def _points(
     around = Still(state.X[told], uv[:, told], seen.weight[:, told] > 0, state.R, state.c)
     evidence = _evidence(given, solved, rows, told, options, depth)
     movers = place_movers(uv[:, rows], seen.weight[:, rows] > 0, around, options.movers, evidence=evidence, seed=seed)
-    if solved.believed is not None:
-        movers = drawn_to_network(movers, state.c, state.R, uv[:, rows], solved.believed[:, rows], _network_sigma(solved, options))
+    for told_depth in evidence:
+        movers = drawn_to_network(movers, state.c, state.R, uv[:, rows], np.exp(told_depth.log_depth), told_depth.sigma)
     xyz[rows] = movers.xyz.swapaxes(0, 1)
     far = np.linalg.norm(movers.xyz - state.c[:, None], axis=-1)
     sigma[rows] = (far * movers.sigma).T
