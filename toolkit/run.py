@@ -96,7 +96,9 @@ def inspect(path: str | Path) -> Source:
 
     Returns:
         The source; for stereo, `details` holds `vertical_disparity_px` (how far the rows of the two eyes are apart in the rectified
-        first frame: median and spread) and `eyes_match` (features found in both), and a warning says where that is bad.
+        first frame: median and spread) and `eyes_match` (features found in both), and a warning says where that is bad. For several
+        views it holds how far pictures are from the calibration's epipolar lines (`epipolar_px`, `movers_px`), and how many frames
+        a clip is late (`lag_frames`).
 
     Raises:
         UserError: no path, nothing there, not readable, cut off, empty, or of no known kind.
@@ -104,6 +106,10 @@ def inspect(path: str | Path) -> Source:
     if not isinstance(path, str | Path):
         raise UserError(f"A path of a file or folder is needed, but this is {type(path).__name__}.")
     source = inspection.inspect(_path(path))
+    if source.kind == "multiview":
+        from toolkit.methods.mvtracker_inspect import inspect_views
+
+        return inspect_views(source)
     if not any(source.kind in info.inputs for info in methods().values()):
         eyes = "; if a frame holds two eyes, the layout has to be set to side-by-side or top-bottom" if source.kind == "mono" else ""
         warning = f"No method takes a recording of this kind yet ({source.kind}){eyes}."
@@ -195,7 +201,7 @@ def _told(scene: Scene) -> Scene:
     tracks = scene.tracks_3d if scene.tracks_3d is not None else scene.tracks_2d
     if tracks is None or len(tracks) or not scene.frames:
         return scene
-    told = "A single moment shows no motion, so nothing is followed and the result holds no tracks."
+    told = "This is a single moment: depth and points can be found in it, but tracks and motion need a video."
     if scene.frames > 1:
         told = (
             "No point could be followed, so the result holds no tracks: the clip is too short, too blurred, or has nothing to hold on to."

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import KDTree
 
 from toolkit.geometry.alignment import align_similarity
 from toolkit.scene import F64, I64
@@ -80,6 +82,34 @@ def find_bodies(xyz_w: NDArray, sigma: NDArray, options: BodyOptions | None = No
         if body is not None:
             free[rows] = False
             bodies.append(body)
+
+
+def supposed_bodies(queries: NDArray, frames: int, untracked: NDArray, options: BodyOptions | None = None) -> list[Body]:
+    """Points asked for close together in one frame, supposed to be on one rigid thing: to be looked for where no track could be made.
+
+    Args:
+        queries: (N, 4) (t, x, y, z).
+        frames: T.
+        untracked: (N,) which points have no track of their own.
+        options: What counts as a body.
+    """
+    options = options or BodyOptions()
+    found = []
+    for t in np.unique(queries[untracked, 0]).astype(int):
+        rows = np.flatnonzero(untracked & (queries[:, 0] == t))
+        if len(rows) < options.fewest:
+            continue
+        place = queries[rows, 1:].astype(np.float64)
+        near, _ = KDTree(place).query(place, k=2)
+        linked = KDTree(place).sparse_distance_matrix(KDTree(place), 3 * float(np.median(near[:, 1])))
+        count, label = connected_components(linked, directed=False)
+        for k in range(count):
+            members = label == k
+            if members.sum() >= options.fewest:
+                T_wb = np.full((frames, 4, 4), np.nan)
+                T_wb[t] = np.eye(4)
+                found.append(Body(rows[members], place[members], T_wb))
+    return found
 
 
 def _rigid_pairs(xyz_w: NDArray, sigma: NDArray, options: BodyOptions) -> NDArray[np.bool_]:

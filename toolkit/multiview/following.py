@@ -28,6 +28,7 @@ class FollowOptions:
         least_likeness: Of a window to the same one in the frame before; less alike is lost.
         return_likeness: Of a place where a view is taken up again, to what that view saw last.
         return_px: How far from the reprojection of the other views it may be.
+        longest_leap: Frames after which a view still looks for a point where it saw it last.
     """
 
     windows: WindowOptions = field(default_factory=WindowOptions)
@@ -39,6 +40,7 @@ class FollowOptions:
     least_likeness: float = 0.6
     return_likeness: float = 0.7
     return_px: float = 4.0
+    longest_leap: int = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +68,7 @@ def follow(
     options: FollowOptions,
     *,
     held_together: bool = True,
+    places: NDArray | None = None,
     report: Report = silent,
 ) -> ViewTracks:
     """Follows points both ways in time from where they are asked for.
@@ -77,6 +80,7 @@ def follow(
         options: How.
         held_together: Whether views that disagree with the others are dropped, and lost ones taken up again; otherwise each view is
             followed on its own.
+        places: (N, T, 3) where points are known to be by other means, NaN elsewhere: they are taken up there once no two views see them.
         report: Told of every frame and direction.
     """
     V, T, N = len(images), len(images[0]), len(queries)
@@ -84,7 +88,7 @@ def follow(
     P = projections(cameras)
     moments = queries[:, 0].astype(int)
     for direction in (1, -1):
-        sweep = _Sweep(images, cameras, P, options, N, held_together)
+        sweep = _Sweep(images, cameras, P, options, N, held_together, places)
         order = range(T) if direction > 0 else range(T - 1, -1, -1)
         before: int | None = None
         for k, t in enumerate(order):
@@ -101,7 +105,17 @@ def follow(
 class _Sweep:
     """The state of all points in all views while one pass goes through time."""
 
-    def __init__(self, images: list[U8], cameras: tuple[Cameras, ...], P: F64, options: FollowOptions, points: int, held: bool) -> None:
+    def __init__(
+        self,
+        images: list[U8],
+        cameras: tuple[Cameras, ...],
+        P: F64,
+        options: FollowOptions,
+        points: int,
+        held: bool,
+        places: NDArray | None,
+    ) -> None:
+        self._places = places
         self._images, self._cameras, self._P, self._options, self._held = images, cameras, P, options, held
         V = len(images)
         self.xy, self.sigma = np.full((V, points, 2), np.nan), np.full((V, points), np.nan)
@@ -137,24 +151,59 @@ class _Sweep:
             self.xy[v, rows] = np.where(good[:, None], found, np.nan)
             sigma = np.sqrt(self.sigma[v, rows] ** 2 + options.drift_px**2 + (options.sigma_per_return * miss) ** 2)
             self.sigma[v, rows] = np.where(good, sigma, np.nan)
+        self._leap(t, guess_w)
         self._place(t)
+
+    def _leap(self, t: int, guess_w: F64) -> None:
+        """Looks for what was lost a few frames ago where it was last seen: what passed before it, or a blurred frame, may be over."""
+        options = self._options
+        for v, camera in enumerate(self._cameras):
+            away = np.abs(t - self._last_t[v])
+            lost = ~np.isfinite(self.xy[v, :, 0]) & (self._last_t[v] >= 0) & (away > 1) & (away <= options.longest_leap)
+            for earlier in np.unique(self._last_t[v, lost]):
+                rows = np.flatnonzero(lost & (self._last_t[v] == earlier))
+                start = self._last_xy[v, rows]
+                guess, _ = project(guess_w[rows], camera.K[t], camera.T_wc[t])
+                guess = np.where(inside_of(guess, self._images[v][t])[:, None], guess, start)
+                found, miss = follow_windows(self._images[v][earlier], self._images[v][t], start, guess, options.windows)
+                alike = likeness(self._images[v][earlier], self._images[v][t], start, found, options.windows.likeness_px)
+                good = (alike >= options.return_likeness) & inside_of(found, self._images[v][t])
+                self.xy[v, rows] = np.where(good[:, None], found, np.nan)
+                self.sigma[v, rows] = np.where(good, options.sigma_px + options.sigma_per_return * miss, np.nan)
 
     def _place(self, t: int) -> None:
         """Where the points are in the world; views that disagree are dropped, lost ones taken up again."""
         options = self._options
         result = triangulate(self.xy.transpose(1, 0, 2), self.sigma.T, self._P[:, t], options.triangulation)
         known = np.isfinite(result.xyz[:, 0])
+        if self._places is not None:
+            told = self._places[:, t]
+            # A place told from elsewhere is worth more than where views that disagree with it happen to meet.
+            told_known = np.isfinite(told[:, 0])
+            self._dismiss(told, told_known, t)
+            lost = ~known & told_known
+            result.xyz[lost] = told[lost]
+            known |= lost
         moved = result.xyz - self._xyz
         self._velocity = np.where(known[:, None] & np.isfinite(moved), 0.7 * moved, 0.5 * self._velocity)
         self._xyz = np.where(known[:, None], result.xyz, self._xyz + self._velocity)
         if not self._held:
             return
-        wrong = known & ~result.inlier.T & np.isfinite(self.sigma)
+        placed = result.inlier.any(1)
+        wrong = placed & known & ~result.inlier.T & np.isfinite(self.sigma)
         self.xy[wrong], self.sigma[wrong] = np.nan, np.nan
         for v, camera in enumerate(self._cameras):
             self._take_up(v, t, camera, known)
             seen = np.isfinite(self.xy[v, :, 0]) & result.inlier[:, v]  # what was only taken up has yet to prove itself
             self._last_xy[v, seen], self._last_t[v, seen] = self.xy[v, seen], t
+
+    def _dismiss(self, told: NDArray, rows: B, t: int) -> None:
+        """Drops views that see a point far from where it is known to be."""
+        for v, camera in enumerate(self._cameras):
+            place, _ = project(told, camera.K[t], camera.T_wc[t])
+            with np.errstate(invalid="ignore"):
+                off = rows & (np.linalg.norm(self.xy[v] - place, axis=1) > 2 * self._options.return_px)
+            self.xy[v, off], self.sigma[v, off] = np.nan, np.nan
 
     def _take_up(self, v: int, t: int, camera: Cameras, known: B) -> None:
         """Looks for points that this view lost, or never saw, where the others say they are."""

@@ -55,6 +55,8 @@ def smooth(xyz_w: NDArray, sigma: NDArray, *, scale: float, options: SmoothingOp
         path, spread = _both_ways(
             np.ascontiguousarray(xyz_w[n, rows], np.float64), np.ascontiguousarray(sigma[n, rows], np.float64), q, options.outlier_sigmas
         )
+        # What is wrong in one frame is wrong in the next: errors of a track do not average out.
+        spread = np.fmax(spread, sigma[n, rows])
         away = np.min(np.abs(np.arange(first, last + 1)[:, None] - known[None]), axis=1)
         good = (spread <= options.most_sigma_share * scale) & (2 * away <= options.longest_gap)
         xyz[n, rows], out_sigma[n, rows] = np.where(good[:, None], path, np.nan), np.where(good, spread, np.nan)

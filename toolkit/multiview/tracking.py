@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.geometry.cameras import project
-from toolkit.multiview.bodies import BodyOptions, find_bodies
+from toolkit.multiview.bodies import Body, BodyOptions, find_bodies, supposed_bodies
+from toolkit.multiview.body_search import SearchOptions, find_again
 from toolkit.multiview.following import FollowOptions, ViewTracks, follow
 from toolkit.multiview.fusing import FusionOptions, fuse
 from toolkit.multiview.smoothing import SmoothingOptions, smooth
@@ -25,12 +26,14 @@ class MultiViewOptions:
     Attributes:
         follow: How points are followed in the views.
         bodies: What counts as a rigid thing.
+        search: How it is found again by what it looks like; None for not at all.
         fusion: How a point and its rigid thing are weighed.
         smoothing: How paths are smoothed.
     """
 
     follow: FollowOptions = field(default_factory=FollowOptions)
     bodies: BodyOptions = field(default_factory=BodyOptions)
+    search: SearchOptions | None = field(default_factory=SearchOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
     smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)
 
@@ -102,6 +105,17 @@ def track_views(
     placed = _placed(seen, P, options)
     xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     bodies = find_bodies(xyz, sigma, options.bodies)
+    free = np.ones(N, bool)
+    for body in bodies:
+        free[body.members] = False
+    supposed = supposed_bodies(asked, T, free & (np.isfinite(xyz[..., 0]).sum(1) < 3), options.bodies)  # noqa: PLR2004
+    bodies = [*bodies, *supposed]
+    if options.search is not None and bodies:
+        bodies = [find_again(body, seen, images, clip.cameras, P, options.search) for body in bodies]
+        places = _places(bodies, N, T)
+        seen = follow(images, clip.cameras, asked, options.follow, places=places)
+        placed = _placed(seen, P, options)
+        xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     xyz, sigma, _ = fuse(xyz, sigma, bodies, options.fusion)
     rows, moments = np.arange(N), asked[:, 0].astype(int)
     xyz[rows, moments] = asked[:, 1:]
@@ -116,6 +130,14 @@ def _placed(seen: ViewTracks, P: F64, options: MultiViewOptions) -> Triangulated
     xy = seen.xy.transpose(1, 2, 0, 3).reshape(N * T, V, 2)
     sigma = seen.sigma_px.transpose(1, 2, 0).reshape(N * T, V)
     return triangulate(xy, sigma, np.tile(P.transpose(1, 0, 2, 3), (N, 1, 1, 1)), options.follow.triangulation)
+
+
+def _places(bodies: list[Body], points: int, frames: int) -> F64:
+    """(N, T, 3) where rigid things put their points."""
+    out = np.full((points, frames, 3), np.nan)
+    for body in bodies:
+        out[body.members] = np.einsum("tij,mj->mti", body.T_wb[:, :3, :3], body.shape) + body.T_wb[:, :3, 3]
+    return out
 
 
 def _typical(sigma: NDArray) -> float:

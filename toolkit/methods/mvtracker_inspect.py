@@ -1,0 +1,55 @@
+"""Several views looked at before anything runs: is there a calibration, does it fit the pictures, are the clips of the same moments?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from toolkit.errors import UserError
+from toolkit.media.estimates import estimate
+from toolkit.media.rig_input import Rig, opened_rig, read_rig
+from toolkit.multiview.calibration_check import CheckOptions, Sighted, check_rig
+from toolkit.scene import Source
+
+LOOKED_AT = 45  # frames from the start; a shift of the clips shows only in frames that follow each other
+
+
+def inspect_views(source: Source) -> Source:
+    """What `inspect` found, with the calibration held against the pictures.
+
+    `details` then holds `epipolar_px` (pair of views to the median distance from epipolar lines, and matches), `movers_px` (the same of
+    what moves), `lag_frames`, `calibration_used` and `unit`.
+    """
+    try:
+        with opened_rig(Path(source.path)) as rig:
+            views = sighted(rig)
+            warnings = rig.warnings
+            found = check_rig(views)
+            details = {
+                **source.details,
+                "calibration_used": rig.calibration,
+                "unit": rig.unit,
+                "cameras": list(rig.names),
+                "views": len(rig.names),
+                "epipolar_px": {k: list(v) for k, v in found.matches_px.items()},
+                "movers_px": {k: list(v) for k, v in found.movers_px.items()},
+                "lag_frames": found.lag_frames,
+            }
+    except UserError as problem:
+        return replace(source, warnings=(*source.warnings, str(problem)))
+    kept = tuple(w for w in source.warnings if not w.startswith("The views have"))  # the same, said of views with a camera alone
+    frames, size = min(len(clip) for clip in rig.clips), rig.clips[0].size
+    cost = estimate(source.kind, frames, size, len(rig.names))
+    return replace(source, frames=frames, size=size, warnings=(*kept, *warnings, *found.warnings), details=details, estimate=cost)
+
+
+def sighted(rig: Rig) -> list[Sighted]:
+    """The first frames of every view, small and grey, with their cameras."""
+    clip = read_rig(rig, max_side=CheckOptions().side_px, most=LOOKED_AT)
+    return [
+        Sighted(name, np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in video.frames]), camera.K[0], camera.T_wc[0])
+        for name, video, camera in zip(rig.names, clip.views, clip.cameras, strict=True)
+    ]
