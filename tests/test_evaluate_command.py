@@ -89,7 +89,7 @@ def test_plain_arrays_are_a_truth_and_the_first_frames_of_it_count(room, tmp_pat
         name: np.concatenate([a, a[:, -1:] if name in ("xy", "xyz", "visible") else a[-1:]], int(name in ("xy", "xyz", "visible")))
         for name, a in arrays.items()
     }
-    np.savez(tmp_path / "truth.npz", **longer)
+    np.savez(tmp_path / "truth.npz", allow_pickle=False, **longer)
     save(room, tmp_path / "scene.npz")
     assert main(["evaluate", str(tmp_path / "scene.npz"), str(tmp_path / "truth.npz"), "--out", str(tmp_path / "s.json")]) == 0
     told = json.loads((tmp_path / "s.json").read_text())
