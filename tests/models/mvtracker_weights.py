@@ -52,4 +52,4 @@ def arrays(golden, name):
 
 def views(case, frames=slice(None)):
     """Images, depth and cameras of a case, as arguments of `track`."""
-    return [case[name][:, frames] for name in ("rgbs", "depths", "intrs", "extrs")]
+    return case["rgbs"][:, frames], case["depths"][:, frames], case["intrs"][:, frames], case["extrs"][:, frames]

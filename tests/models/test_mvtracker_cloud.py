@@ -22,6 +22,12 @@ def moment(golden, depth_of, views=3):
     return found
 
 
+def points_of(cloud, level):
+    found = cloud.levels[level]
+    assert found is not None and len(found.nearest) == len(found.features)
+    return found.xyz.numpy()
+
+
 def plainly(net, views, level):
     """Features and places of all pixels with depth, one by one."""
     features, places = [], []
@@ -68,7 +74,7 @@ def test_pixels_without_depth_are_no_points_and_their_features_go_with_them(gold
 def test_the_published_code_takes_cameras_for_points_where_depth_is_unknown(golden, net):
     views = moment(golden, lambda depth: np.where(np.arange(depth.shape[1]) < 48, 0, depth).astype(np.float32))
     centre = -views[0].T_cw[:, :3].T @ views[0].T_cw[:, 3]
-    wrong, right = (FeatureCloud(net.fnet, views, published=p).levels[0].xyz.numpy() for p in (True, False))
+    wrong, right = (points_of(FeatureCloud(net.fnet, views, published=p), 0) for p in (True, False))
     assert (np.linalg.norm(wrong - centre, axis=1) < 1e-4).sum() >= 16 * 12
     assert np.linalg.norm(right - centre, axis=1).min() > 1
     assert len(right) < len(wrong) == 3 * 16 * 24
@@ -77,7 +83,7 @@ def test_the_published_code_takes_cameras_for_points_where_depth_is_unknown(gold
 @torch.inference_mode()
 def test_fewer_than_sixteen_points_are_enough_and_none_says_nothing(golden, net):
     one = FeatureCloud(net.fnet, moment(golden, lambda depth: np.where(depth > 0, depth, 7).astype(np.float32), views=1))
-    assert len(one.levels[3].nearest) == 6
+    assert len(points_of(one, 3)) == 6
     xyz, looks = torch.tensor([[0.3, -0.2, 1.1]]), torch.ones(1, 128)
     around = one.around(xyz, looks).view(4, NEIGHBOURS, 4)
     assert torch.isfinite(around).all()

@@ -160,6 +160,16 @@ def test_a_stream_takes_queries_on_the_way_but_none_in_frames_that_are_gone(net,
     assert part.first == 6 and np.isfinite(part.xyz[1, 1:]).all() and np.isnan(part.xyz[1, 0]).all()
 
 
+def test_a_stream_may_be_asked_after_frames_came(net, case, queries):
+    stream = net.stream(np.zeros((0, 4)), settings=QUICK)
+    assert stream.push(recording(case, slice(0, 12))) == []
+    with pytest.raises(UserError, match="frame 0, but frames before 1 are gone"):
+        stream.add(queries)
+    stream.add(at(queries, 1))
+    (part,) = stream.push(recording(case, slice(12, 14)))
+    assert part.first == 1 and np.isfinite(part.xyz).all()
+
+
 def test_memory_does_not_grow_with_a_stream_and_full_frames_fit():
     code = """
 import resource

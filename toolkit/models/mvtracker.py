@@ -174,10 +174,18 @@ def _ticks(queries: F32, frames: int, s: MultiViewTracking) -> int:
     """How often a recording's tracking tells of its progress."""
     if not len(queries):
         return 1
-    ways = [frames - max(0, min(int(queries[:, 0].min()), frames - WINDOW))]
-    if s.both_ways and queries[:, 0].max() >= 1:
-        ways.append(int(queries[:, 0].max()) + 1)
-    return sum(way + (1 + max(0, -(-(way - WINDOW) // HOP))) * s.iterations * LAYERS for way in ways)
+    way = frames - max(0, min(int(queries[:, 0].min()), frames - WINDOW))
+    ticks = way + _windows(way) * s.iterations * LAYERS
+    newest = int(queries[:, 0].max())
+    if s.both_ways and newest >= 1:
+        held = way - HOP * (_windows(way) - 1)  # frames whose clouds are still there for the way back
+        ticks += newest + 1 - max(0, newest + 1 - (frames - held)) + _windows(newest + 1) * s.iterations * LAYERS
+    return ticks
+
+
+def _windows(frames: int) -> int:
+    """How many windows go through so many frames."""
+    return 1 + max(0, -(-(frames - WINDOW) // HOP))
 
 
 def _checked_views(rgbs: ArrayLike, depths: ArrayLike, intrs: ArrayLike, extrs: ArrayLike) -> tuple[NDArray, F32, NDArray, NDArray]:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.alignment import Similarity
-from toolkit.models.mvtracker_cloud import Moment
+from toolkit.models.mvtracker_cloud import FeatureCloud, Moment
 from toolkit.models.mvtracker_normalisation import inverse, moved_moment, moved_queries, normalisation
 from toolkit.models.mvtracker_transformer import Tick
 from toolkit.models.mvtracker_update import WindowUpdater
@@ -122,8 +122,13 @@ class MultiViewStream:
         parts = (self.push_moment(moment_of(clip, t, area_px=self.settings.area_px)) for t in range(len(clip.views[0])))
         return [part for part in parts if part is not None]
 
-    def push_moment(self, moment: Moment) -> StreamPart | None:
-        """Takes the views of one frame as the network sees them, in the recording's world; gives the part that it completes, if any."""
+    def push_moment(self, moment: Moment, cloud: FeatureCloud | None = None) -> StreamPart | None:
+        """Takes the views of one frame as the network sees them; gives the part that they complete, if any.
+
+        Args:
+            moment: Views in the recording's world.
+            cloud: What they were encoded as by another stream of the same `world`.
+        """
         if self.world is None:
             self.world = normalisation(moment)
         moment = moved_moment(moment, self.world)
@@ -132,7 +137,11 @@ class MultiViewStream:
             self._supported = True
             support = supporting_queries(moment, self._windows.count, self.settings.support) if self.settings.support else np.zeros((0, 4))
             self._take(support, np.full(len(support), -1))
-        return self._part(self._windows.push(moment))
+        return self._part(self._windows.push(moment if cloud is None else cloud))
+
+    def encoded(self) -> dict[int, FeatureCloud]:
+        """Clouds of the last frames, by their number."""
+        return self._windows.encoded()
 
     def finish(self) -> list[StreamPart]:
         """After the last frame: the frames that no part has told of yet."""
@@ -206,8 +215,9 @@ def track_recording(
         newest = int(asked[late, 0].max())
         turned = asked[late].copy()
         turned[:, 0] = newest - turned[:, 0].astype(np.int64)
-        stream = MultiViewStream(network, turned, s, world=stream.world, tick=tick)
-        for part in _parts(stream, moment, range(newest, -1, -1)):
+        clouds, world = stream.encoded(), stream.world
+        stream = MultiViewStream(network, turned, s, world=world, tick=tick)
+        for part in _parts(stream, moment, range(newest, -1, -1), clouds):
             here = newest - part.first - np.arange(part.xyz.shape[1])
             known = np.isfinite(part.xyz[..., 0])
             row, slot = np.nonzero(known & (here < asked[late, 0].astype(np.int64)[:, None]))
@@ -224,8 +234,11 @@ def _world(moment: Callable[[int], Moment], frames: int) -> Similarity:
     raise UserError(f"No view has any depth in any of {frames} frames, but MVTracker needs it: give depth_m, or estimate it.")
 
 
-def _parts(stream: MultiViewStream, moment: Callable[[int], Moment], order: range) -> list[StreamPart]:
-    found = [stream.push_moment(moment(t)) for t in order]
+def _parts(
+    stream: MultiViewStream, moment: Callable[[int], Moment], order: range, clouds: dict[int, FeatureCloud] | None = None
+) -> list[StreamPart]:
+    clouds = clouds or {}
+    found = [stream.push_moment(moment(t), clouds.pop(t, None)) for t in order]
     return [part for part in [*found, *stream.finish()] if part is not None]
 
 

@@ -72,7 +72,10 @@ class SlidingWindows:
         queries = np.asarray(queries, np.float32).reshape(-1, 4)
         if not len(queries):
             return
-        oldest = self.start if self.before is not None and self.start is not None else self.count - len(self.frames)
+        if self.before is not None and self.start is not None:
+            oldest = self.start
+        else:  # a window is run when its last frame comes
+            oldest = max(self.count - len(self.frames), self.count - WINDOW + 1)
         late = np.flatnonzero(queries[:, 0].astype(np.int64) < oldest)
         if len(late):
             raise UserError(
@@ -86,15 +89,20 @@ class SlidingWindows:
             self.start = int(self.queries[:, 0].min())
 
     @torch.inference_mode()
-    def push(self, moment: Moment) -> WindowResult | None:
-        """Takes the next frame; gives the window that it completes, if any."""
-        self.frames.append(moment)
+    def push(self, frame: Moment | FeatureCloud) -> WindowResult | None:
+        """Takes the next frame, encoded or not; gives the window that it completes, if any."""
+        self.frames.append(frame)
         self.count += 1
         if self.start is not None and self.count == self.start + WINDOW:
             return self._run(self.start, last=False)
         if len(self.frames) > WINDOW:
             self.frames.popleft()
         return None
+
+    def encoded(self) -> dict[int, FeatureCloud]:
+        """Clouds of the frames that are still held."""
+        oldest = self.count - len(self.frames)
+        return {oldest + i: frame for i, frame in enumerate(self.frames) if isinstance(frame, FeatureCloud)}
 
     @torch.inference_mode()
     def finish(self) -> WindowResult | None:
@@ -137,9 +145,6 @@ class SlidingWindows:
         )
         self.before = (tracks, found.steps[-1], found.visible)
         self.start = first + HOP
-        if not last:
-            for _ in range(HOP):
-                self.frames.popleft()
         return self._result(first, real, tracks, final=real if last else HOP)
 
     def _find_features(self, clouds: list[FeatureCloud], first: int, tracks: I64) -> None:
