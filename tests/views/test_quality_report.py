@@ -28,7 +28,7 @@ def test_higher_is_better(value, light):
 @pytest.mark.parametrize("value", [None, float("nan"), "many", True])
 def test_what_was_not_measured_has_no_light(value):
     found = line(value)
-    assert found.light == "unknown" and math.isnan(found.value) and str(found) == "[unknown] it: not measured. Try fine."
+    assert found.light == "unknown" and math.isnan(found.value) and str(found) == "[unknown] it: not measured."
 
 
 def test_a_bare_number_is_told_without_a_verdict():

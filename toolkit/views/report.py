@@ -14,6 +14,7 @@ from toolkit.scene import Scene
 Light = Literal["green", "amber", "red", "unknown"]
 _WORD: dict[Light, str] = {"green": "good", "amber": "fair", "red": "poor", "unknown": "unknown"}
 _HEX: dict[Light, str] = {"green": "#2e9e4f", "amber": "#d99a00", "red": "#d1383d", "unknown": "#9aa0a8"}
+_TELLS: tuple[Light, ...] = ("amber", "red")  # what could not be measured needs no remedy
 # A coloured box: emoji and symbols need fonts that servers and some browsers lack. The word says the same without colour.
 _DOT = '<span style="display:inline-block;width:0.7em;height:0.7em;border-radius:50%;background-color:{}"></span>'
 
@@ -27,7 +28,7 @@ class QualityLine:
         value: The number, NaN where it could not be measured.
         unit: Its unit, "" for none.
         light: Verdict; "unknown" without a number or without limits.
-        advice: What to try when it is not green.
+        advice: What to try when it is amber or red.
     """
 
     name: str
@@ -44,7 +45,7 @@ class QualityLine:
     def __str__(self) -> str:
         """For a person: "[fair] static scatter: 0.012 m. Try the preset fine."."""
         number = "not measured" if not np.isfinite(self.value) else f"{self.value:.3g}" + (f" {self.unit}" if self.unit else "")
-        advice = f" {self.advice}" if self.advice and self.light != "green" else ""
+        advice = f" {self.advice}" if self.advice and self.light in _TELLS else ""
         return f"[{self.verdict}] {self.name}: {number}.{advice}"
 
 
@@ -73,7 +74,7 @@ def quality_markdown(scene: Scene) -> str:
         name, unit, advice = (as_plain_text(text) for text in (line.name, line.unit, line.advice))
         number = "–" if not np.isfinite(line.value) else f"{line.value:.3g} {unit}".strip()
         verdict = f'<span style="white-space:nowrap">{_DOT.format(_HEX[line.light])} {line.verdict}</span>'
-        rows.append(f"| {verdict} | {name} | {number} | {'' if line.light == 'green' else advice} |")
+        rows.append(f"| {verdict} | {name} | {number} | {advice if line.light in _TELLS else ''} |")
     return "\n".join(rows)
 
 
