@@ -334,3 +334,9 @@ def test_what_can_not_be_told_is_told(tmp_path, prepare, words):
 def test_real_recordings_are_what_they_are(data, item, kind, layout, projection):
     source = inspect(data / item)
     assert (source.kind, source.layout, source.projection) == (kind, layout, projection)
+
+
+def test_two_pictures_in_one_folder_are_told_by_their_names(tmp_path):
+    for name, picture in zip(("001L.png", "001R.png"), flat_pair(), strict=True):
+        cv2.imwrite(str(tmp_path / name), picture)
+    assert inspect(tmp_path).details["pair"] == ["001L.png", "001R.png"]

@@ -98,7 +98,9 @@ def _pair(recording: Recording) -> Source:
             f"The left pictures are {size[0]} x {size[1]} px, the right ones {right_size[0]} x {right_size[1]}; both must be alike."
         )
     calibration = find_calibration(folder, Path(places[0]), Path(places[1]), size)
-    details: dict[str, Any] = {"eye_size": list(size), "duration_s": frames / fps if fps else 0.0, "pair": [Path(p).name for p in places]}
+    shared = places[0] == places[1]  # two pictures in one folder are themselves the pair
+    names = [Path(p).name for p in ([s.paths[0] for s in recording.sequences] if shared else places)]
+    details: dict[str, Any] = {"eye_size": list(size), "duration_s": frames / fps if fps else 0.0, "pair": names}
     kind, projection = "stereo", "pinhole"
     if calibration is not None:
         details |= {"calibration": Path(calibration.path).name, "baseline_m": calibration.baseline_m, "rectified": calibration.rig is None}
