@@ -242,8 +242,6 @@ def _checked(intake: Intake) -> Intake:
     spread = max(float(eye.frames[t].std(axis=(0, 1)).max()) for eye in (intake.stereo.left, intake.stereo.right) for t in (0, middle, -1))
     if spread < BLANK_SPREAD:
         raise UserError("The pictures are blank: nothing in them could be matched or tracked.")
-    if len(intake.stereo) == 1:
-        intake.warnings.append("This is a single pair: it has depth and points, but tracks and motion need a video.")
     check = intake.pair_check
     off_px = abs(check.vertical_median_px) + check.vertical_mad_px
     if not np.isfinite(off_px):
