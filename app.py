@@ -63,7 +63,7 @@ def build(studio: Studio) -> gr.Blocks:
             with gr.Column(scale=2, min_width=340):
                 gr.Markdown(texts.BRING)
                 gr.Markdown(texts.UPLOAD.format(size=MAX_FILE), elem_classes=SMALL)
-                upload = gr.File(show_label=False, file_count="multiple", height=110, elem_id="upload")
+                upload = gr.File(show_label=False, file_count="multiple", height=150, elem_id="upload")
                 examples = gr.Gallery(
                     [(str(example.poster), example.title) for example in desk.examples],
                     show_label=False,
@@ -131,7 +131,7 @@ def build(studio: Studio) -> gr.Blocks:
         Endpoints(studio).add(COMPUTE)  # first: names are given to those who come first
         clip_parts = dict(
             upload=upload, found=found, pair=pair, kind=kind, method=method, preset=preset, frame=frame, picture=picture, points=points,
-            explained=explained, settings=settings, status=status,
+            explained=explained, settings=settings, status=status, picking=picking, advanced=advanced,
         )  # fmt: skip
         view_parts = dict(
             tracks=tracks, depth=depth, scene=scene, cameras=cameras, fly=fly, quality=quality, files=files, partly=partly,

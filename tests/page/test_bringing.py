@@ -1,5 +1,6 @@
 """What a clip is told before it is run."""
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -57,3 +58,16 @@ def test_the_presets_and_the_card_follow_the_number_of_frames_that_is_asked_for(
     assert few["preset"]["choices"] != many["preset"]["choices"]
     assert "149 s" not in str(few["preset"]["choices"]) and "2 min" in str(many["preset"]["choices"])
     assert "the first 10 are used" in few["found"] and "are used" not in many["found"]
+
+
+@pytest.mark.parametrize(("has_result", "seen"), [(False, True), (True, "hidden")])
+def test_a_finished_scene_offers_no_controls_of_a_run(bringing, has_result, seen):
+    page, visitor = bringing
+    clip = {**found(10, kind="scene"), "layout": "mono", "has_result": has_result, "methods": [] if has_result else ["stereo4d"]}
+
+    async def look(*_):
+        return clip
+
+    page.desk.options, page.desk.ready, page.desk.studio = (lambda *_: {}), (lambda _: ""), SimpleNamespace(look=look)
+    shown = asyncio.run(anext(page.looked_at(visitor, "found", "", method=None)))
+    assert [shown[part]["visible"] for part in ("picking", "advanced", "method", "preset")] == [seen, seen, not has_result, not has_result]

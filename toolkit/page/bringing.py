@@ -74,6 +74,9 @@ class Bringing:
             method=gr.update(choices=method_choices(suited), value=chosen, visible=bool(suited)),
             preset=gr.update(choices=preset_choices(costs(found, chosen, visitor.kept.get("frames"))), visible=bool(suited)),
             explained=explain_settings(chosen) if chosen else "",
+            # Hidden, but still there: what is made anew has lost what was typed.
+            picking=gr.update(visible=True if suited else "hidden"),
+            advanced=gr.update(visible=True if suited else "hidden"),
             frame=gr.update(maximum=max(1, frames_used(found, chosen) - 1), value=0),
             picture=None,
             points="",
