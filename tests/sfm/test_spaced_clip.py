@@ -1,5 +1,7 @@
 """Cameras of a video of many frames a second, from frames some way apart."""
 
+# pyright: reportArgumentType=false
+
 import numpy as np
 
 from toolkit.sfm.bundle import Beliefs, State

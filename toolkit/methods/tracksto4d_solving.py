@@ -159,7 +159,8 @@ def _way_px(given: Given) -> F64:
     """(N,) diagonal of the box that each track stays in, in pixels."""
     seen, uv = given.seen.T[..., None], given.observed.uv
     box = np.where(seen, uv, -np.inf).max(0) - np.where(seen, uv, np.inf).min(0)
-    return np.linalg.norm(np.where(given.seen.any(1)[:, None], box, 0), axis=1) / given.observed.px
+    ever = np.asarray(given.seen.any(1))
+    return np.linalg.norm(np.where(ever[:, None], box, 0), axis=1) / given.observed.px
 
 
 def _cameras(given: Given, solved: Solved, parallax: Parallax, still: B) -> tuple[Cameras, float]:
