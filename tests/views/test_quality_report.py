@@ -66,3 +66,7 @@ def test_what_a_shared_scene_says_is_text_and_neither_html_nor_a_picture():
 def test_a_scene_without_measurements_says_so():
     assert quality_lines(Scene(method="x")) == []
     assert quality_markdown(Scene(method="x")) == "Nothing was measured for this scene."
+
+
+def test_large_figures_are_written_out():
+    assert "1,120 px" in str(line(1120)) and "0.00213 px" in str(line(0.00213))

@@ -44,7 +44,7 @@ class QualityLine:
 
     def __str__(self) -> str:
         """For a person: "[fair] static scatter: 0.012 m. Try the preset fine."."""
-        number = "not measured" if not np.isfinite(self.value) else f"{self.value:.3g}" + (f" {self.unit}" if self.unit else "")
+        number = "not measured" if not np.isfinite(self.value) else _figure(self.value) + (f" {self.unit}" if self.unit else "")
         advice = f" {self.advice}" if self.advice and self.light in _TELLS else ""
         return f"[{self.verdict}] {self.name}: {number}.{advice}"
 
@@ -72,7 +72,7 @@ def quality_markdown(scene: Scene) -> str:
     rows = ["| | what | measured | what to try |", "|---|---|---|---|"]
     for line in lines:
         name, unit, advice = (as_plain_text(text) for text in (line.name, line.unit, line.advice))
-        number = "–" if not np.isfinite(line.value) else f"{line.value:.3g} {unit}".strip()
+        number = "–" if not np.isfinite(line.value) else f"{_figure(line.value)} {unit}".strip()
         verdict = f'<span style="white-space:nowrap">{_DOT.format(_HEX[line.light])} {line.verdict}</span>'
         rows.append(f"| {verdict} | {name} | {number} | {advice if line.light in _TELLS else ''} |")
     return "\n".join(rows)
@@ -88,6 +88,11 @@ def _line(name: str, entry: Mapping | float) -> QualityLine:
         return QualityLine(name, _number(entry), "", "unknown", "")
     value, green, amber = (_number(entry.get(key)) for key in ("value", "green", "amber"))
     return QualityLine(name, value, str(entry.get("unit", "")), _light(value, green, amber, entry), str(entry.get("advice", "")))
+
+
+def _figure(value: float) -> str:
+    """A number to three digits, never as a power of ten that a person has to work out."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"  # noqa: PLR2004
 
 
 def _light(value: float, green: float, amber: float, entry: Mapping) -> Light:
