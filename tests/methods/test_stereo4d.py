@@ -3,6 +3,7 @@
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 # This method fills every part of a scene, and that is tested first.
 
+import cv2
 import numpy as np
 import pytest
 
@@ -142,6 +143,17 @@ def test_a_single_pair_gives_depth_and_points_and_says_what_it_lacks(room):
     assert len(scene.points) > 1000
     np.testing.assert_array_equal(scene.cameras.T_wc[0], np.eye(4))
     assert sum("single" in warning for warning in scene.report["warnings"]) == 1, "it is told, and told once"
+
+
+def test_lenses_and_scale_that_were_estimated_are_told_beside_the_figures_that_cannot_show_it(room, tmp_path):
+    for name, eye in (("001L.png", room.stereo.left), ("001R.png", room.stereo.right)):
+        cv2.imwrite(str(tmp_path / name), eye.frames[0][..., ::-1])
+    name = "lenses and distance of the eyes"
+    lights = []
+    for known in ({}, {"baseline_m": 0.1}, {"baseline_m": 0.1, "fov_deg": 60.0}):
+        scene = tk.run(tmp_path, "stereo4d", preset="draft", progress=lambda event: None, **known)
+        lights.append(next(((line.light, line.value) for line in quality_lines(scene) if line.name == name), None))
+    assert lights == [("amber", 0), ("amber", 1), None]
 
 
 def test_two_frames_are_enough(room):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from toolkit.geometry.sampling import pixel_centres, remap
-from toolkit.stereo.pair_check import match_pair, summarise, vertical_disparity
+from toolkit.stereo.pair_check import match_pair, summarise, unlike, vertical_disparity
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +60,13 @@ def test_matches_are_looked_for_only_where_the_mask_allows(texture):
 def test_the_check_reads_as_one_line(texture):
     line = str(vertical_disparity(texture, shifted(texture, 3.0, 0.0)))
     assert "\n" not in line and "MAD" in line and "matches" in line
+
+
+def test_two_halves_of_a_flat_picture_are_no_pair_and_bare_walls_are_not_said_to_be_none():
+    rng = np.random.default_rng(0)
+    halves = [cv2.GaussianBlur(rng.integers(0, 255, (256, 256), np.uint8), (0, 0), 1.5) for _ in range(2)]
+    told = unlike([(halves[0], halves[1])] * 2)
+    assert told is not None and "features of one eye" in told
+    assert unlike([(halves[0], np.roll(halves[0], -5, axis=1))]) is None
+    wall = np.full((256, 256), 128, np.uint8)
+    assert unlike([(wall, wall)]) is None

@@ -35,7 +35,10 @@ def describe(
         put_back: How many tracks turned out to stand still after all.
     """
     assert scene.tracks_3d is not None and scene.cameras is not None and scene.depth is not None
-    quality = {"rows of the two eyes": _rows(intake), "pixels with depth": _depth(scene), "length of tracks": _lengths(scene)}
+    quality = {"rows of the two eyes": _rows(intake), "matches of the two eyes": _matches(intake)}
+    if intake.estimated[0]:
+        quality["lenses and distance of the eyes"] = _known(intake)
+    quality |= {"pixels with depth": _depth(scene), "length of tracks": _lengths(scene)}
     warnings = list(intake.warnings)
     if odometry is not None:
         quality["camera path"] = _path(odometry, len(scene.tracks_3d))
@@ -76,6 +79,18 @@ def _rows(intake: Intake) -> dict[str, Any]:
         higher_is_better=False,
         advice="Give the lens calibration, or check that the clip is VR180 and the eyes are not swapped.",
     )
+
+
+def _matches(intake: Intake) -> dict[str, Any]:
+    advice = "The eyes share too little to be checked: this may be no stereo recording, or its layout is another one."
+    return measure(intake.pair_check.matches, "features", green=50, amber=12, higher_is_better=True, advice=advice)
+
+
+def _known(intake: Intake) -> dict[str, Any]:
+    """No figure of the result shows an error that a wrong lens or scale makes everywhere alike, so it is told that they were estimated."""
+    advice = "Lens and scale were estimated from the pictures: give a calibration, or fov_deg and baseline_m, before trusting a distance."
+    known = 2 - sum(intake.estimated)
+    return measure(known, "of 2 are known", green=2, amber=0, higher_is_better=True, advice=advice)
 
 
 def _depth(scene: Scene) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from toolkit.progress import Report
 from toolkit.scene import F64, U8, B, Cameras, Source, StereoVideo, Video
 from toolkit.stereo import PairCheck, Rectifier, rectify, vertical_disparity
 from toolkit.stereo.calibration import calibrate_fisheye_pair
+from toolkit.stereo.pair_check import unlike
 from toolkit.stereo.refine import refine_rig
 from toolkit.tracking.queries import checked_queries
 from toolkit.wording import counted
@@ -45,6 +46,7 @@ class Intake:
         orientations: (T, 3, 3) world-from-camera rotations of the device's motion track; None where there is none.
         seen: (H, W) which pixels of the rectified left eye the lens saw; None for all (`seen_by_lens` is never None).
         calibrated: Whether the lenses were told by the recording, rather than taken for granted or guessed.
+        estimated: Whether lenses or field of view had to be estimated, and whether the distance of the eyes is not known either.
         warnings: Sentences for a person.
         facts: What was used: layout, projection, field of view ...; JSON-like.
     """
@@ -55,6 +57,7 @@ class Intake:
     orientations: F64 | None = None
     seen: B | None = None
     calibrated: bool = True
+    estimated: tuple[bool, bool] = (False, False)
     warnings: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -114,6 +117,7 @@ def take_in(request: Request, report: Report) -> Intake:
             orientations=opened.orientations,
             seen=rectifier.valid[0],
             calibrated=opened.calibrated,
+            estimated=(bool(guessed), settings.baseline_m is None and not opened.calibrated),
             warnings=warnings + guessed,
             facts={
                 "layout": opened.layout,
@@ -237,7 +241,7 @@ def _middle_check(stereo: StereoVideo) -> PairCheck:
 
 
 def _checked(intake: Intake) -> Intake:
-    """Says what the pair check means; blank pictures are refused, a matcher would read depth into their noise."""
+    """Says what the pair check means; refuses pictures from which a matcher would read depth by chance: blank ones, unlike ones."""
     middle = len(intake.stereo) // 2
     spread = max(float(eye.frames[t].std(axis=(0, 1)).max()) for eye in (intake.stereo.left, intake.stereo.right) for t in (0, middle, -1))
     if spread < BLANK_SPREAD:
@@ -245,6 +249,10 @@ def _checked(intake: Intake) -> Intake:
     check = intake.pair_check
     off_px = abs(check.vertical_median_px) + check.vertical_mad_px
     if not np.isfinite(off_px):
+        moments = dict.fromkeys((0, middle, len(intake.stereo) - 1))
+        why = unlike((intake.stereo.left.frames[t], intake.stereo.right.frames[t]) for t in moments)
+        if why is not None:
+            raise UserError(f"The two eyes show different things ({why}): this is no stereo recording, or its layout is another one.")
         intake.warnings.append(f"The pair could not be checked: {check}.")
     elif off_px > ROWS_APART_PX:
         intake.warnings.append(

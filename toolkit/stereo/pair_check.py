@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -14,6 +15,8 @@ from toolkit.scene import F64, U8
 _MOST_KEYPOINTS = 6000  # strongest SIFT points an eye; more cost time and add weak ones
 _LARGEST_RATIO = 0.75  # distance of the best match over the second best (Lowe 2004)
 _FEWEST_MATCHES = 12  # below it medians say nothing
+_MANY_FEATURES = 50  # of each eye in a moment, from which it tells something that they do not match
+_BY_CHANCE = 0.03  # share of the features: of pictures of different things about 0.01 match, of two eyes' 0.2 and more
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,25 @@ def vertical_disparity(left: U8, right: U8) -> PairCheck:
     """
     xy_left, xy_right = match_pair(left, right)
     return summarise(xy_left, xy_right)
+
+
+def unlike(pairs: Iterable[tuple[U8, U8]]) -> str | None:
+    """Why the eyes of some moments show different things, for a sentence; None where they do not, or have too little in them to tell.
+
+    Args:
+        pairs: (H, W, 3) uint8 RGB or (H, W) grey images of the left and the right eye.
+    """
+    features = matches = moments = 0
+    for left, right in pairs:
+        found = len(match_pair(left, right)[0])
+        if found >= _FEWEST_MATCHES:
+            return None
+        sift = cv2.SIFT_create(nfeatures=_MOST_KEYPOINTS)
+        features += min(len(sift.detect(_grey(eye), None)) for eye in (left, right))
+        matches, moments = matches + found, moments + 1
+    if features < _MANY_FEATURES * max(moments, 1) or matches > _BY_CHANCE * features:
+        return None
+    return f"{matches} of {features} features of one eye are found in the other"
 
 
 def summarise(xy_left: NDArray, xy_right: NDArray) -> PairCheck:
