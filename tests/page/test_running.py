@@ -182,3 +182,18 @@ def test_a_run_that_holds_the_place_too_long_is_ended_with_a_sentence(tmp_path, 
         asyncio.run(run())
     assert visitor.job is None
     scratch.close()
+
+
+@pytest.mark.parametrize("poor", [[], ["rows of the two eyes", "camera path"]])
+def test_what_came_out_poor_is_named_where_the_run_is_said_to_be_done(running, monkeypatch, poor):
+    async def working(*_):
+        yield {"seconds": 12, "memory_mb": 900, "poor": poor}
+
+    async def told() -> str:
+        monkeypatch.setattr(running, "_running", working)
+        running.desk.visitor(None).kept.update(clip="a.mp4", found={}, runs=1)
+        running.asked(None)
+        return [changes async for changes in running.run("found", None, "", "draft", "", None, None)][-1]["status"]
+
+    status = asyncio.run(told())
+    assert "Done in 12 s" in status and ("fair" in status) == bool(poor) and all(name in status for name in poor)

@@ -29,7 +29,7 @@ from toolkit.scene import Scene, Source
 from toolkit.views import measure
 from toolkit.views.overlay import draw_tracks
 from toolkit.views.plots import plot_cameras
-from toolkit.views.report import quality_markdown
+from toolkit.views.report import quality_lines, quality_markdown
 from toolkit.warm_up import warm_up as compile_all
 
 _looks = Looks()
@@ -261,6 +261,7 @@ def _told(scene: Scene) -> dict[str, Any]:
         "fps": scene.video.fps if scene.video is not None else 30.0,
         "size": list(scene.video.size) if scene.video is not None else None,
         "quality": quality_markdown(scene),
+        "poor": [line.name for line in quality_lines(scene) if line.light == "red"],
         "notes": [str(warning) for warning in scene.report.get("warnings", [])],
     }
 

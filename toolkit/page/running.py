@@ -61,7 +61,9 @@ class Running:
                     visitor.kept["told"] = state
                     visitor.kept["shown"] = visitor.kept.get("title", "")
                     words = texts.DONE.format(seconds=texts.duration(state["seconds"]), memory=state["memory_mb"] / 1000)
-                    yield self.desk.changes(status=line(words, kind="good"), result=visitor.kept["runs"])
+                    poor = ", ".join(state.get("poor", []))
+                    words = texts.DONE_POORLY.format(done=words, poor=poor) if poor else words
+                    yield self.desk.changes(status=line(words, kind="good fair" if poor else "good"), result=visitor.kept["runs"])
         except (GeneratorExit, asyncio.CancelledError):
             visitor.kept["run"] = "cancelled"
             raise
