@@ -49,15 +49,18 @@ def pose_from_view(sightings: Sightings, view: int, camera: Cameras, t: int, *, 
     cv2.setRNGSeed(seed)
     K = camera.K[t].copy()
     K[:2, 2] -= 0.5
-    ok, turn, shift, inliers = cv2.solvePnPRansac(
-        sightings.shape[rows],
-        to_opencv(sightings.xy[rows]),
-        K,
-        None,
-        iterationsCount=300,
-        reprojectionError=reach_px,
-        flags=cv2.SOLVEPNP_SQPNP,
-    )
+    try:
+        ok, turn, shift, inliers = cv2.solvePnPRansac(
+            sightings.shape[rows],
+            to_opencv(sightings.xy[rows]),
+            K,
+            None,
+            iterationsCount=300,
+            reprojectionError=reach_px,
+            flags=cv2.SOLVEPNP_AP3P,
+        )
+    except cv2.error:  # points of one place or line, from which OpenCV's last step makes no pose
+        return None
     if not ok or inliers is None or len(inliers) < 6:
         return None
     T_cb = np.eye(4)

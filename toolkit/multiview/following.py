@@ -69,6 +69,7 @@ def follow(
     *,
     held_together: bool = True,
     places: NDArray | None = None,
+    hidden: NDArray | None = None,
     report: Report = silent,
 ) -> ViewTracks:
     """Follows points both ways in time from where they are asked for.
@@ -81,6 +82,7 @@ def follow(
         held_together: Whether views that disagree with the others are dropped, and lost ones taken up again; otherwise each view is
             followed on its own.
         places: (N, T, 3) where points are known to be by other means, NaN elsewhere: they are taken up there once no two views see them.
+        hidden: (V, N) which views don't see a point where it is asked for; None where nothing is known of it.
         report: Told of every frame and direction.
     """
     V, T, N = len(images), len(images[0]), len(queries)
@@ -88,7 +90,7 @@ def follow(
     P = projections(cameras)
     moments = queries[:, 0].astype(int)
     for direction in (1, -1):
-        sweep = _Sweep(images, cameras, P, options, N, held_together, places)
+        sweep = _Sweep(images, cameras, P, options, N, held_together, places, hidden)
         order = range(T) if direction > 0 else range(T - 1, -1, -1)
         before: int | None = None
         for k, t in enumerate(order):
@@ -114,8 +116,9 @@ class _Sweep:
         points: int,
         held: bool,
         places: NDArray | None,
+        hidden: NDArray | None,
     ) -> None:
-        self._places = places
+        self._places, self._hidden = places, hidden
         self._images, self._cameras, self._P, self._options, self._held = images, cameras, P, options, held
         V = len(images)
         self.xy, self.sigma = np.full((V, points, 2), np.nan), np.full((V, points), np.nan)
@@ -129,6 +132,8 @@ class _Sweep:
         for v, camera in enumerate(self._cameras):
             xy, _ = project(xyz_w[rows].astype(np.float64), camera.K[t], camera.T_wc[t])
             seen = inside_of(xy, self._images[v][t])
+            if self._hidden is not None:
+                seen &= ~self._hidden[v, rows]
             self.xy[v, rows] = np.where(seen[:, None], xy, np.nan)
             self.sigma[v, rows] = np.where(seen, self._options.sigma_px, np.nan)
         self._xyz[rows], self._velocity[rows] = xyz_w[rows], 0.0

@@ -13,7 +13,9 @@ from toolkit.multiview.bodies import Body, BodyOptions, find_bodies, supposed_bo
 from toolkit.multiview.body_search import SearchOptions, find_again
 from toolkit.multiview.following import FollowOptions, ViewTracks, follow
 from toolkit.multiview.fusing import FusionOptions, fuse
+from toolkit.multiview.hiding import hidden_at_queries
 from toolkit.multiview.smoothing import SmoothingOptions, smooth
+from toolkit.multiview.things import ThingOptions, follow_thing
 from toolkit.multiview.triangulation import Triangulated, projections, triangulate
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, U8, B, Cameras, MultiViewVideo, Tracks2D, Tracks3D
@@ -29,6 +31,9 @@ class MultiViewOptions:
         search: How it is found again by what it looks like; None for not at all.
         fusion: How a point and its rigid thing are weighed.
         smoothing: How paths are smoothed.
+        things: What counts as the middle of a round thing.
+        poor: A point that is known in a smaller share of the frames may be such a middle.
+        most_things: So many are tried at most: each looks at all views.
     """
 
     follow: FollowOptions = field(default_factory=FollowOptions)
@@ -36,6 +41,9 @@ class MultiViewOptions:
     search: SearchOptions | None = field(default_factory=SearchOptions)
     fusion: FusionOptions = field(default_factory=FusionOptions)
     smoothing: SmoothingOptions = field(default_factory=SmoothingOptions)
+    things: ThingOptions = field(default_factory=ThingOptions)
+    poor: float = 0.7
+    most_things: int = 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +109,8 @@ def track_views(
     asked = np.asarray(queries, np.float32)
     N, T = len(asked), len(images[0])
     P = projections(clip.cameras)
-    seen = follow(images, clip.cameras, asked, options.follow, report=report)
+    hidden = hidden_at_queries(clip, images, asked)
+    seen = follow(images, clip.cameras, asked, options.follow, hidden=hidden, report=report)
     placed = _placed(seen, P, options)
     xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     bodies = find_bodies(xyz, sigma, options.bodies)
@@ -113,10 +122,17 @@ def track_views(
     if options.search is not None and bodies:
         bodies = [find_again(body, seen, images, clip.cameras, P, options.search) for body in bodies]
         places = _places(bodies, N, T)
-        seen = follow(images, clip.cameras, asked, options.follow, places=places)
+        seen = follow(images, clip.cameras, asked, options.follow, places=places, hidden=hidden)
         placed = _placed(seen, P, options)
         xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     xyz, sigma, _ = fuse(xyz, sigma, bodies, options.fusion)
+    poor = np.flatnonzero(np.isfinite(xyz[..., 0]).mean(1) < options.poor)
+    for n in poor[: options.most_things]:
+        thing = follow_thing(clip, asked[n], P, options.things)
+        if thing is not None:
+            seen.xy[:, n], seen.sigma_px[:, n] = thing.xy, thing.sigma_px
+            again = triangulate(thing.xy.transpose(1, 0, 2), thing.sigma_px.T, P.transpose(1, 0, 2, 3), options.follow.triangulation)
+            xyz[n], sigma[n] = again.xyz, again.sigma
     rows, moments = np.arange(N), asked[:, 0].astype(int)
     xyz[rows, moments] = asked[:, 1:]
     sigma[rows, moments] = np.nanmin(np.column_stack([sigma[rows, moments], np.full(N, _typical(sigma))]), axis=1)
