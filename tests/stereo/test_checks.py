@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from toolkit.stereo.checks import depth_edges, depth_from_flow, occluded, off_row
+from toolkit.stereo import depth_from_flow
+from toolkit.stereo.checks import depth_edges, occluded, off_row
 
 FOCAL_PX = 64 / np.tan(np.radians(30))
 

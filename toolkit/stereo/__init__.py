@@ -1,6 +1,8 @@
 """Stereo of Lift4D."""
 
 from toolkit.stereo.calibration import calibrate_fisheye_pair as calibrate_fisheye_pair
+from toolkit.stereo.checks import FlowChecks as FlowChecks
+from toolkit.stereo.checks import depth_from_flow as depth_from_flow
 from toolkit.stereo.disparity import depth_from_disparity as depth_from_disparity
 from toolkit.stereo.disparity import estimate_disparity as estimate_disparity
 from toolkit.stereo.disparity import match_pair as match_pair
