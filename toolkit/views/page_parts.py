@@ -185,8 +185,8 @@ def _surface(scene: Scene, frames: I64, settings: PageSettings) -> F32 | None:
             depth = scene.depth.depth[t]
             known = np.isfinite(depth) & (scene.depth.confidence[t] >= settings.surface_confidence)
             whole = off_edges(depth, span=settings.surface_edge)
-            holes = cv2.morphologyEx((~known).astype(np.uint8), cv2.MORPH_OPEN, _SPECK)
-            apart = cv2.dilate(holes | (known & ~whole).astype(np.uint8), half_way) > 0
+            holes = cv2.morphologyEx((~known).astype(np.uint8), cv2.MORPH_OPEN, _SPECK) > 0
+            apart = cv2.dilate((holes | (known & ~whole)).astype(np.uint8), half_way) > 0
             surface[i] = np.where(known & whole & ~apart, depth, np.nan)[np.ix_(rows, columns)]
     return surface if np.isfinite(surface).any() else None
 
