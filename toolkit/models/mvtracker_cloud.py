@@ -129,7 +129,7 @@ def lifted(view: View, step: int, shape: Sequence[int]) -> tuple[F32, B]:
     known = np.isfinite(depth) & (depth > 0)
     x, y = np.meshgrid((np.arange(columns) + 0.5) * step - 0.5, (np.arange(rows) + 0.5) * step - 0.5)
     xy = np.stack([x, y], -1).reshape(-1, 2)
-    return unprojected(xy, depth.reshape(-1), view.K, view.T_cw), known.reshape(-1)
+    return unprojected(xy, np.where(known, depth, 0).reshape(-1), view.K, view.T_cw), known.reshape(-1)
 
 
 def unprojected(xy: NDArray, depth: NDArray, K: NDArray, T_cw: NDArray) -> F32:
