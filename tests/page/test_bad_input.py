@@ -188,7 +188,7 @@ def test_what_cannot_be_used_gets_one_sentence(served, visitor, tmp_path, wait_f
         told = str(raised.value)
         assert "\n" not in told.strip() and "Traceback" not in told and "incident" not in told
         assert str(served.studio.scratch.root) not in told, "the folders of the server are nobody's business"
-    wait_for(lambda: set(served.files()) <= before, 20, "nothing is left on disk")
+    wait_for(lambda: set(served.files()) <= before, 0.5, "nothing is left on disk, at once and not with the next sweep")
     assert not (tmp_path / "trap-was-sprung").exists()
 
 
