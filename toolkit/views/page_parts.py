@@ -29,8 +29,8 @@ class PageSettings:
         surface_pixels: Depth pixels a frame that the current surface is made of.
         max_surface_samples: Frames times such pixels.
         surface_confidence: Less certain depth is not shown: what was filled in floats in the air when seen from the side.
-        surface_edge: Nor are pixels whose neighbourhood spans more than this share of their depth, nor those with such an edge or a
-            hole up to half way to the next one shown: the surface would be drawn right across it, as shards.
+        surface_edge: Nor are pixels whose neighbourhood spans more than this share of their depth, nor those with such an edge, or
+            another depth beyond a hole, up to half way to the next one shown: the surface would be drawn right across, as shards.
         picture_px: Longer side of the frames' pictures.
         picture_quality: Of their JPEGs.
     """
@@ -50,7 +50,7 @@ class PageSettings:
     picture_quality: int = 78
 
 
-_SPECK = np.ones((3, 3), np.uint8)  # a hole in which this does not fit parts no surface
+_WIDER = 2.0  # how much more of its depth a surface may span up to half way to the next pixel shown than in a neighbourhood
 LEAST_LEVEL = 0.05
 """Tracks of a lower motion level are never taken for moving ones, wherever a person sets the threshold."""
 
@@ -185,9 +185,12 @@ def _surface(scene: Scene, frames: I64, settings: PageSettings) -> F32 | None:
             depth = scene.depth.depth[t]
             known = np.isfinite(depth) & (scene.depth.confidence[t] >= settings.surface_confidence)
             whole = off_edges(depth, span=settings.surface_edge)
-            holes = cv2.morphologyEx((~known).astype(np.uint8), cv2.MORPH_OPEN, _SPECK) > 0
-            apart = cv2.dilate((holes | (known & ~whole)).astype(np.uint8), half_way) > 0
-            surface[i] = np.where(known & whole & ~apart, depth, np.nan)[np.ix_(rows, columns)]
+            apart = cv2.dilate((known & ~whole).astype(np.uint8), half_way) > 0
+            farthest = cv2.dilate(np.where(known, depth, 0), half_way)
+            nearest = cv2.erode(np.where(known, depth, np.inf).astype(np.float32), half_way)
+            with np.errstate(invalid="ignore"):  # of slanted ground, a wider piece spans more
+                level = farthest - nearest <= _WIDER * settings.surface_edge * depth
+            surface[i] = np.where(known & whole & ~apart & level, depth, np.nan)[np.ix_(rows, columns)]
     return surface if np.isfinite(surface).any() else None
 
 
