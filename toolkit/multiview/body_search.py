@@ -34,6 +34,10 @@ class SearchOptions:
         margin: Part of the thing's own size in the picture around it that is searched where it is about known.
         member_px: Error of the thing's own points, followed from frame to frame, beside descriptions.
         most: Descriptions of a picture.
+        tested: Frames of known pose in which recognition is put to the test ...
+        fewest_tested: ... where there are so many ...
+        own_share: ... passed where so many of the thing's own tracks are where the found pose puts them ...
+        reliable: ... in this share of the frames in which something was found.
     """
 
     views_kept: int = 4
@@ -46,6 +50,10 @@ class SearchOptions:
     margin: float = 0.8
     member_px: float = 1.0
     most: int = 3000
+    tested: int = 8
+    fewest_tested: int = 3
+    own_share: float = 0.6
+    reliable: float = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +97,8 @@ def find_again(
     known = np.isfinite(body.T_wb[:, 0, 0])
     search.keep_looks(np.flatnonzero(known))
     if not any(search.looks):
+        return body
+    if not search.reliable(np.flatnonzero(known)):
         return body
     poses = np.full((T, 4, 4), np.nan)
     order = sorted(range(T), key=lambda t: (not known[t], np.abs(np.flatnonzero(known) - t).min()))
@@ -143,6 +153,22 @@ class _Search:
                 look = self._look(v, int(t), T_wb[t], R_cb)
                 if look is not None:
                     self.looks[v].append(look)
+
+    def reliable(self, frames: NDArray) -> bool:
+        """Whether what is recognised is the thing itself: in frames of known pose its own tracks must agree with what is found.
+
+        Things that bend, or that were taken together with the ground behind them, are not.
+        """
+        tested = [int(t) for t in frames[np.linspace(0, len(frames) - 1, min(len(frames), self._options.tested)).astype(int)]]
+        agreed, found_in = 0, 0
+        for t in tested:
+            found = self.pose(t, self._body.T_wb[t])
+            if found is None:
+                continue
+            seen = sum(int(np.isfinite(self._seen.xy[v, self._body.members, t, 0]).sum()) for v in range(len(self._images)))
+            found_in += 1
+            agreed += sum(self._shown(v, t, found) for v in range(len(self._images))) >= self._options.own_share * seen
+        return len(tested) < self._options.fewest_tested or (found_in > 0 and agreed >= self._options.reliable * found_in)
 
     def _shown(self, v: int, t: int, T_wb: NDArray) -> int:
         """How many of the thing's points this view sees where the pose puts them."""

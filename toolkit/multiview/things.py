@@ -40,7 +40,7 @@ class ThingOptions:
     least_views: int = 2
     fill: float = 0.3
     search: float = 2.5
-    sigma_radii: float = 0.06
+    sigma_radii: float = 0.03
     bins: int = 24
     smooth: float = 0.7
 

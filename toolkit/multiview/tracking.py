@@ -114,9 +114,17 @@ def track_views(
     placed = _placed(seen, P, options)
     xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     bodies = find_bodies(xyz, sigma, options.bodies)
+    loose = np.ones(N, bool)
+    for body in bodies:
+        loose[body.members] = False
+    # Windows on a thing that turns are lost, or carried around it; where few points are asked for, each is looked at.
+    loose &= (np.isfinite(xyz[..., 0]).mean(1) < options.poor) | (options.most_things >= N)
+    tried = {int(n): follow_thing(clip, asked[n], P, options.things) for n in np.flatnonzero(loose)[: options.most_things]}
+    things = {n: thing for n, thing in tried.items() if thing is not None}
     free = np.ones(N, bool)
     for body in bodies:
         free[body.members] = False
+    free[list(things)] = False
     supposed = supposed_bodies(asked, T, free & (np.isfinite(xyz[..., 0]).sum(1) < 3), options.bodies)  # noqa: PLR2004
     bodies = [*bodies, *supposed]
     if options.search is not None and bodies:
@@ -126,13 +134,10 @@ def track_views(
         placed = _placed(seen, P, options)
         xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     xyz, sigma, _ = fuse(xyz, sigma, bodies, options.fusion)
-    poor = np.flatnonzero(np.isfinite(xyz[..., 0]).mean(1) < options.poor)
-    for n in poor[: options.most_things]:
-        thing = follow_thing(clip, asked[n], P, options.things)
-        if thing is not None:
-            seen.xy[:, n], seen.sigma_px[:, n] = thing.xy, thing.sigma_px
-            again = triangulate(thing.xy.transpose(1, 0, 2), thing.sigma_px.T, P.transpose(1, 0, 2, 3), options.follow.triangulation)
-            xyz[n], sigma[n] = again.xyz, again.sigma
+    for n, thing in things.items():
+        seen.xy[:, n], seen.sigma_px[:, n] = thing.xy, thing.sigma_px
+        again = triangulate(thing.xy.transpose(1, 0, 2), thing.sigma_px.T, P.transpose(1, 0, 2, 3), options.follow.triangulation)
+        xyz[n], sigma[n] = again.xyz, again.sigma
     rows, moments = np.arange(N), asked[:, 0].astype(int)
     xyz[rows, moments] = asked[:, 1:]
     sigma[rows, moments] = np.nanmin(np.column_stack([sigma[rows, moments], np.full(N, _typical(sigma))]), axis=1)
