@@ -19,15 +19,25 @@ def score(rig: SyntheticRig, xyz, visible) -> dict[str, float]:
     return mvtracker_scores(xyz, visible, rig.xyz_w, rig.visible.any(0), rig.queries[:, 0], benchmark="dexycb-multiview")
 
 
-def test_tracks_through_views_beat_each_view_alone_and_staying(rig):
-    found = track_views(rig.clip, rig.queries)
+def darkened(rig: SyntheticRig, views: tuple[int, ...], frames: slice) -> MultiViewVideo:
+    videos = list(rig.clip.views)
+    for v in views:
+        dark = videos[v].frames.copy()
+        dark[frames] = 0
+        videos[v] = Video(dark, videos[v].times_s)
+    return MultiViewVideo(tuple(videos), rig.clip.cameras)
+
+
+def test_tracks_go_on_after_views_were_dark_where_each_view_alone_loses_them(rig):
+    clip = darkened(rig, (0, 1, 2), slice(6, 8))
+    found = track_views(clip, rig.queries)
     ours = score(rig, found.tracks_3d.xyz, found.tracks_3d.visible)
-    alone = each_view_alone(rig.clip, rig.queries)
+    alone = each_view_alone(clip, rig.queries)
     alone = score(rig, alone, np.isfinite(alone[..., 0]))
     still = staying(rig.queries, 16)
     still = score(rig, still, np.ones(still.shape[:2], bool))
-    name = next(k for k in ours if k.startswith("average_jaccard") and k.endswith("any"))
-    assert ours[name] > alone[name]
+    name = "average_jaccard__any"
+    assert ours[name] > alone[name] + 3
     assert ours[name] > still[name] + 10
 
 
@@ -39,14 +49,11 @@ def test_tracks_are_at_their_queries_and_wrong_cameras_cost_little_at_one_percen
     assert np.nanmedian(error) < 0.05
 
 
-def test_a_view_that_shows_nothing_and_one_that_goes_dark_do_no_harm(rig):
-    views = list(rig.clip.views)
-    dark = views[1].frames.copy()
-    dark[5:9] = 0
-    views[1] = Video(dark, views[1].times_s)
-    found = track_views(MultiViewVideo(tuple(views), rig.clip.cameras), rig.queries)
-    error = np.linalg.norm(found.tracks_3d.xyz - rig.xyz_w, axis=-1)
-    assert np.nanmedian(error) < 0.03
+def test_a_view_that_goes_dark_does_little_harm(rig):
+    clean = track_views(MultiViewVideo(rig.clip.views, rig.clip.cameras), rig.queries)
+    found = track_views(darkened(rig, (1,), slice(5, 9)), rig.queries)
+    errors = [np.nanmedian(np.linalg.norm(f.tracks_3d.xyz - rig.xyz_w, axis=-1)) for f in (clean, found)]
+    assert errors[1] < 1.3 * errors[0]
     assert not found.tracks_2d[1].visible[:, 5:9].any()
 
 

@@ -29,7 +29,7 @@ class BodyOptions:
     fewest: int = 4
     common: int = 4
     sigmas: float = 3.0
-    stretch: float = 0.03
+    stretch: float = 0.01
     friends: float = 0.7
     reach: float = 2.5
 

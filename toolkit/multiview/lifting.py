@@ -33,8 +33,8 @@ class LiftOptions:
     nearest: float = 0.35
     farthest: float = 2.0
     steps: int = 160
-    patch_px: int = 17
-    stride_px: float = 2.0
+    patch_px: int = 13
+    stride_px: float = 1.5
     witnesses: int = 2
     least_likeness: float = 0.65
     distinct: float = 0.08

@@ -25,6 +25,7 @@ class SeedOptions:
         noise: And in so many times the usual change of the picture.
         still_share: Pixels that moved in more of the view than this say that the camera moves: then the grid is everywhere.
         tries: Pixels tried a point that is wanted: most can't be lifted.
+        fewest: Where fewer moving points can be placed, still ones are followed too.
     """
 
     points: int = 400
@@ -33,6 +34,7 @@ class SeedOptions:
     noise: float = 4.0
     still_share: float = 0.6
     tries: float = 3.0
+    fewest: int = 8
 
 
 def moving_mask(frames: U8, t: int, options: SeedOptions) -> B:
@@ -55,6 +57,7 @@ def seed_queries(
     *,
     lift: LiftOptions | None = None,
     masks: dict[int, NDArray] | None = None,
+    everywhere: bool = False,
     report: Report = silent,
 ) -> F32:
     """(N, 4) queries (t, x, y, z) on what moves.
@@ -65,6 +68,7 @@ def seed_queries(
         options: How the grid is laid.
         lift: How depth is searched.
         masks: Frame to (H, W) mask of the first view, in place of what moves.
+        everywhere: Whether the grid is laid over all of the pictures, as it is where next to nothing moves.
         report: Told of every view and moment.
     """
     options = options or SeedOptions()
@@ -76,12 +80,15 @@ def seed_queries(
     for k, t in enumerate(moments):
         for v in views:
             mask = moving_mask(images[v], int(t), options) if masks is None else np.asarray(masks[int(t)]) != 0
+            mask = np.ones_like(mask) if everywhere else mask
             xy = textured(images[v][t], mask, wanted)
             depth = None if clip.depth_m is None else clip.depth_m[v][t]
             lifted = lift_pixels(images, clip.cameras, v, int(t), xy, lift, depth=depth)
             good = np.isfinite(lifted.xyz_w[:, 0])
             found.append(np.column_stack([np.full(good.sum(), t), lifted.xyz_w[good]]))
             report(k * len(views) + v + 1, len(moments) * len(views))
+    if masks is None and sum(map(len, found)) < options.fewest and not everywhere:
+        return seed_queries(clip, images, options, lift=lift, report=report, everywhere=True)
     return _thinned(np.concatenate(found), options.points).astype(np.float32)
 
 

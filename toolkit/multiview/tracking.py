@@ -143,7 +143,7 @@ def track_views(
     sigma[rows, moments] = np.nanmin(np.column_stack([sigma[rows, moments], np.full(N, _typical(sigma))]), axis=1)
     path, spread = smooth(xyz, sigma, scale=_scale(clip.cameras, asked), options=options.smoothing)
     path[rows, moments] = asked[:, 1:]
-    return _told(clip, images, asked, seen, path, spread, len(bodies))
+    return _told(clip, images, asked, seen, path, spread, len(bodies), options.follow.adopted_px)
 
 
 def _placed(seen: ViewTracks, P: F64, options: MultiViewOptions) -> Triangulated:
@@ -172,7 +172,9 @@ def _scale(cameras: tuple[Cameras, ...], queries: NDArray) -> float:
     return float(np.median(np.linalg.norm(centres[None] - queries[:, None, 1:], axis=-1))) if len(queries) else 1.0
 
 
-def _told(clip: MultiViewVideo, images: list[U8], queries: F32, seen: ViewTracks, xyz: F64, sigma: F64, bodies: int) -> MultiViewTracks:
+def _told(
+    clip: MultiViewVideo, images: list[U8], queries: F32, seen: ViewTracks, xyz: F64, sigma: F64, bodies: int, adopted_px: float
+) -> MultiViewTracks:
     """The nouns: what every view sees, and what is known in the world."""
     V, N, T = seen.sigma_px.shape
     tracks_2d, visible = [], np.zeros((V, N, T), bool)
@@ -181,7 +183,8 @@ def _told(clip: MultiViewVideo, images: list[U8], queries: F32, seen: ViewTracks
         xy, _ = project(xyz, camera.K, camera.T_wc)
         residual[v] = np.linalg.norm(seen.xy[v] - xy, axis=-1)
         with np.errstate(invalid="ignore"):
-            visible[v] = residual[v] < np.maximum(3.0, 4 * seen.sigma_px[v])
+            # A place taken from the other views alone was not seen in this one.
+            visible[v] = (residual[v] < np.maximum(3.0, 4 * seen.sigma_px[v])) & (seen.sigma_px[v] != adopted_px)
         asked = np.column_stack([queries[:, 0], xy[np.arange(N), queries[:, 0].astype(int)]]).astype(np.float32)
         confidence = np.where(visible[v], np.exp(-0.5 * (np.nan_to_num(residual[v], nan=9.0) / 3.0) ** 2), 0.0).astype(np.float32)
         tracks_2d.append(Tracks2D(xy.astype(np.float32), visible[v], confidence, asked, seen.sigma_px[v].astype(np.float32)))
