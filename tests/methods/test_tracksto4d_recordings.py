@@ -121,3 +121,24 @@ def test_a_person_who_climbs_is_placed_better_than_a_rigid_scene_would(data):
     ours, rigid, motion = errors_m(moving_body(joints * 1.6 / np.median(np.ptp(joints[..., 2], axis=1))))
     assert ours < 0.3 and ours < 0.6 * rigid
     assert (motion > 0.5).mean() > 0.8
+
+
+@pytest.mark.data
+def test_a_car_that_passes_a_walking_camera_is_placed_better_than_if_the_truth_stood_still(data):
+    """A released clip, left eye alone; beside its tracks' true means over time, which know all but the motion."""
+    clip = data / "stereo4d_clips" / "dev" / "9F_CaOaT9Xg_642409076"
+    file, T_cw = np.load(clip.with_suffix(".npz")), np.load(clip.with_suffix(".pnp_w2c.npz"))["w2c"]
+    visible, xyz = file["vis3d"], file["pts3d"].astype(float)
+    rows = np.flatnonzero(visible[:, 0])[::6]
+    queries = np.column_stack([np.zeros(len(rows)), file["tracks2d"][0, rows].astype(float)])
+    lens = np.array([[443.4, 0, 256], [0, 443.4, 256], [0, 0, 1]])
+    found = tk.run(clip.with_suffix(".mp4"), "tracksto4d", preset="draft", queries=queries, K=lens, progress=lambda e: None)
+    true = xyz[rows] @ T_cw[0, :3, :3].T + T_cw[0, :3, 3]
+    true, seen = true[:, : found.frames], visible[rows, : found.frames]
+    mean = np.repeat(np.where(seen[..., None], true, 0).sum(1, keepdims=True) / seen.sum(1)[:, None, None], found.frames, 1)
+    assert found.cameras.registered.all()
+    for align in ("median_scale", "sim3"):
+        ours, still = (tracks_3d(p, true, seen, align=align)["APD"] for p in (found.tracks_3d.xyz, mean))
+        assert ours > still + 2, align
+    path = tk.evaluation.cameras(found.cameras, tk.Cameras.from_poses(lens, np.linalg.inv(T_cw[: found.frames]), (512, 512)))
+    assert path["ate"] < 0.03

@@ -17,6 +17,9 @@ from toolkit.scene import F64
 GRID = np.linspace(np.log(0.08), np.log(6.0), 72)
 """Logarithms of distances that are tried, in median depths of the still points."""
 
+SHARP = 0.2
+"""Motion tells the distance where it alone leaves this much of doubt, as a logarithm."""
+
 
 @dataclass(frozen=True)
 class DepthBeliefs:
@@ -41,11 +44,11 @@ class DepthBeliefs:
     velocity: float = 1.8
     unit_frames: int = 60
     slack: float = 0.05
-    in_front: float = 0.6
-    in_front_sigma: float = 0.45
-    grounded: float = 0.5
-    contact: float = 0.0
-    contact_sigma: float = 0.15
+    in_front: float = 0.5
+    in_front_sigma: float = 0.36
+    grounded: float = 0.3
+    contact: float = -0.1
+    contact_sigma: float = 0.1
     evidence_sigma: float = 0.2
 
 
@@ -107,6 +110,9 @@ class _Motion:
     def loss(self, q: F64) -> F64:
         return np.maximum(self.constant - 2 * self.linear * q + (self.square - self.curve) * q**2, 0)
 
+    def depth(self, s: float) -> F64:
+        return np.maximum(s * self.z0 + self.z1, 0.02 * s)
+
 
 def body_depth(log_depth: F64, ray: F64, centres: F64, seen: NDArray, hints: Hints, beliefs: DepthBeliefs) -> DepthFound:
     """Depth of a body over time.
@@ -120,11 +126,12 @@ def body_depth(log_depth: F64, ray: F64, centres: F64, seen: NDArray, hints: Hin
         beliefs: Of things that move.
     """
     grid = GRID + np.log(hints.unit)
-    loss, motion = np.zeros(len(grid)), None
+    loss, motion, sharp = np.zeros(len(grid)), None, False
     if len(log_depth) > 3:
         motion = _Motion(log_depth, ray, centres, seen, beliefs)
         frames = len(log_depth)
         loss += 0.5 * frames * np.log(motion.loss(np.exp(-grid)) + beliefs.slack * frames)
+        sharp = _spread(loss, grid)[1] < SHARP
     if np.isfinite(hints.behind):
         loss += 0.5 * ((grid - np.log(beliefs.in_front * hints.behind)) / beliefs.in_front_sigma) ** 2
     else:
@@ -138,9 +145,15 @@ def body_depth(log_depth: F64, ray: F64, centres: F64, seen: NDArray, hints: Hin
         sigma = np.hypot(beliefs.evidence_sigma, hints.evidence_sigma)
         # Heavy tails: evidence may be of another thing altogether.
         loss += 1.5 * np.log1p(((grid - np.log(hints.evidence)) / sigma) ** 2 / 3)
+    middle, spread = _spread(loss, grid)
+    # A path is smoothed only where how it moves tells how far it is: at a wrong distance that would bend it.
+    depth = motion.depth(float(np.exp(middle))) if motion is not None and sharp else np.exp(middle + log_depth)
+    return DepthFound(depth, max(spread, 0.05))
+
+
+def _spread(loss: F64, grid: F64) -> tuple[float, float]:
+    """Mean and standard deviation of what a loss believes."""
     chance = np.exp(loss.min() - loss)
     chance /= chance.sum()
     middle = float(chance @ grid)
-    spread = float(np.sqrt(chance @ (grid - middle) ** 2))
-    # The path is not smoothed with it: at a wrong distance that would bend it.
-    return DepthFound(np.exp(middle + log_depth), max(spread, 0.05))
+    return middle, float(np.sqrt(chance @ (grid - middle) ** 2))

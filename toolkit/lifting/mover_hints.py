@@ -18,7 +18,7 @@ UPRIGHT = 0.8  # cosine between the floor's normal and the mean vertical of the 
 THICKNESS = 0.01  # of the floor, in distances of the middle of the still points
 UNDER = 0.03  # points so far below are below it
 LEAST_SHARE, LEAST_POINTS, MOST_UNDER = 0.12, 12, 0.05
-LOWEST = 0.95  # share of a body's tracks that are above the lowest that is believed
+SLIPPED = 0.05  # share of a body's tracks that slip off it
 LOOKED_AT = 16  # frames of a clip
 
 
@@ -111,9 +111,9 @@ def under(body: Body, uv: F64, seen: B, still: Still, floor: Floor | None) -> fl
         if len(rows) < 3:
             continue
         down = still.R[t].T @ floor.normal  # the vertical in the picture
-        # Not the very lowest: tracks slip off a body.
-        height = uv[t, rows] @ down[:2]
-        lowest = rows[np.argsort(height, kind="stable")[int(LOWEST * (len(rows) - 1))]]
+        # Of many not the very lowest: some slip off a body.
+        order = np.argsort(uv[t, rows] @ down[:2], kind="stable")
+        lowest = rows[order[-1 - int(SLIPPED * len(rows))]]
         ray = still.R[t] @ np.append(uv[t, lowest], 1.0)
         toward = float(ray @ floor.normal)
         depth = (floor.offset - still.centres[t] @ floor.normal) / toward if abs(toward) > 1e-3 else -1.0

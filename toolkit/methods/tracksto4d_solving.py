@@ -41,7 +41,8 @@ class SolvingOptions:
         company: Whose evidence of moving counts for a track.
         movers: How what moves is placed.
         moving_px: A track that strays so far from a still point moves as likely as not.
-        drift: A tracker slips by about this share of a track's way; so much straying is no motion.
+        drift: A tracker slips by about this share of a track's way; so much straying is no motion ...
+        drift_frames: ... where it was followed through so many frames, less where through fewer.
         sharpness: How fast its level rises there: a tracker's usual pixel gives 0.2, three pixels 0.9.
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
         network_sigma: How sure a network's depth of what moves is at best, as a logarithm; its error on what stands still comes on top.
@@ -55,6 +56,7 @@ class SolvingOptions:
     movers: MoverOptions = field(default_factory=MoverOptions)
     moving_px: float = 1.5
     drift: float = 0.02
+    drift_frames: int = 60
     sharpness: float = 3.0
     sure: float = 0.25
     network_sigma: float = 0.15
@@ -107,7 +109,8 @@ def scene_of(
     report(0, 3)
     parallax = parallax_of(seen, solved.state, solved.scale, _area(given, solved))
     report(1, 3)
-    slips = np.hypot(1.0, options.drift / options.moving_px * _way_px(given))
+    slipping = options.drift * np.minimum(given.seen.sum(1) / options.drift_frames, 1)
+    slips = np.hypot(1.0, slipping / options.moving_px * _way_px(given))
     level = np.log(solved.scale / (slips * seen.px))
     if solved.stray is not None:
         asked = np.isfinite(solved.stray)

@@ -65,9 +65,8 @@ def solve_spaced(
     """
     strides = strides_of(seen, spacing)
     if strides == [1]:
-        solved = solve_clip(seen, options, network=network, seed=seed, report=report)
-    else:
-        solved = _best_apart(seen, strides, options, spacing, network, seed, report)
+        return solve_clip(seen, options, network=network, seed=seed, report=report)
+    solved = _best_apart(seen, strides, options, spacing, network, seed, report)
     state = looked_for_again(seen, solved.state, solved.scale, spacing)
     scale, _ = seen.scales(state, options.hypotheses.growth.least_px)
     return replace(solved, state=state, scale=scale)
