@@ -147,7 +147,7 @@ def _posed(members: NDArray, xyz_w: NDArray) -> Body | None:
         for t in np.flatnonzero(np.isfinite(T_wb[:, 0, 0])):
             back[:, t] = (xyz_w[:, t] - T_wb[t, :3, 3]) @ T_wb[t, :3, :3]
         with np.errstate(all="ignore"):
-            shape = np.where(np.isfinite(back[..., 0]).any(1)[:, None], _median(back), shape)
+            shape = np.where(np.any(np.isfinite(back[..., 0]), axis=1, keepdims=True), _median(back), shape)
     good = np.isfinite(shape[:, 0])
     return Body(members[good], shape[good], T_wb) if good.sum() >= 3 else None
 

@@ -117,7 +117,7 @@ def refined(T_wb: NDArray, sightings: Sightings, P: NDArray, *, softness: float 
         T[:3, :3] = R @ T[:3, :3]
         if np.abs(step[:3]).max() < 1e-8:
             break
-    return T, np.linalg.pinv(H)
+    return T, np.asarray(np.linalg.pinv(H), np.float64)
 
 
 def _cross(v: NDArray) -> F64:

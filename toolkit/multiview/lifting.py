@@ -24,6 +24,7 @@ class LiftOptions:
         patch_px: Side of the window that is compared, in pixels of the view.
         stride_px: Distance of its samples.
         witnesses: Views that must look the same: the best so many of them count; all where there are fewer.
+        alone: By how much more alike it must look where fewer can see it.
         least_likeness: Mean correlation of these that makes a depth known.
         distinct: By how much it must beat every other depth, farther than `apart` steps away.
         apart: Steps.
@@ -36,6 +37,7 @@ class LiftOptions:
     patch_px: int = 13
     stride_px: float = 1.5
     witnesses: int = 2
+    alone: float = 0.1
     least_likeness: float = 0.65
     distinct: float = 0.08
     apart: int = 5
@@ -65,7 +67,7 @@ def focus_of(cameras: tuple[Cameras, ...], t: int) -> F64:
             axis, centre = camera.T_wc[t, :3, 2], camera.centres[t]
             across = np.eye(3) - np.outer(axis, axis)
             A, b = A + across, b + across @ centre
-    return np.linalg.lstsq(A, b, rcond=1e-9)[0]
+    return np.asarray(np.linalg.lstsq(A, b, rcond=1e-9)[0], np.float64)
 
 
 def lift_pixels(
@@ -157,8 +159,11 @@ def _likeness_along(
         every.append(np.where(inside & (cosine > np.cos(np.deg2rad(options.widest_deg))) & ~empty & ~flat[:, None], alike, -1.0))
     if not every:
         return np.full((M, D), -1.0)
-    ranked = -np.sort(-np.stack(every), axis=0)
-    return ranked[: min(options.witnesses, len(ranked))].mean(0)
+    ranked = -np.sort(-np.stack(every), axis=0)[: options.witnesses]
+    heard = ranked > -1.0
+    count = heard.sum(0)
+    mean = np.where(heard, ranked, 0.0).sum(0) / np.maximum(count, 1)
+    return np.where(count > 0, mean - options.alone * (count < min(options.witnesses, len(cameras) - 1)), -1.0)
 
 
 def _normalised(patches: NDArray) -> tuple[F64, B]:
