@@ -118,7 +118,7 @@ def track_views(
     for body in bodies:
         loose[body.members] = False
     # Windows on a thing that turns are lost, or carried around it; where few points are asked for, each is looked at.
-    loose &= (np.isfinite(xyz[..., 0]).mean(1) < options.poor) | (options.most_things >= N)
+    loose = (loose & (options.most_things >= N)) | (np.isfinite(xyz[..., 0]).mean(1) < options.poor)
     tried = {int(n): follow_thing(clip, asked[n], P, options.things) for n in np.flatnonzero(loose)[: options.most_things]}
     things = {n: thing for n, thing in tried.items() if thing is not None}
     free = np.ones(N, bool)
