@@ -83,7 +83,7 @@ def test_a_right_calibration_passes(rig):
 
 
 def test_inverted_poses_are_told(rig):
-    views = [Sighted(s.name, s.frames, s.K, np.linalg.inv(s.T_wc)) for s in sighted(rig)]
+    views = [Sighted(s.name, s.frames, s.K, np.linalg.inv(s.T_wc).astype(np.float64)) for s in sighted(rig)]
     assert any("wrong way round" in w for w in check_rig(views).warnings)
 
 

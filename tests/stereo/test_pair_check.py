@@ -64,7 +64,7 @@ def test_the_check_reads_as_one_line(texture):
 
 def test_two_halves_of_a_flat_picture_are_no_pair_and_bare_walls_are_not_said_to_be_none():
     rng = np.random.default_rng(0)
-    halves = [cv2.GaussianBlur(rng.integers(0, 255, (256, 256), np.uint8), (0, 0), 1.5) for _ in range(2)]
+    halves = [np.asarray(cv2.GaussianBlur(rng.integers(0, 255, (256, 256), np.uint8), (0, 0), 1.5), np.uint8) for _ in range(2)]
     told = unlike([(halves[0], halves[1])] * 2)
     assert told is not None and "features of one eye" in told
     assert unlike([(halves[0], np.roll(halves[0], -5, axis=1))]) is None

@@ -234,5 +234,5 @@ def _spread(cameras: tuple[RigCamera, ...]) -> float:
 def turned_around(camera: RigCamera) -> RigCamera:
     """The same camera with its pose read the other way round: where a file holds camera-to-world instead of world-to-camera."""
     T = camera.T_wc
-    flipped = np.linalg.inv(T) if T.ndim == 3 else invert(T)
+    flipped = np.linalg.inv(T).astype(np.float64) if T.ndim == 3 else invert(T)
     return RigCamera(camera.names, camera.K, flipped, camera.size, camera.distortion, camera.fisheye)
