@@ -86,6 +86,7 @@ def describe(found: Findings, facts: Mapping[str, Any]) -> dict[str, Any]:
         "focal": focal,
         "floor_found": bool(found.movers is not None and found.movers.floor),
         "network": found.network,
+        "network_depth_spread": round(found.solved.spread, 3) if np.isfinite(found.solved.spread) else None,
         "windows": list(solved.windows),
         "scale_drift_between_windows": [round(j, 4) if np.isfinite(j) else None for j in solved.joints],
         "turn_deg": round(parallax.turn_deg, 2),
@@ -187,7 +188,12 @@ def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str,
     if found.moves.any() and parallax.known:
         told.append(
             f"How far away what moves is ({counted(int(found.moves.sum()), 'track')}) can't be told from tracks alone; it follows from how "
-            "smoothly it moves, what it stands before and the floor" + (", and from a network." if found.network else ".")
+            "smoothly it moves, what it stands before and the floor"
+            + (", and from a network." if found.solved.believed is not None else ".")
+        )
+    if found.network and parallax.known and np.isfinite(found.solved.spread) and found.solved.believed is None:
+        told.append(
+            f"What the network says of depth was not used: it is off by {100 * found.solved.spread:.0f} % where the tracks tell depth well."
         )
     missing = [t for t, ok in enumerate(found.cameras.registered) if not ok]
     if missing:

@@ -46,6 +46,8 @@ class SolvingOptions:
         sharpness: How fast its level rises there: a tracker's usual pixel gives 0.2, three pixels 0.9.
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
         network_sigma: How sure a network's depth of what moves is at best, as a logarithm; its error on what stands still comes on top.
+        network_spread: Where its depths of still points are off by more, as a logarithm, it sees a world that it has not learned, and its
+            word on what moves is not heard.
         network_share: How much its word counts on what moves, beside how well each track fits a still point.
         map_sigma: And that of a depth map.
     """
@@ -60,6 +62,7 @@ class SolvingOptions:
     sharpness: float = 3.0
     sure: float = 0.25
     network_sigma: float = 0.15
+    network_spread: float = 0.2
     network_share: float = 0.3
     map_sigma: float = 0.1
 
@@ -105,6 +108,8 @@ def scene_of(
     network = None if model is None else network_of(model, given)
     clip = options.clip if network is None else replace(options.clip, tracks=min(options.clip.tracks, 256))
     solved = solve_spaced(seen, clip, options.spacing, network=network, seed=seed, report=report)
+    if not solved.spread < options.network_spread:
+        solved = replace(solved, believed=None, stray=None)
     report = reporter(listener, "movers", "Placing what moves")
     report(0, 3)
     parallax = parallax_of(seen, solved.state, solved.scale, _area(given, solved))

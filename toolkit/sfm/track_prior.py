@@ -23,8 +23,9 @@ class PriorOptions:
         start_px: A track's robust scale at first is at least so large, ...
         rounds: ... and is found anew so many times.
         most_stray: A belief about how far a track strays counts up to here, in focal lengths.
-        least_sigma: How sure the believed depth of still points is at best, as a share, once cameras are found ...
-        sure: ... where it is measured on points that the cameras alone tell so well, as a share of their depth, ...
+        least_sigma: How sure the believed depth of still points is, as a share, once cameras are found; a belief that is off by more
+            is not heard ...
+        sure: ... where that is measured on points that the cameras tell so well, as a share of their depth, ...
         least_sure: ... if there are so many.
         moving_stray: Where a track strays so far, in focal lengths, its still point is believed half as much.
         lasting: So many samples of a track say as much as one that is free of the errors of the others.
@@ -94,7 +95,7 @@ def believed(seen: Observed, belief: Belief, hypotheses: HypothesisOptions, opti
 def settled(
     seen: Observed, found: Explanation, belief: Belief, hypotheses: HypothesisOptions, options: PriorOptions
 ) -> tuple[Explanation, float]:
-    """An explanation adjusted once more, each still point held at its believed depth as surely as the belief is right elsewhere.
+    """An explanation adjusted once more, each still point held at its believed depth, where the belief is about right elsewhere.
 
     Where parallax is large this changes nothing; points that the cameras hardly tell the depth of come to lie where the network believes
     them, rather than anywhere, and so does a scene that is all too flat or deep.
@@ -113,14 +114,15 @@ def settled(
     own = _brought(belief, found.state, found.scale < 3 * least * seen.px, middle)
     theirs = np.median(own.depth, axis=0)
     doubt = 1 + (np.minimum(belief.stray, options.most_stray) / options.moving_stray) ** 2
+    weight = 0.5 * options.lasting / ((options.least_sigma * np.maximum(theirs, 0.05)) ** 2 * doubt)
     state, spread = found.state, 0.0
     for _ in range(2):
-        # At first the belief is taken for right: an all too flat or deep scene would make it look wrong.
-        sigma = np.hypot(max(0.0, spread - options.least_sigma), options.least_sigma) * np.maximum(theirs, 0.05)
-        weight = 0.5 * options.lasting / (sigma**2 * doubt)
+        # Judged only after an adjustment: an all too flat or deep scene would make the belief look wrong.
         held = replace(seen, beliefs=replace(seen.beliefs, X=own.X.copy(), weight=weight))
         state = held.adjusted(bounded(seen, state), found.scale, steps=12, tolerance=1e-6)
         spread = _spread(seen, state, found.scale, theirs, least, options)
+        if spread > options.least_sigma:  # the network speaks of another world, such as one that it has not learned
+            return found, spread
     state = scaled(bounded(seen, state), middle)
     scale, _ = seen.scales(state, least)
     return Explanation(state, scale, area_loss(seen, state, scale, track_area(seen)), found.name), spread

@@ -24,8 +24,8 @@ NeurIPS 2024), own implementation and own training: 2D tracks of one video in, c
 Generated scenes alone, no recording of anybody: `toolkit.synthetic.track_scene`, {scenes:,} of them in {steps:,} steps
 ({tokens:.3g} million track samples), {frames[0]} to {frames[1]} frames and {points[0]} to {points[1]} points, small ones more often,
 seeds below {validation:,}; the focal length told is wrong by {focal_error:.0%} (standard deviation); clips are mirrored, reversed
-and rolled. The losses are those against the truth (cameras, points, depth, what moves, focal length) and, with a fifth of the weight,
-those of the paper.
+and rolled. The losses are those against the truth (cameras, points, depth, what moves, focal length) and, with a small weight, those of
+the paper.
 
 Time box {told}; {minutes:.1f} minutes were used, {cpu:.1f} CPU-minutes of the process that learns, on {devices}. AdamW, cosine, seed
 {seed}; the average over the steps with the lowest loss on validation scenes (seeds from {validation:,}), {best:.3f}.{skipped}
