@@ -23,9 +23,9 @@ from toolkit.views.depth import draw_depth
 from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
 
-OF_PHOTOS = {"reprojections.mp4", "transforms_photos.json", "masks"}
+OF_OTHERS = {"reprojections.mp4", "transforms_photos.json", "masks", "views"}
 """What scenes of other methods give."""
-OF_TWO_EYES = [name for name in FORMATS if name not in OF_PHOTOS]
+OF_TWO_EYES = [name for name in FORMATS if name not in OF_OTHERS]
 
 
 @pytest.fixture(scope="module")
@@ -156,6 +156,7 @@ def test_what_the_scene_lacks_is_skipped_with_its_reason(room, tmp_path):
     assert set(written) == {"scene.npz", "tracks.csv", "tracks.mp4", "images", "manifest.json"}
     skipped = json.loads(written["manifest.json"].read_text())["skipped"]
     assert skipped["depth.mp4"] == "needs depth"
+    assert skipped["views"] == "needs several cameras"
     assert skipped["cameras.tum"] == "needs camera poses"
     assert skipped["stereo4d.npz"] == "needs a metric scale"
     assert skipped["points.ply"] == "needs points, or video and depth and cameras"
