@@ -33,8 +33,8 @@ MOST_FRAMES = 2000
 MOST_SAMPLES = 30_000_000
 NETWORK_TRACKS = 256
 """Tracks that a network is asked about at a time: attention goes with their square."""
-PACKAGED = (Path(__file__).parents[2] / "weights", Path(sysconfig.get_path("data")) / "share" / "lift4d" / "weights")
-"""Where weights that come with the package lie: in a clone, and where it was installed from a wheel."""
+PACKAGED = (Path(__file__).resolve().parents[2] / "weights", Path(sysconfig.get_path("data")) / "share" / "lift4d" / "weights")
+"""Where weights that come with the package lie: in a clone (links to it followed), and where it was installed from a wheel."""
 PACKAGED_NAME = "tracksto4d.safetensors"
 
 

@@ -47,7 +47,7 @@ class SolvingOptions:
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
         network_sigma: How sure a network's depth of what moves is at best, as a logarithm; its error on what stands still comes on top.
         network_spread: Where its depths of still points are off by more, as a logarithm, it sees a world that it has not learned, and its
-            word on what moves is not heard.
+            word on how far away things are is not heard; that on what moves is.
         network_share: How much its word counts on what moves, beside how well each track fits a still point.
         map_sigma: And that of a depth map.
     """
@@ -57,7 +57,7 @@ class SolvingOptions:
     company: CompanyOptions = field(default_factory=CompanyOptions)
     movers: MoverOptions = field(default_factory=MoverOptions)
     moving_px: float = 1.5
-    drift: float = 0.02
+    drift: float = 0.005
     drift_frames: int = 60
     sharpness: float = 3.0
     sure: float = 0.25
@@ -109,7 +109,7 @@ def scene_of(
     clip = options.clip if network is None else replace(options.clip, tracks=min(options.clip.tracks, 256))
     solved = solve_spaced(seen, clip, options.spacing, network=network, seed=seed, report=report)
     if not solved.spread < options.network_spread:
-        solved = replace(solved, believed=None, stray=None)
+        solved = replace(solved, believed=None)
     report = reporter(listener, "movers", "Placing what moves")
     report(0, 3)
     parallax = parallax_of(seen, solved.state, solved.scale, _area(given, solved))

@@ -22,7 +22,7 @@ class CheckOptions:
         good_px: Median distance from an epipolar line, in pixels of pictures of `side_px`, of matches under a calibration that fits ...
         bad_px: ... and under one that does not.
         side_px: Longer side of the pictures that are compared.
-        least: Matches of a pair that tell anything.
+        least: Matches of a pair that tell anything: walls that repeat give a score that agree with each other and with nothing else.
         ratio: Of descriptions, see Lowe 2004.
         most_lag: Frames by which clips are shifted against each other at most.
         least_motion: Frames with something that moves, of which the middle is compared.
@@ -33,7 +33,7 @@ class CheckOptions:
     good_px: float = 3.0
     bad_px: float = 8.0
     side_px: int = 720
-    least: int = 16
+    least: int = 24
     ratio: float = 0.75
     most_lag: int = 20
     least_motion: int = 12

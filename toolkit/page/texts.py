@@ -27,7 +27,7 @@ METER_POOR = "The rows of both eyes do not agree: this may not be VR180, or not 
 SWAPPED = "The eyes look swapped; a run exchanges them."
 CUT = "Of the {frames} frames, the first {used} are used; choose others under Advanced."
 NO_METHOD = "No method takes this kind of recording yet ({kind}). Bring one of: {takes}; or open an example."
-SEVERAL = "These are several cameras side by side; no method takes them yet, so there is nothing to run."
+SEVERAL = "These are several cameras side by side, but no method takes them as they are, so there is nothing to run."
 TRUTH = "What is shown is the ground truth that the clip was made from, not computed."
 HAS_RESULT = "This file holds a finished scene: Run opens it, nothing is computed."
 
