@@ -88,6 +88,7 @@ def test_json_npz_yaml_and_colmap_tell_the_same(tmp_path):
     for name in ("transforms.json", "panoptic.json", "cameras.json", "own.npz", "opencv.yaml", "model"):
         same(read_rig_file(tmp_path / name))
     moving = read_rig_file(tmp_path / "mvtracker.npz")
+    assert moving is not None
     first, second = moving[0].T_wc, moving[1].T_wc
     assert first is not None and second is not None and first.shape == (3, 4, 4)
     np.testing.assert_allclose(second[2], np.linalg.inv(POSES[1]), atol=1e-9)
