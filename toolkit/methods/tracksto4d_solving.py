@@ -57,7 +57,7 @@ class SolvingOptions:
     company: CompanyOptions = field(default_factory=CompanyOptions)
     movers: MoverOptions = field(default_factory=MoverOptions)
     moving_px: float = 1.5
-    drift: float = 0.005
+    drift: float = 0.01
     drift_frames: int = 60
     sharpness: float = 3.0
     sure: float = 0.25
