@@ -118,43 +118,6 @@ def place_movers(
         xyz[:, body.rows] = np.where(told_of[..., None], place, np.nan)
         sigma[body.rows], name[body.rows] = one.sigma, n
     return Movers(xyz, sigma, name, floor is not None)
-    path, known = filled(uv, seen), seen
-    depth = still.depth_of_all()
-    unit = float(np.median(depth[still.seen])) if still.seen.any() else 1.0
-    groups = bodies_of(path[:, rows], known[:, rows], apart=options.apart, motion_weight=options.motion_weight)
-    for n, group in enumerate(groups):
-        body = body_of(path, known, rows[group])
-        ray = np.einsum("tij,tj->ti", still.R, np.column_stack([body.uv, np.ones(frames)]))
-        told, spread = _told(evidence, body.rows, body.log_depth)
-        hints = Hints(before(body, path, known, still), under(body, path, known, still, floor), told, spread, unit)
-        found = body_depth(body.log_depth, ray, still.centres, body.seen, hints, options.beliefs)
-        way, told_of = carried(body, path, known)
-        rays = np.einsum("tij,tmj->tmi", still.R, np.concatenate([way, np.ones((frames, len(body.rows), 1))], axis=-1))
-        place = still.centres[:, None] + found.depth[:, None, None] * rays
-        xyz[:, body.rows] = np.where(told_of[..., None], place, np.nan)
-        sigma[body.rows], name[body.rows] = found.sigma, n
-        report(n + 1, len(groups))
-    return Movers(xyz, sigma, name, floor is not None)
-    path, known = filled(uv, seen), seen
-    depth = still.depth_of_all()
-    unit = float(np.median(depth[still.seen])) if still.seen.any() else 1.0
-    groups = bodies_of(path[:, rows], known[:, rows], apart=options.apart, motion_weight=options.motion_weight)
-    for n, group in enumerate(groups):
-        body = body_of(path, known, rows[group])
-        ray = np.einsum("tij,tj->ti", still.R, np.column_stack([body.uv, np.ones(frames)]))
-        told, spread = _told(evidence, body.rows, body.log_depth)
-        hints = Hints(before(body, path, known, still), under(body, path, known, still, floor), told, spread, unit)
-        found = body_depth(body.log_depth, ray, still.centres, body.seen, hints, options.beliefs)
-        way, told_of = carried(body, path, known)
-        rays = np.einsum("tij,tmj->tmi", still.R, np.concatenate([way, np.ones((frames, len(body.rows), 1))], axis=-1))
-        place = still.centres[:, None] + found.depth[:, None, None] * rays
-        xyz[:, body.rows] = np.where(told_of[..., None], place, np.nan)
-        sigma[body.rows], name[body.rows] = found.sigma, n
-        report(n + 1, len(groups))
-    first, last = np.argmax(seen, axis=0), frames - 1 - np.argmax(seen[::-1], axis=0)
-    at = np.arange(frames)[:, None]
-    xyz[(at < first) | (at > last) | ~seen.any(0)] = np.nan
-    return Movers(xyz, sigma, name, floor is not None)
 
 
 def _pooled(bodies: list[Body], found: list[DepthFound], measured: B, uv: F64, seen: B, options: MoverOptions) -> list[DepthFound]:
