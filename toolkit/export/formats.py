@@ -12,6 +12,7 @@ from toolkit.export.cloud_files import write_glb, write_ply
 from toolkit.export.colmap_files import lacks_pycolmap, write_colmap
 from toolkit.export.dense_files import write_depth_maps
 from toolkit.export.picture_files import write_depth_pngs, write_images, write_masks
+from toolkit.export.rerun_files import lacks_rerun, write_rrd
 from toolkit.export.tables import write_tracks_csv
 from toolkit.export.view_files import write_views
 from toolkit.media.encoding import Encoding
@@ -218,6 +219,11 @@ FORMATS: dict[str, Format] = {
         "Blender, Windows 3D Viewer, any glTF viewer",
         lambda scene, path, tick, seed: write_glb(scene, path, fps=_fps(scene), seed=seed),
         _cloud_or_3d,
+    ),
+    "scene.rrd": Format(
+        "the Rerun viewer (pip install rerun-sdk; rerun scene.rrd)",
+        write_rrd,
+        lambda scene: (_poses(scene) and _known_3d(scene)) or lacks_rerun(),
     ),
     "stereo4d.npz": Format(
         "whatever reads the Stereo4D data set; toolkit.load_dataset_npz()",

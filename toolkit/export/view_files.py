@@ -26,7 +26,7 @@ def view_names(scene: Scene) -> list[str]:
 
 
 def write_views(scene: Scene, folder: Path, tick: Callable[[], None], seed: int) -> dict[str, Any]:
-    """Writes one video a view, and cameras.json.
+    """Writes one video a view that has one, and cameras.json.
 
     Args:
         scene: With further views.
@@ -35,10 +35,10 @@ def write_views(scene: Scene, folder: Path, tick: Callable[[], None], seed: int)
         seed: Of the choice of tracks that are drawn.
 
     Returns:
-        Notes for the manifest.
+        Notes for the manifest: the videos.
     """
     folder.mkdir(parents=True)
-    entries = []
+    entries, videos = [], []
     for name, view in zip(view_names(scene), (replace(scene, views=()), *scene.views), strict=True):
         if view.video is not None:
 
@@ -47,12 +47,14 @@ def write_views(scene: Scene, folder: Path, tick: Callable[[], None], seed: int)
                     tick()
                     yield frame
 
-            write_video(folder / f"{name}.mp4", frames(), view.video.fps, encoding=_DRAWN)
+            videos.append(f"{name}.mp4")
+            write_video(folder / videos[-1], frames(), view.video.fps, encoding=_DRAWN)
         if view.cameras is not None:
             t = int(view.cameras.registered.argmax())
             moves = bool((view.cameras.T_wc[view.cameras.registered] != view.cameras.T_wc[t]).any())
-            entry = {"video": f"{name}.mp4", "size": view.cameras.size[t].tolist(), "K": view.cameras.K[t].tolist()}
+            file = {"video": f"{name}.mp4"} if view.video is not None else {}
+            entry = {"name": name, **file, "size": view.cameras.size[t].tolist(), "K": view.cameras.K[t].tolist()}
             entries.append({**entry, "T_wc": view.cameras.T_wc[t].tolist(), **({"moves": True} if moves else {})})
     axes = "x right, y down, z forward; T_wc maps camera to world; the centre of the top-left pixel is (0.5, 0.5); no distortion"
     (folder / "cameras.json").write_text(json.dumps({"axes": axes, "unit": scene.unit, "cameras": entries}, indent=1))
-    return {"views": [entry["video"] for entry in entries]}
+    return {"views": videos}
