@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
@@ -50,6 +50,53 @@ class Published:
     prefix: str = ""
     also: tuple[str, ...] = ()
     revision: str = ""
+
+
+class FromPublished:
+    """What networks share whose weights somebody published: to be inherited beside `torch.nn.Module`.
+
+    Attributes:
+        published: Which weights these are.
+        parity: Whether the published code is followed where it is wrong.
+    """
+
+    published: ClassVar[Published]
+    parity: bool
+
+    @classmethod
+    def from_state_dict(cls, state: State, *, parity: bool = False) -> Self:
+        """The network with these weights.
+
+        Args:
+            state: The published names, with or without `published.prefix`; tensors or arrays.
+            parity: Whether the published code is followed where it is wrong; the class says where.
+
+        Raises:
+            UserError: if a name or shape differs.
+        """
+        import torch
+
+        with torch.device("meta"):
+            network: Any = cls()
+        network.parity = parity
+        return filled(network, below(state, cls.published.prefix), model=cls.published.name)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None, parity: bool = False) -> Self:
+        """The network with the published weights that a person has, or that are fetched when asked for by name.
+
+        Their licence is told on the standard error stream.
+
+        Args:
+            name_or_path: A published checkpoint (`published.file`, or one of `published.also`), a .safetensors file with the same names, a
+                folder with one of them, or `published.repository` to fetch it.
+            revision: Which commit is fetched; None for the pinned one, or where none is pinned for the newest, which is then told.
+            parity: As in `from_state_dict`.
+
+        Raises:
+            UserError: if the file is not there, not a file of weights, or of another model.
+        """
+        return cls.from_state_dict(read_published(name_or_path, cls.published, revision=revision), parity=parity)
 
 
 def read_published(name_or_path: str | Path, published: Published, *, revision: str | None = None) -> dict[str, Tensor]:

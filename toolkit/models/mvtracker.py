@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.alignment import Similarity
-from toolkit.models.checkpoints import Published, State, below, filled, read_published
+from toolkit.models.checkpoints import FromPublished, Published
 from toolkit.models.mvtracker_cloud import Moment, View
 from toolkit.models.mvtracker_result import as_tracks
 from toolkit.models.mvtracker_stream import MultiViewStream, MultiViewTracking, checked_queries, track_recording
@@ -33,45 +31,17 @@ MVTRACKER = Published(
 ITERATIONS = 4
 
 
-class MVTracker(WindowUpdater):
-    """The published network; weights are named as in the published file."""
+class MVTracker(FromPublished, WindowUpdater):
+    """The published network; weights are named as in the published file.
+
+    In parity the published code is followed where it is wrong, see `SlidingWindows`.
+    """
+
+    published = MVTRACKER
 
     def __init__(self) -> None:
         super().__init__()
         self.parity = False
-
-    @classmethod
-    def from_state_dict(cls, state: State, *, parity: bool = False) -> MVTracker:
-        """The network with these weights.
-
-        Args:
-            state: The published names, with or without "model."; tensors or arrays.
-            parity: Whether the published code is followed where it is wrong, see `SlidingWindows`.
-
-        Raises:
-            UserError: if a name or shape differs.
-        """
-        with torch.device("meta"):
-            network = cls()
-        network.parity = parity
-        return filled(network, below(state, MVTRACKER.prefix), model=MVTRACKER.name)
-
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None, parity: bool = False) -> MVTracker:
-        """The network with the published weights that a person has, or that are fetched when asked for by name.
-
-        Their licence is told on the standard error stream.
-
-        Args:
-            name_or_path: A published checkpoint, a .safetensors file with the same names, a folder with one of them, or
-                "ethz-vlg/mvtracker" to fetch it.
-            revision: Which commit is fetched; None for the newest, which is then told.
-            parity: As in `from_state_dict`.
-
-        Raises:
-            UserError: if the file is not there, not a file of weights, or of another model.
-        """
-        return cls.from_state_dict(read_published(name_or_path, MVTRACKER, revision=revision), parity=parity)
 
     def track(
         self,

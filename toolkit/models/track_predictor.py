@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor, nn
 
 from toolkit.errors import UserError
-from toolkit.models.checkpoints import Published, State, below, filled, read_published
+from toolkit.models.checkpoints import FromPublished, Published
 from toolkit.models.encoders import ImageEncoder, PatchEncoder, resized
 from toolkit.models.fine_tracking import (
     cut_patches,
@@ -41,8 +40,13 @@ HALVED = STRIDE // ImageEncoder.stride  # the image encoder sees the image at ha
 ITERATIONS = 6
 
 
-class TrackPredictor(nn.Module):
-    """The two predictors with their encoders; weights are named as in the published file."""
+class TrackPredictor(FromPublished, nn.Module):
+    """The two predictors with their encoders; weights are named as in the published file.
+
+    In parity the faults of the published code are reproduced: its score, and patches at the border of the image.
+    """
+
+    published = VGGSFM
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,39 +55,6 @@ class TrackPredictor(nn.Module):
         self.coarse_predictor = PointRefiner(COARSE)
         self.fine_fnet = PatchEncoder()
         self.fine_predictor = PointRefiner(FINE)
-
-    @classmethod
-    def from_state_dict(cls, state: State, *, parity: bool = False) -> TrackPredictor:
-        """The tracker with these weights.
-
-        Args:
-            state: The published names, with or without "track_predictor."; tensors or arrays.
-            parity: Whether the faults of the published code are reproduced: its score, and patches at the border of the image.
-
-        Raises:
-            UserError: if a name or shape differs.
-        """
-        with torch.device("meta"):
-            network = cls()
-        network.parity = parity
-        return filled(network, below(state, VGGSFM.prefix), model=VGGSFM.name)
-
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, *, revision: str | None = None, parity: bool = False) -> TrackPredictor:
-        """The tracker with the published weights that a person has, or that are fetched when asked for by name.
-
-        Their licence is told on the standard error stream.
-
-        Args:
-            name_or_path: The file `vggsfm_v2_0_0.bin`, the tracker alone (`vggsfm_v2_tracker.pt`), a .safetensors of either, or
-                "facebook/VGGSfM" to fetch the first.
-            revision: Which commit is fetched; None for the newest, which is then told.
-            parity: As in `from_state_dict`.
-
-        Raises:
-            UserError: if the file is not there, not a file of weights, or of another model.
-        """
-        return cls.from_state_dict(read_published(name_or_path, VGGSFM, revision=revision), parity=parity)
 
     @torch.inference_mode()
     def track(self, images: ArrayLike | Tensor, queries: ArrayLike | Tensor, *, iters: int = ITERATIONS) -> dict[str, Tensor]:
