@@ -13,11 +13,13 @@ import typer
 from typer.exceptions import TyperException
 
 from toolkit import interrupt
+from toolkit.batch_command import batch_commands
 from toolkit.errors import UserError
 from toolkit.evaluate_command import evaluate_command
 from toolkit.example_making import examples_command
 from toolkit.methods.request import Preset
 from toolkit.scene import Scene
+from toolkit.settings_text import parse_settings
 from toolkit.train_command import train_command
 from toolkit.views.report import quality_lines
 
@@ -27,8 +29,6 @@ shell = typer.Typer(
     pretty_exceptions_enable=False,
     help="Video in, 4D out: tracks, depth, cameras and world motion from VR180, stereo and other recordings.",
 )
-RESERVED = ("frames", "preset", "method", "queries", "seed")
-IN_PYTHON = ("path_or_noun", "K", "cameras", "masks", "progress")
 
 
 def _recording(text: str) -> Path:
@@ -183,32 +183,10 @@ def _opened(path: Path) -> Scene:
     return tk.load(path) if find_recording(path).form == "scene" else tk.load_dataset_npz(path, with_video=True)
 
 
+shell.add_typer(batch_commands, name="batch")
 shell.command("examples")(examples_command)
 shell.command("train")(train_command)
 shell.command("evaluate")(evaluate_command)
-
-
-def parse_settings(pairs: list[str]) -> dict[str, Any]:
-    """Settings from `name=value` texts; values are JSON where they can be, plain text otherwise.
-
-    >>> parse_settings(["fov_deg=70", "matcher=fine"])
-    {'fov_deg': 70, 'matcher': 'fine'}
-    """
-    settings: dict[str, Any] = {}
-    for pair in pairs:
-        name, separator, text = pair.partition("=")
-        if name.strip() in RESERVED:
-            raise UserError(f"{name.strip()} is no setting of a method; it has an option of its own: --{name.strip()}, see run --help.")
-        if name.strip() in IN_PYTHON:
-            raise UserError(f"{name.strip()} is no setting of a method; it can be given in Python alone, as an argument of toolkit.run.")
-        if not separator or not name:
-            raise UserError(f"--set {pair} is not of the form name=value, such as --set fov_deg=70.")
-        try:
-            value: Any = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        settings[name.strip()] = tuple(value) if isinstance(value, list) else value
-    return settings
 
 
 def read_queries(path: Path) -> list[list[float]]:
@@ -276,7 +254,8 @@ def main(arguments: list[str] | None = None) -> int:
             # Compiled libraries make errors of their own of a Ctrl-C, so what counts is that it was pressed.
             if not interrupt.was_struck():
                 raise
-    kept = {"examples": "Cancelled; the examples that were finished are kept.", "app": "Closed.", "train": "Cancelled; --resume goes on."}
+    kept = {"examples": "Cancelled; the examples that were finished are kept.", "app": "Closed.", "train": "Cancelled; --resume goes on.",
+            "batch": "Cancelled; clips that were finished are kept, the same command goes on."}  # fmt: skip
     print(kept.get(asked[0], interrupt.SENTENCE), file=sys.stderr)
     return interrupt.EXIT_CODE
 

@@ -85,7 +85,7 @@ def write_manifest(
         "conventions": CONVENTIONS,
         "settings": settings,
         "seeds": {"run": run_seed, "export": seed},
-        "versions": _versions(),
+        "versions": versions(),
         "report": report,
         "files": {**kept, **listed},
         "skipped": dict(skipped),
@@ -117,7 +117,7 @@ def _digest(path: Path) -> dict[str, Any]:
         return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     from toolkit import __version__
 
     found = {"lift4d": __version__, "python": platform.python_version()}
