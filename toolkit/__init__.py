@@ -15,6 +15,7 @@ from toolkit.media.stereo4d_npz import load_dataset_npz, save_dataset_npz
 from toolkit.media.video import iter_video, read_video, write_video
 from toolkit.methods.mvtracker import track_multiview
 from toolkit.methods.registry import MethodInfo, methods
+from toolkit.methods.st4rtrack import track_world
 from toolkit.methods.tracksto4d import reconstruct_tracks
 from toolkit.methods.vggsfm import reconstruct
 from toolkit.progress import Progress
@@ -39,6 +40,7 @@ from toolkit.views.page_display import view
 
 if _TYPE_CHECKING:
     from toolkit.models.mvtracker import MVTracker
+    from toolkit.models.pairpointmap import PairPointmap
     from toolkit.models.track_predictor import TrackPredictor
     from toolkit.models.tracksto4d import TracksTo4D
 
@@ -46,6 +48,7 @@ __version__ = "0.1.0"
 
 _NETWORKS = {
     "MVTracker": "toolkit.models.mvtracker",
+    "PairPointmap": "toolkit.models.pairpointmap",
     "TrackPredictor": "toolkit.models.track_predictor",
     "TracksTo4D": "toolkit.models.tracksto4d",
 }
@@ -66,6 +69,7 @@ __all__ = [
     "MVTracker",
     "MethodInfo",
     "MultiViewVideo",
+    "PairPointmap",
     "PointCloud",
     "Progress",
     "Scene",
@@ -101,6 +105,7 @@ __all__ = [
     "steps",
     "track_multiview",
     "track_points",
+    "track_world",
     "view",
     "write_video",
 ]

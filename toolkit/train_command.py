@@ -10,7 +10,7 @@ import typer
 
 from toolkit.errors import UserError
 
-Network = Literal["tracksto4d"]
+Network = Literal["tracksto4d", "st4rtrack"]
 
 
 def train_command(
@@ -26,6 +26,7 @@ def train_command(
 ) -> None:
     """Trains a network on generated scenes; a run that was killed goes on with --resume."""
     try:
+        from toolkit.training.pairpointmap import train_pairpointmap
         from toolkit.training.tracksto4d import train_tracksto4d
         from toolkit.training.tracksto4d_learning import SIZES, Size
     except ModuleNotFoundError as error:
@@ -35,7 +36,8 @@ def train_command(
     known: dict[str, Size] = {name: name for name in SIZES}
     if size not in (*known, "auto"):
         raise UserError(f"There is no size {size!r}; there are: auto, {', '.join(known)}.")
-    written = train_tracksto4d(
+    train = train_tracksto4d if network == "tracksto4d" else train_pairpointmap
+    written = train(
         out, minutes=minutes, steps=steps, size=known.get(size), device=device, seed=seed, resume=resume, judged=judged,
         tell=lambda line: print(line, file=sys.stderr, flush=True),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import UserError
-from toolkit.methods import mvtracker, stereo4d, tracksto4d, vggsfm
+from toolkit.methods import mvtracker, st4rtrack, stereo4d, tracksto4d, vggsfm
 from toolkit.progress import Listener
 from toolkit.scene import Kind, Scene
 
@@ -64,6 +64,15 @@ _METHODS = {
             licence="Apache-2.0; published checkpoints (CC BY-NC 4.0) only where you bring them.",
             run=tracksto4d.run,
             settings=tracksto4d.TracksTo4DSettings,
+        ),
+        MethodInfo(
+            name="st4rtrack",
+            sentence="One moving camera and things that move: world tracks and the depth of every pixel of every frame.",
+            inputs=("mono",),
+            needs="A camera that walks, not only turns, and still things around what moves; by default 200 frames at most.",
+            licence="Apache-2.0; published checkpoints (CC BY-NC-SA 4.0) only where you bring them.",
+            run=st4rtrack.run,
+            settings=st4rtrack.St4rtrackSettings,
         ),
         MethodInfo(
             name="mvtracker",

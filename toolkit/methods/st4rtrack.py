@@ -1,0 +1,228 @@
+"""St4RTrack (Feng et al., ICCV 2025): one video to world tracks and dense geometry of every moment, here with geometry first."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from toolkit.errors import UserError
+from toolkit.memory import give_back
+from toolkit.methods.request import Preset, Request
+from toolkit.methods.st4rtrack_dense import DenseOptions, with_dense
+from toolkit.methods.st4rtrack_intake import checked_pair_weights, read_frames, starts
+from toolkit.methods.st4rtrack_report import told
+from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
+from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
+from toolkit.progress import Listener, reporter
+from toolkit.scene import B, DepthVideo, Scene, Tracks3D, Video
+from toolkit.tracking import track_points
+from toolkit.tracking.registry import find_tracker, prepare_tracker
+
+LEAST_FRAMES = 3
+HELD_GROWS = 0.5  # of a track's usual step, for each frame since it was last known
+
+
+@dataclass(frozen=True)
+class St4rtrackSettings:
+    """Settings of the method; the defaults are those of the preset "normal".
+
+    Attributes:
+        tracker: Tracker by name.
+        grid: Points across and down, started wherever no track is, every `every` frames: what appears later is tracked too.
+        every: Frames between two starts of the grid.
+        max_side: Frames are reduced to so many pixels, for tracking and in the result.
+        max_frames: Frames that are used where none are asked for.
+        weights: Of the two-view network whose depth is evidence beside the tracks: "auto" for those that come with the package, if any;
+            "none"; or the path of a file.
+        dense_side: Frames are matched for dense depth at so many pixels; 0 to spread the depth of tracks alone.
+        dense_views: Frames that are matched themselves, at most, spread over the clip.
+    """
+
+    tracker: str = "auto"
+    grid: tuple[int, int] = (64, 64)
+    every: int = 10
+    max_side: int = 512
+    max_frames: int = 200
+    weights: str = "auto"
+    dense_side: int = 288
+    dense_views: int = 40
+
+    def __post_init__(self) -> None:
+        """Checks every setting before anything is computed."""
+        find_tracker(self.tracker)
+        if not isinstance(self.weights, str):
+            raise UserError(f"The setting weights is {self.weights!r}, but auto, none or the path of a file is needed.")
+        if not isinstance(self.grid, tuple | list) or len(self.grid) != 2:  # noqa: PLR2004
+            raise UserError(f"The setting grid is {self.grid!r}, but 2 numbers are needed.")
+        for name, value, least, most in (
+            ("grid", self.grid[0], 4, 256),
+            ("grid", self.grid[1], 4, 256),
+            ("every", self.every, 1, 10_000),
+            ("max_side", self.max_side, 64, 2048),
+            ("max_frames", self.max_frames, LEAST_FRAMES, 2000),
+            ("dense_side", self.dense_side, 0, 1024),
+            ("dense_views", self.dense_views, 2, 1000),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
+                raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
+
+    @staticmethod
+    def preset(name: Preset) -> St4rtrackSettings:
+        """The settings of "draft", "normal" or "fine"."""
+        if name == "draft":
+            return St4rtrackSettings(tracker="draft", grid=(40, 40), max_side=384, dense_side=192, dense_views=20)
+        if name == "fine":
+            return St4rtrackSettings(tracker="fine", grid=(96, 96), max_side=768, dense_side=384, dense_views=80)
+        return St4rtrackSettings()
+
+
+def track_world(
+    video: Video,
+    queries: ArrayLike | None = None,
+    *,
+    weights: str = "auto",
+    K: ArrayLike | None = None,
+    depth: DepthVideo | None = None,
+    masks: ArrayLike | None = None,
+    settings: St4rtrackSettings | None = None,
+    seed: int = 0,
+    progress: Listener | None = None,
+) -> Scene:
+    """World tracks, cameras and the depth of every pixel of every frame, of one video.
+
+    After St4RTrack (Feng et al., ICCV 2025), whose two pointmaps of a moment `toolkit.stages.pointmaps` reads from the result. Where
+    the published system asks a network for everything, here tracks, their bundle adjustment and matching between frames are asked
+    first, and a network only for what they leave open, each weighted by how wrong it is on this very clip.
+
+    Args:
+        video: T frames of one camera, 3 or more.
+        queries: (N, 3) (t, x, y) points to follow, both ways in time, in pixels; None for a grid that is started again wherever no track
+            is.
+        weights: Of the two-view network: "auto" for those that come with the package, if any; "none"; or the path of a file.
+        K: (3, 3) intrinsics in pixels; None to find the focal length.
+        depth: Depth of each frame, of any scale, as evidence.
+        masks: (T, H, W) True where nothing counts.
+        settings: Everything else.
+        seed: The same video and seed give the same scene.
+        progress: Called with every `Progress`; it may raise `Cancelled`.
+
+    Returns:
+        A scene of unit "relative" in the first camera's frame: cameras, tracks with their place at every moment, seen or not (`sigma`
+        tells how sure), depth of all frames with its confidence (the chance of an error under 10 %), and masks of what moves. The
+        report's "evidence" says what carried the result.
+
+    Raises:
+        UserError: what the video lacks, in one sentence.
+    """
+    if not isinstance(video, Video):
+        raise UserError(f"track_world takes a Video, but this is a {type(video).__name__}; read_video makes one of a file.")
+    use = replace(settings or St4rtrackSettings(), weights=weights)
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
+    if depth is not None and len(depth) != len(video):
+        raise UserError(f"The depth has {len(depth)} frames, but the video {len(video)}; both must be alike.")
+    hidden = None if masks is None else np.asarray(masks) != 0
+    lens = None if K is None else np.asarray(K, np.float64)
+    asked = None if queries is None else np.asarray(queries, np.float32)
+    return _tracked(video, asked, lens, hidden, depth, use, "in memory", int(seed), progress or (lambda event: None))
+
+
+def run(request: Request, listener: Listener) -> Scene:
+    """The method for `toolkit.run`.
+
+    Raises:
+        UserError: what the video lacks, in one sentence.
+    """
+    settings: St4rtrackSettings = request.settings
+    if request.cameras is not None:
+        raise UserError("The method st4rtrack finds the cameras itself; known ones are for the methods stereo4d and vggsfm.")
+    if not isinstance(request.recording, Path | Video):
+        raise UserError(f"The method st4rtrack takes a video of one camera, but this is a {type(request.recording).__name__}.")
+    prepare_tracker(settings.tracker)
+    checked_pair_weights(settings.weights)
+    report = reporter(listener, "read", "Reading the video")
+    video, shrink, cut = read_frames(
+        request.recording, request.frames, max_side=settings.max_side, max_frames=settings.max_frames, report=report
+    )
+    K = None
+    if request.K is not None:
+        K = request.K.copy()
+        K[:2] *= np.array(shrink)[:, None]
+    masks: B | None = None
+    if request.masks is not None:
+        if len(request.masks) < len(video):
+            raise UserError(f"{len(request.masks)} masks came with {len(video)} frames; one each is needed.")
+        masks = np.asarray(request.masks[: len(video)]) != 0
+    name = "in memory" if isinstance(request.recording, Video) else request.recording.name
+    scene = _tracked(video, request.queries, K, masks, None, settings, name, request.seed, listener)
+    if cut:
+        scene.report["warnings"].append(cut)
+    return scene
+
+
+def _tracked(
+    video: Video,
+    queries: NDArray | None,
+    K: NDArray | None,
+    masks: B | None,
+    depth: DepthVideo | None,
+    settings: St4rtrackSettings,
+    name: str,
+    seed: int,
+    listener: Listener,
+) -> Scene:
+    if len(video) < LEAST_FRAMES:
+        raise UserError(f"The video has {len(video)} frames, but at least {LEAST_FRAMES} are needed to tell depth and motion.")
+    weights = checked_pair_weights(settings.weights)
+    report = reporter(listener, "tracks", "Following points")
+    asked, start = starts(video, queries, settings.grid, settings.every)
+    tracks = track_points(video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=seed, report=report)
+    give_back()
+    given = taken_in(tracks, K, video.size, masks)
+    facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": seed}}
+    scene = scene_of(
+        given, SolvingOptions(), weights=checked_weights("auto"), depth=depth, rgb=_colours(tracks.queries, video), facts=facts,
+        seed=seed, listener=listener,
+    )  # fmt: skip
+    scene = replace(scene, video=video, method="st4rtrack")
+    options = DenseOptions(side=settings.dense_side, views=settings.dense_views)
+    scene, carried = with_dense(scene, options, weights=weights, given_depth=depth, masks=masks, listener=listener)
+    assert scene.tracks_3d is not None and scene.tracks_2d is not None
+    scene = replace(scene, tracks_3d=held(scene.tracks_3d))
+    scene = replace(scene, report=told(scene, carried))
+    if asked is None:
+        return scene
+    rows = np.arange(asked)
+    assert scene.tracks_3d is not None
+    return replace(scene, tracks_2d=tracks.select(rows), tracks_3d=scene.tracks_3d.select(rows))
+
+
+def held(tracks: Tracks3D) -> Tracks3D:
+    """Tracks that are somewhere at every moment: before they are first and after they are last known they stay, less and less sure.
+
+    The contract of the published system: what a frame showed has a place at every other moment, seen there or not.
+    """
+    xyz = tracks.xyz.copy()
+    sigma = np.full(xyz.shape[:2], np.nan, np.float32) if tracks.sigma is None else tracks.sigma.copy()
+    known = np.isfinite(xyz).all(-1)
+    frames = np.arange(known.shape[1])
+    for n in np.flatnonzero(known.any(1) & ~known.all(1)):
+        at = np.flatnonzero(known[n])
+        nearest = at[np.abs(frames[:, None] - at).argmin(1)]
+        steps = np.linalg.norm(np.diff(xyz[n, at], axis=0), axis=-1)
+        usual = float(np.median(steps)) if len(steps) else 0.0
+        away = np.abs(frames - nearest)
+        xyz[n] = xyz[n, nearest]
+        sigma[n] = np.hypot(np.nan_to_num(sigma[n, nearest]), HELD_GROWS * usual * away)
+    return Tracks3D(xyz, tracks.visible, tracks.rgb, tracks.motion, sigma)
+
+
+def _colours(queries: NDArray, video: Video) -> NDArray[np.uint8]:
+    """(N, 3) colour of each track under its query."""
+    q = np.nan_to_num(queries)
+    width, height = video.size
+    moment = np.clip(q[:, 0].astype(int), 0, len(video) - 1)
+    return video.frames[moment, np.clip(q[:, 2], 0, height - 1).astype(int), np.clip(q[:, 1], 0, width - 1).astype(int)]
