@@ -7,6 +7,9 @@ from toolkit.evaluation.mvtracker import mvtracker_scores, mvtracker_tracks
 from toolkit.evaluation.nonrigid import nonrigid
 from toolkit.evaluation.scenes import compare_scenes
 from toolkit.evaluation.tracks import keypoint_transfer, tracks_2d, tracks_3d
+from toolkit.evaluation.worldtrack import evaluate as evaluate_worldtrack
+from toolkit.evaluation.worldtrack import sequence_scores as worldtrack_scores
+from toolkit.evaluation.worldtrack import track_sequence as worldtrack_sequence
 
 __all__ = [
     "cameras",
@@ -15,6 +18,7 @@ __all__ = [
     "depth",
     "depth_on_tracks",
     "disparity",
+    "evaluate_worldtrack",
     "keypoint_transfer",
     "motion_auc",
     "moving_points",
@@ -24,4 +28,6 @@ __all__ = [
     "seen_by_both",
     "tracks_2d",
     "tracks_3d",
+    "worldtrack_scores",
+    "worldtrack_sequence",
 ]
