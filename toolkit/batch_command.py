@@ -49,13 +49,14 @@ def run_command(
     memory_mb: Annotated[int | None, typer.Option(help="That all clips in work may take; most of what is free otherwise.", min=1)] = None,
     limit_s: Annotated[float | None, typer.Option(help="A clip that takes longer is given up.", min=1)] = None,
     retries: Annotated[int, typer.Option(help="How often a clip is tried again that took its worker along.", min=0)] = 2,
+    gpus: Annotated[float, typer.Option(help="Graphics processors, or a share of one, a clip; on Ray.", min=0)] = 0.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also do clips again that failed before.")] = False,
 ) -> None:
     """Runs many clips; called again it does what is missing, and nothing twice."""
     wanted = formats if formats == "all" else [name.strip() for name in formats.split(",")]
     told = run_batch(
         sources, out, method=method, preset=preset, frames=frames, seed=seed, formats=wanted, engine=engine, address=address,
-        workers=workers, memory_mb=memory_mb, limit_s=limit_s, retries=retries, retry_failed=retry_failed, progress=_teller(),
+        workers=workers, memory_mb=memory_mb, limit_s=limit_s, retries=retries, gpus=gpus, retry_failed=retry_failed, progress=_teller(),
         **parse_settings(option or []),
     )  # fmt: skip
     _tell(told)

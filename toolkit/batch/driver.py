@@ -9,18 +9,17 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from toolkit.batch.clips import Clip, find_clips, is_address
 from toolkit.batch.engine import Engine, Limits, cores, free_memory_mb
-from toolkit.batch.inputs import content_of
 from toolkit.batch.ledger import ENDS, Ledger, latest
 from toolkit.batch.local import LocalEngine
 from toolkit.batch.status import BATCH, Status, read_status
 from toolkit.batch.wanted import checked
-from toolkit.batch.work import CLIPS, Task, print_or_none, put_back, receipt_in, scratch_of
+from toolkit.batch.work import Task, already_done, print_or_none, put_back, scratch_of
 from toolkit.errors import UserError
 from toolkit.media.writing import replacing
 
@@ -62,6 +61,7 @@ def run_batch(
     memory_mb: float | None = None,
     limit_s: float | None = None,
     retries: int = 2,
+    gpus: float = 0.0,
     retry_failed: bool = False,
     progress: Callable[[BatchProgress], None] = lambda event: None,
     **options: Any,
@@ -85,6 +85,7 @@ def run_batch(
         memory_mb: That all clips in work may take together; most of what is free by default.
         limit_s: A clip that takes longer is given up.
         retries: How often a clip is tried again after it took its worker along.
+        gpus: Graphics processors, or a share of one, for each clip; only on Ray.
         retry_failed: Also do clips again that failed before through no fault of their own.
         progress: Called after each clip; it may raise `Cancelled`.
         **options: Settings of the method by name.
@@ -100,7 +101,9 @@ def run_batch(
         raise UserError(f"There is no engine {engine!r}; there are: {', '.join(get_args(EngineName))}.")
     if address is not None and engine != "ray":
         raise UserError(f"The address {address} is one of a Ray cluster, but the engine is {engine}; choose the engine ray.")
-    limits = _limits(workers, memory_mb, limit_s, retries)
+    if gpus and engine != "ray":
+        raise UserError(f"gpus is {gpus!r}, but only the engine ray hands out graphics processors.")
+    limits = _limits(workers, memory_mb, limit_s, retries, gpus)
     wanted = checked(method=method, preset=preset, frames=frames, seed=seed, formats=formats, options=options)
     folder = _folder(out)
     clips = find_clips(sources, wanted, out=folder)
@@ -119,11 +122,12 @@ def run_batch(
     return read_status(folder)
 
 
-def _limits(workers: int | None, memory_mb: float | None, limit_s: float | None, retries: int) -> Limits:
-    for name, value, least in (("workers", workers, 1), ("memory_mb", memory_mb, 1), ("limit_s", limit_s, 0.001), ("retries", retries, 0)):
+def _limits(workers: int | None, memory_mb: float | None, limit_s: float | None, retries: int, gpus: float) -> Limits:
+    given = {"workers": (workers, 1), "memory_mb": (memory_mb, 1), "limit_s": (limit_s, 0.001), "retries": (retries, 0), "gpus": (gpus, 0)}
+    for name, (value, least) in given.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= least):
             raise UserError(f"{name} is {value!r}, but a number from {least} is needed.")
-    return Limits(int(workers or cores()), float(memory_mb or free_memory_mb()), limit_s, retries)
+    return Limits(int(workers or cores()), float(memory_mb or free_memory_mb()), limit_s, retries, gpus)
 
 
 def _folder(out: str | os.PathLike[str]) -> Path:
@@ -150,9 +154,10 @@ def _left(clips: list[Clip], folder: Path, ledger: Ledger, *, retry_failed: bool
         if taken.setdefault(name, clip.path) != clip.path:
             name = f"{name}-{_mark(clip.path)}"
             taken[name] = clip.path
-        state, missing = _state(replace(clip, name=name), folder, line, retry_failed=retry_failed)
+        task = Task(name, clip.path, str(folder), clip.wanted)
+        state, missing = _state(task, line, retry_failed=retry_failed)
         if state is None:
-            tasks.append(Task(name, clip.path, str(folder), clip.wanted))
+            tasks.append(task)
             continue
         counts[state] += 1
         if missing is not None:
@@ -166,31 +171,16 @@ def _mark(path: str) -> str:
     return hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:8]
 
 
-def _state(clip: Clip, folder: Path, line: dict[str, Any] | None, *, retry_failed: bool) -> tuple[str | None, dict[str, Any] | None]:
+def _state(task: Task, line: dict[str, Any] | None, *, retry_failed: bool) -> tuple[str | None, dict[str, Any] | None]:
     """How the clip ended with these very settings, or None; and what the ledger was not told of that, as its driver was killed."""
-    keys = {"run_key": clip.wanted.run_key, "files_key": clip.wanted.files_key}
-    receipt = receipt_in(folder / CLIPS / clip.name)
-    known = print_or_none(clip.path)
-    if receipt.get("path") == clip.path and all(receipt.get(name) == key for name, key in keys.items()):
-        if receipt.get("print") == known or _same_content(clip.path, receipt):
-            told = line is not None and line["state"] == "finished" and line.get("at") == receipt.get("at")
-            return "finished", None if told else {k: v for k, v in receipt.items() if k != "bytes"}
+    finished = already_done(task)
+    if finished is not None:
+        told = line is not None and line["state"] == "finished" and line.get("at") == finished.get("at")
+        return "finished", None if told else finished
+    if line is None or line["state"] == "finished" or (retry_failed and line["state"] == "failed"):
         return None, None
-    if line is None or line["state"] == "finished" or any(line.get(name) != key for name, key in keys.items()):
-        return None, None
-    if line.get("print") != known or (retry_failed and line["state"] == "failed"):
-        return None, None
-    return line["state"], None
-
-
-def _same_content(path: str, receipt: dict[str, Any]) -> bool:
-    """Whether only the times of the clip's files are others."""
-    if is_address(path):
-        return False
-    try:
-        return content_of(path) == receipt.get("content")
-    except OSError:
-        return False
+    keys = {"run_key": task.wanted.run_key, "files_key": task.wanted.files_key, "print": print_or_none(task.path)}
+    return (line["state"], None) if all(line.get(name) == key for name, key in keys.items()) else (None, None)
 
 
 @contextmanager

@@ -25,12 +25,14 @@ class Limits:
         memory_mb: All clips in work together.
         seconds: One clip; None for as long as it takes.
         retries: How often a clip is tried again after it took its worker along.
+        gpus: Graphics processors, or a share of one, for each clip; on Ray alone.
     """
 
     workers: int
     memory_mb: float
     seconds: float | None = None
     retries: int = 2
+    gpus: float = 0.0
 
 
 class Engine(Protocol):

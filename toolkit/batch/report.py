@@ -117,7 +117,7 @@ def _clips(finished: Sequence[dict[str, Any]], folder: Path, target: Path) -> st
     parts = []
     for line in shown:
         place = folder / CLIPS / line["clip"]
-        own = place.parent.resolve() == place.resolve().parent  # whoever wrote the ledger may not name other places
+        own = place.resolve().parent == (folder / CLIPS).resolve()  # whoever wrote the ledger may not name other places
         picture = place / "thumbnail.jpg" if own else Path()
         image = f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(picture.read_bytes()).decode()}">' if picture.is_file() else ""
         link = quote(Path(os.path.relpath(place.resolve(), target.resolve().parent)).as_posix())

@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from toolkit.batch.clips import is_address
 from toolkit.batch.inputs import Unreachable, at_hand, content_of, print_of
 from toolkit.batch.ledger import RECEIPT, DiskFull, is_full
 from toolkit.batch.thumbnail import thumbnail
@@ -163,6 +164,17 @@ def _run(path: Path, wanted: Wanted) -> Scene:
     )  # fmt: skip
 
 
+def expected_memory_mb(told: Mapping[str, Any]) -> float | None:
+    """What the clip of a task is expected to need; None where that can't be told before it is opened."""
+    task = Task.from_json(told)
+    if is_address(task.path):
+        return None
+    try:
+        return float(memory_needed(inspect(task.path), task.wanted))
+    except UserError:
+        return None
+
+
 def memory_needed(source: Source, wanted: Wanted) -> float:
     """Megabytes that a run of the clip is expected to take, by its first look."""
     told = source.estimate
@@ -174,6 +186,27 @@ def memory_needed(source: Source, wanted: Wanted) -> float:
 
 
 _LEAST_MB = 500.0
+
+
+def already_done(task: Task) -> dict[str, Any] | None:
+    """The line of a task whose result lies in its place already, made with the same settings of the same clip."""
+    told = receipt_in(Path(task.out) / CLIPS / task.clip)
+    keys = {"path": task.path, "run_key": task.wanted.run_key, "files_key": task.wanted.files_key}
+    if any(told.get(name) != key for name, key in keys.items()):
+        return None
+    if told.get("print") != print_or_none(task.path) and not _same_content(task.path, told):
+        return None
+    return {name: value for name, value in told.items() if name != "bytes"}
+
+
+def _same_content(path: str, receipt: Mapping[str, Any]) -> bool:
+    """Whether only the times of the clip's files are others."""
+    if is_address(path):
+        return False
+    try:
+        return content_of(path) == receipt.get("content")
+    except OSError:
+        return False
 
 
 def print_or_none(path: str) -> str | None:
@@ -224,7 +257,10 @@ def put_back(out: Path) -> None:
         before, target = partial / "before", out / CLIPS / partial.name.rpartition(".")[0]
         if before.is_dir() and not target.exists():
             before.rename(target)
-        shutil.rmtree(partial, ignore_errors=True)
+        if partial.is_dir():
+            shutil.rmtree(partial, ignore_errors=True)
+        else:
+            partial.unlink(missing_ok=True)
 
 
 def _partial(out: Path, clip: str) -> Path:

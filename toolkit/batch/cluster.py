@@ -1,0 +1,178 @@
+"""The engine for several machines: one Ray task a clip, with the memory that it is expected to need; Ray is imported here alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.batch.clips import is_address
+from toolkit.batch.engine import Limits, lost_line
+from toolkit.batch.ledger import DiskFull
+from toolkit.batch.work import WORK, Task, already_done, compute, expected_memory_mb
+from toolkit.errors import UserError
+
+_ROOT = Path(__file__).resolve().parents[2]
+_STORE_BYTES = 100 << 20  # lines of the ledger are all that travels: results go to the folder
+_AHEAD = 2  # tasks handed over for each that can run
+_LEAST_CPUS = 0.2  # of a look at a file
+
+
+class RayEngine:
+    """Tasks on a Ray cluster, or on Ray on this machine."""
+
+    def __init__(self, limits: Limits, temporary: Path, *, address: str | None = None) -> None:
+        """Joins the cluster, or starts one for this batch alone.
+
+        Args:
+            limits: What clips may take.
+            temporary: For nothing but the signature that engines share: Ray's sockets need a short path.
+            address: Of the cluster, such as "10.0.0.1:6379"; its machines have this toolkit installed and share the folders of clips
+                and results.
+
+        Raises:
+            UserError: Ray is not installed, or there is no cluster at that address.
+        """
+        self._limits, self._out = limits, temporary.parent.parent
+        self._own_place = None if address else Path(tempfile.mkdtemp(prefix="lift4d-ray-"))
+        # Before the import, which reads these.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            import ray  # type: ignore[import-not-found]
+        except ModuleNotFoundError as problem:
+            raise UserError(
+                "The engine ray needs Ray: pip install -r requirements-cluster.txt; the engine local needs nothing."
+            ) from problem
+        self._ray = ray
+        try:
+            self._join(address)
+        except ConnectionError as problem:
+            raise UserError(f"There is no Ray cluster at {address}: {problem}.") from problem
+        resources = ray.cluster_resources()
+        self._slots = max(1, int(resources.get("CPU", 1) * _AHEAD))
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        self._largest = max((node.get("memory", 0.0) for node in nodes), default=0.0)
+        self._look = ray.remote(num_cpus=_LEAST_CPUS, max_retries=limits.retries)(expected_memory_mb)
+        self._do = ray.remote(num_cpus=1, max_retries=limits.retries, num_gpus=limits.gpus)(_done)
+
+    def work(self, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
+        """Does all tasks; see `Engine`."""
+        ray, todo = self._ray, deque(tasks)
+        looked: dict[Any, Task] = {}
+        doing: dict[Any, Task] = {}
+        while todo or looked or doing:
+            while todo and len(looked) + len(doing) < self._slots:
+                task = todo.popleft()
+                looked[self._look.remote(task.as_json())] = task
+            ready, _ = ray.wait([*looked, *doing], num_returns=1)
+            for reference in ready:
+                if reference in looked:
+                    task = looked.pop(reference)
+                    doing[self._begun(task, self._answer(reference))] = task
+                    continue
+                task = doing.pop(reference)
+                yield self._line(task, self._answer(reference))
+
+    def close(self) -> None:
+        """Ends what is in work, and Ray itself where it was started here."""
+        self._ray.shutdown()
+        if self._own_place is not None:
+            shutil.rmtree(self._own_place, ignore_errors=True)
+
+    def _join(self, address: str | None) -> None:
+        if address is not None:
+            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            return
+        self._ray.init(
+            num_cpus=self._limits.workers,
+            _memory=int(self._limits.memory_mb * 2**20),
+            object_store_memory=_STORE_BYTES,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(self._own_place),
+            runtime_env={"env_vars": _environment()},
+        )
+
+    def _begun(self, task: Task, memory_mb: Any) -> Any:
+        """A clip handed over; one that could not even be looked at takes what a small one does, and is told by its own task."""
+        needed = memory_mb * 2**20 if isinstance(memory_mb, float) else 0.0
+        needed = min(needed, self._largest)
+        return self._do.options(memory=int(needed)).remote(task.as_json(), self._limits.seconds)
+
+    def _answer(self, reference: Any) -> Any:
+        """What a task answered, or why it did not."""
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError:
+            raise
+        except self._ray.exceptions.RayError as problem:
+            return problem
+
+    def _line(self, task: Task, answer: Any) -> dict[str, Any]:
+        if not isinstance(answer, dict):
+            why = type(answer).__name__
+            tries = self._limits.retries + 1
+            return lost_line(
+                task, f"It ended its worker {tries} times ({why}): it may need more memory than there is, or be made to do harm."
+            )
+        if "full" in answer:
+            raise DiskFull(self._out)
+        if "unseen" in answer:
+            raise UserError(str(answer["unseen"]))
+        line = answer["line"]
+        if line["state"] == "refused" and line.get("print") is None and not is_address(task.path) and Path(task.path).exists():
+            raise UserError(
+                f"The machine {line['host']} does not see {task.path}; clips must lie in a folder that all of the cluster share."
+            )
+        return line
+
+
+def _done(told: dict[str, Any], limit_s: float | None) -> dict[str, Any]:
+    """One clip in a Ray worker; a try after one that was lost finds out whether that one had finished, or was too slow."""
+    task = Task.from_json(told)
+    out = Path(task.out)
+    if not (out / WORK).is_dir():
+        return {
+            "unseen": f"The machine {socket.gethostname()} does not see {out}; results must go to a folder that all of the cluster share."
+        }
+    finished = already_done(task)
+    if finished is not None:
+        return {"line": finished}
+    late = out / WORK / f"{task.clip}.late"
+    if late.exists():
+        late.unlink()
+        return {
+            "line": lost_line(task, f"It took longer than the {limit_s:.0f} s that a clip may take; use preset draft, or fewer frames.")
+        }
+    timer = None if limit_s is None else threading.Timer(limit_s, _end, [late])
+    if timer is not None:
+        timer.daemon = True
+        timer.start()
+    try:
+        return {"line": compute(task)}
+    except DiskFull as problem:
+        return {"full": str(problem)}
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+def _end(late: Path) -> None:
+    """Ends this worker; the mark tells the next try why."""
+    late.touch()
+    os._exit(1)
+
+
+def _environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH", "")]))
+    defaults = {"LIFT4D_THREADS": "1", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    return {**{k: os.environ.get(k, v) for k, v in defaults.items()}, "OMP_WAIT_POLICY": "passive", "PYTHONPATH": path}
