@@ -14,7 +14,6 @@ for _name, _value in {
     os.environ.setdefault(_name, _value)
 
 import json
-import logging
 import signal
 import sys
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import Any
 
 import gradio as gr
 
-from toolkit.page import cards, texts
+from toolkit.page import cards, health, logs, texts
 from toolkit.page.bringing import Bringing, preset_choices
 from toolkit.page.desk import Desk
 from toolkit.page.endpoints import Endpoints
@@ -205,6 +204,7 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
             share=False,
             enable_monitoring=False,
             run_history=False,
+            app_kwargs={"routes": [health.route(studio, lambda: len(page._queue))]},
             mcp_server=os.environ.get("LIFT4D_MCP") == "1",
         )
     finally:
@@ -214,7 +214,7 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logs.set_up()
     # A Space is stopped by this signal: what visitors brought goes with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     launch()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import logging
+import traceback
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import asdict, replace
 from functools import wraps
@@ -25,7 +25,6 @@ from toolkit.page.studio import Studio
 from toolkit.page.workers import Fault
 from toolkit.scene import U8
 
-log = logging.getLogger("lift4d")
 TICK_S = 1.0
 Changes = dict[Any, Any]
 """Components and what becomes of them."""
@@ -58,8 +57,7 @@ def sentence(problem: BaseException) -> str:
         return texts.CANCELLED
     if isinstance(problem, UserError | Fault):
         return str(problem)
-    log.error("unexpected", exc_info=problem)
-    return str(Fault(repr(problem)))
+    return str(Fault("".join(traceback.format_exception(problem))))
 
 
 class Desk:

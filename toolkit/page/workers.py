@@ -27,7 +27,7 @@ class Fault(Exception):  # noqa: N818  (told by a number)
 
     def __init__(self, details: str) -> None:
         self.incident = uuid.uuid4().hex[:8]
-        log.error("incident %s\n%s", self.incident, details)
+        log.error("incident %s\n%s", self.incident, details, extra={"incident": self.incident})
         super().__init__(texts.FAULT.format(incident=self.incident))
 
 
