@@ -127,14 +127,34 @@ def benchmark(
     quick: Annotated[bool, typer.Option(help="Small sizes, for a look in under a minute.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the table as JSON to this file.")] = None,
     only: Annotated[str | None, typer.Option(help="Rows whose name contains this text.")] = None,
+    soak: Annotated[
+        bool, typer.Option("--soak", help="Instead: spoilt recordings, then visitors of a page. Half an hour and more.")
+    ] = False,
+    inputs: Annotated[int, typer.Option(help="Spoilt recordings of --soak.", min=0)] = 2000,
+    visitors: Annotated[int, typer.Option(help="Visitors at a time of --soak.", min=1)] = 5,
+    minutes: Annotated[float, typer.Option(help="That they come.", min=0)] = 15.0,
+    seed: Annotated[int, typer.Option(help="Of --soak: same seed, same spoilt recordings.", min=0)] = 0,
 ) -> None:
-    """Measures CPU seconds, wall time and peak memory of each stage on generated data."""
+    """Measures CPU seconds, wall time and peak memory of each stage on generated data; or tries what harm can be done."""
     from toolkit.benchmark import ROWS, matches, measure_all, table
 
     if out is not None and (out.is_dir() or not os.access(out.parent, os.W_OK)):
         raise UserError(f"{out} can't be written: a file in a folder that exists and can be written to is needed.")
     if only is not None and not any(matches(row, only, quick) for row in ROWS):
         raise UserError(f"No row of the benchmark has {only!r} in its name; there are: {'; '.join(row.told(quick) for row in ROWS)}.")
+    if soak:
+        from toolkit.soak.trial import run_trials
+
+        asked = (100, 1.0) if quick else (inputs, minutes)
+        found, good = run_trials(
+            inputs=asked[0], visitors=visitors, minutes=asked[1], seed=seed, tell=lambda line: print(line, file=sys.stderr, flush=True)
+        )
+        print(json.dumps(found, indent=2))
+        if out is not None:
+            out.write_text(json.dumps(found, indent=2))
+        if not good:
+            raise typer.Exit(1)
+        return
     rows = measure_all(quick=quick, only=only, tell=lambda line: print(line, file=sys.stderr))
     print(table(rows))
     if out is not None:

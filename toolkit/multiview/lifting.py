@@ -59,15 +59,24 @@ class Lifted:
     sigma: F64
 
 
+_PARALLEL = 1e-6
+"""Of the eigenvalues: axes within a thousandth of a radian."""
+_REACH_OF_PARALLEL = 10.0
+"""Views side by side look this many times as far as they are apart: their parallax is then a tenth of a radian."""
+
+
 def focus_of(cameras: tuple[Cameras, ...], t: int) -> F64:
-    """(3,) the point nearest to the optical axes of all views in a frame."""
-    A, b = np.zeros((3, 3)), np.zeros(3)
-    for camera in cameras:
-        if camera.registered[t]:
-            axis, centre = camera.T_wc[t, :3, 2], camera.centres[t]
-            across = np.eye(3) - np.outer(axis, axis)
-            A, b = A + across, b + across @ centre
-    return np.asarray(np.linalg.lstsq(A, b, rcond=1e-9)[0], np.float64)
+    """(3,) the point nearest to the optical axes of all views in a frame; of parallel ones, a point before the middle of them."""
+    seen = [camera for camera in cameras if camera.registered[t]]
+    axes = np.array([camera.T_wc[t, :3, 2] for camera in seen])
+    centres = np.array([camera.centres[t] for camera in seen])
+    across = np.eye(3) - axes[:, :, None] * axes[:, None]
+    A, b = across.sum(0), (across @ centres[..., None]).sum(0)[:, 0]
+    spread = np.linalg.eigvalsh(A)
+    if spread[0] <= _PARALLEL * spread[-1]:
+        apart = np.linalg.norm(centres - centres.mean(0), axis=1).max()
+        return np.asarray(centres.mean(0) + _REACH_OF_PARALLEL * apart * axes.mean(0), np.float64)
+    return np.asarray(np.linalg.solve(A, b), np.float64)
 
 
 def lift_pixels(
