@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from toolkit.scene import F32, F64, U8
 from toolkit.sfm.moving_evidence import Evidence, EvidenceOptions, clearness, evidence_of, flow_between, missed_way_back, reduced
-from toolkit.sfm.moving_tracks import Seen, TrackMotion
+from toolkit.sfm.moving_seen import Seen
+from toolkit.sfm.moving_tracks import TrackMotion
 
 _FAR = 1000.0  # missing the way back by more makes no difference
 _AHEAD = 6  # compared frames from later on that are heard: what is left of their say then is a quarter at most

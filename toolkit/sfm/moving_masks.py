@@ -13,7 +13,8 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B, Cameras, Tracks2D, Video
 from toolkit.sfm.moving_evidence import Evidence
 from toolkit.sfm.moving_gathering import GatheringOptions, gathered
-from toolkit.sfm.moving_tracks import Followed, MovingTrackOptions, Seen, TrackMotion, moving_tracks
+from toolkit.sfm.moving_seen import Followed, Seen
+from toolkit.sfm.moving_tracks import MovingTrackOptions, TrackMotion, moving_tracks
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, I64, B, Scene
 from toolkit.sfm.moving_masks import MaskOptions, MovingThings, moving_masks
-from toolkit.sfm.moving_tracks import Followed
+from toolkit.sfm.moving_seen import Followed
 from toolkit.sfm.photo_scene import flat_xy
 from toolkit.sfm.video_model import VideoModel
 from toolkit.sfm.video_points import VideoPoints

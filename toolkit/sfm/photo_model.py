@@ -16,9 +16,10 @@ from toolkit.sfm.mapping import LOCK, Correspondences, MappingOptions, all_at_on
 from toolkit.sfm.matching import MatchOptions
 from toolkit.sfm.parallax import ParallaxOptions
 from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
-from toolkit.sfm.registration import Placed, RegistrationOptions, known_points, place, poses, second_look
+from toolkit.sfm.photo_growth import looked_again, placed, refined_cameras
+from toolkit.sfm.registration import Placed, RegistrationOptions, poses
 from toolkit.sfm.track_table import observation_sigmas
-from toolkit.sfm.two_view import TwoView, TwoViewOptions
+from toolkit.sfm.two_view import TwoViewOptions
 
 if TYPE_CHECKING:
     import pycolmap
@@ -116,13 +117,13 @@ def build(
                 T_cw = _supported_poses(model, T_cw, options)
             before = int(np.isfinite(T_cw[:, 0, 0]).sum())
             if known_T_cw is None:
-                T_cw = _placed(model, found, T_cw, options, seed, told, lambda: report(done + turn, total))  # noqa: B023
+                T_cw = placed(model, found, T_cw, options.registration, seed, told, lambda: report(done + turn, total))  # noqa: B023
             grown = int(np.isfinite(T_cw[:, 0, 0]).sum()) > before
             if turn and not grown:
                 break
             if start is None or grown:  # a model that is grown had its second look
-                found = _looked_again(found, model, T_cw, options, lambda: report(done + turn, total))  # noqa: B023
-            found = replace(found, cameras=_refined_cameras(model, found))
+                found = looked_again(found, model, T_cw, options.few_matches, options.matching, lambda: report(done + turn, total))  # noqa: B023
+            found = replace(found, cameras=refined_cameras(model, found))
             with database(found, options.geometry, seed, trusted=True) as db:
                 model = triangulate(db, found, T_cw, seed)
             sureness = refine(model, options.bundle, sigmas)
@@ -154,7 +155,7 @@ def build(
 def _evidence(found: Correspondences, model: pycolmap.Reconstruction, options: ModelOptions, seed: int) -> DepthEvidence | None:
     """What the matches say about depth."""
     T_cw, fixed = poses(model, len(found.names)), options.mapping.fixed_lens
-    return evidence_of_photos(found, _refined_cameras(model, found), T_cw, options.parallax, fixed_lens=fixed, seed=seed)
+    return evidence_of_photos(found, refined_cameras(model, found), T_cw, options.parallax, fixed_lens=fixed, seed=seed)
 
 
 def _map(found: Correspondences, options: ModelOptions, seed: int, report: Report) -> tuple[pycolmap.Reconstruction, list[list[int]], str]:
@@ -233,61 +234,3 @@ def _why_nothing(found: Correspondences, options: ModelOptions) -> str:
         f"The {len(found.key_pairs)} pairs of photos that match see their points under angles too small to tell depth; "
         "move the camera further sideways between photos."
     )
-
-
-def _placed(
-    model: pycolmap.Reconstruction, found: Correspondences, T_cw: F64, options: ModelOptions, seed: int, told: dict[int, Placed], tick
-) -> F64:
-    """The poses with those of photos that the model's points place; tells of each what came of it."""
-    T_cw = T_cw.copy()
-    missing = np.flatnonzero(~np.isfinite(T_cw[:, 0, 0])).tolist()
-    known = known_points(model, found) if missing else None
-    for t in missing:
-        tick()
-        told[t] = place(model, found, t, options.registration, seed, known)
-        if told[t].T_cw is not None:
-            T_cw[t] = told[t].T_cw
-    return T_cw
-
-
-def _looked_again(found: Correspondences, model: pycolmap.Reconstruction, T_cw: F64, options: ModelOptions, tick) -> Correspondences:
-    """The pairs with matches sought along the epipolar lines of the poses, where there are few."""
-    pairs: dict[tuple[int, int], TwoView] = dict(found.pairs)
-    cameras = _refined_cameras(model, found)
-    known = np.isfinite(T_cw[:, 0, 0])
-    for i, j in _neighbours(model, found, T_cw):
-        before = pairs.get((i, j))
-        if not (known[i] and known[j]) or (before is not None and len(before.pairs) >= options.few_matches):
-            continue
-        tick()
-        matches = second_look(found, (cameras[i], cameras[j]), T_cw, (i, j), options.matching)
-        if len(matches) > (0 if before is None else len(before.pairs)):
-            pairs[i, j] = TwoView(matches, "full" if before is None else before.kind, np.full((3, 3), np.nan))
-    return replace(found, pairs=pairs)
-
-
-def _neighbours(model: pycolmap.Reconstruction, found: Correspondences, T_cw: F64) -> list[tuple[int, int]]:
-    """Pairs that match already, and pairs of placed photos whose views share points of the model."""
-    chosen = set(found.pairs)
-    known = np.flatnonzero(np.isfinite(T_cw[:, 0, 0]))
-    xyz = np.array([p.xyz for p in model.points3D.values()]).reshape(-1, 3)
-    seen = np.zeros((len(found.names), len(xyz)), bool)
-    for t in known.tolist():
-        camera = found.cameras[t]
-        local = xyz @ T_cw[t, :3, :3].T + T_cw[t, :3, 3]
-        front = local[:, 2] > 1e-6
-        with np.errstate(divide="ignore", invalid="ignore"):
-            xy = local[:, :2] / local[:, 2:] * model.camera(camera.camera_id).mean_focal_length() + [camera.width / 2, camera.height / 2]
-        seen[t] = front & np.all((xy > 0) & (xy < [camera.width, camera.height]), axis=1)
-    shared = seen.astype(np.float32) @ seen.T.astype(np.float32)
-    angle = np.rad2deg(np.arccos(np.clip(T_cw[:, 2, :3] @ T_cw[:, 2, :3].T, -1, 1)))
-    for n, i in enumerate(known):
-        for j in known[n + 1 :]:
-            # SIFT hardly matches things that turned by more than 50 degrees.
-            if shared[i, j] > 0.3 * min(shared[i, i], shared[j, j]) and angle[i, j] < 50:
-                chosen.add((int(i), int(j)))
-    return sorted(chosen)
-
-
-def _refined_cameras(model: pycolmap.Reconstruction, found: Correspondences) -> list[pycolmap.Camera]:
-    return [model.camera(c.camera_id) if model.exists_camera(c.camera_id) else c for c in found.cameras]
