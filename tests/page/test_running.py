@@ -12,6 +12,7 @@ import pytest
 
 import app
 from toolkit.errors import Cancelled, UserError
+from toolkit.page import running as running_module
 from toolkit.page import texts
 from toolkit.page.desk import heard
 from toolkit.page.endpoints import Endpoints
@@ -197,3 +198,23 @@ def test_what_came_out_poor_is_named_where_the_run_is_said_to_be_done(running, m
 
     status = asyncio.run(told())
     assert "Done in 12 s" in status and ("fair" in status) == bool(poor) and all(name in status for name in poor)
+
+
+def test_run_pressed_while_a_clip_is_still_looked_at_runs_that_clip(running, monkeypatch):
+    async def working(_visitor, found, *_):
+        yield f"in work on {found['kind']}"
+
+    async def told() -> list[str]:
+        monkeypatch.setattr(running, "_running", working)
+        monkeypatch.setattr(running_module, "TICK_S", 0.01)
+        kept = running.desk.visitor(None).kept
+        kept.update(clip="a.mp4", looking=True)
+        running.asked(None)
+        first = asyncio.ensure_future(anext(running.run("found", None, "", "draft", "", None, None)))
+        await asyncio.sleep(0.05)
+        assert not first.done(), "nothing is known of the clip yet"
+        kept["found"] = {"kind": "vr180"}
+        kept.pop("looking")
+        return [(await first)["status"]]
+
+    assert asyncio.run(told()) == ["in work on vr180"]

@@ -38,12 +38,15 @@ class Bringing:
             yield self.desk.changes(found=cards.quiet_card(texts.LOOKING.format(name=name)), pair=gr.update(visible=False))
             for known in ("found", "example", "run", "method"):
                 visitor.kept.pop(known, None)
+            visitor.kept["looking"] = True
             await self.desk.studio.take(visitor, uploads)
             visitor.kept["name"] = visitor.kept["title"] = name
             async for changes in self.looked_at(visitor, "found", "", method=None):
                 yield changes
         except Exception as problem:
             yield self.desk.changes(upload=None, found=cards.problem_card(sentence(problem)), pair=gr.update(visible=False))
+        finally:
+            visitor.kept.pop("looking", None)
 
     @heard
     async def declare(self, kind: str, method: str | None, settings: str, request: gr.Request) -> AsyncIterator[Changes]:
@@ -61,11 +64,13 @@ class Bringing:
         """The card and the choices; after that the picture, which takes longer."""
         options = self.desk.options(kind, settings, None)
         found = visitor.kept["found"] = await self.desk.studio.look(visitor, options)
+        visitor.kept.pop("looking", None)
         visitor.kept.pop("frame", None)
         suited = found["methods"]
         preferred = method or visitor.kept.get("method")
         chosen = preferred if preferred in suited else (suited[0] if suited else None)
         name, notes = visitor.kept.get("name", ""), self._notes(visitor, found, chosen)
+        run_waits = visitor.kept.get("run") in ("asked", "in work")  # and shows its bars
         one_file = found["layout"] != "separate" and found["kind"] in ("vr180", "stereo", "mono") and not found["has_result"]
         yield self.desk.changes(
             upload=None,
@@ -80,7 +85,7 @@ class Bringing:
             frame=gr.update(maximum=max(1, frames_used(found, chosen) - 1), value=0),
             picture=None,
             points="",
-            status=self.desk.ready(visitor),
+            **({} if run_waits else {"status": self.desk.ready(visitor)}),
         )
         if found["kind"] == "scene":
             return

@@ -45,6 +45,8 @@ class Running:
         visitor = self.desk.visitor(request)
         visitor.kept["run"] = "in work"
         try:
+            while visitor.kept.get("looking"):  # Run was pressed while the clip was still being looked at
+                await asyncio.sleep(TICK_S)
             if "example" in visitor.kept and visitor.kept.get("clip") is None:
                 # The page opens with an example on show: who presses Run means that.
                 bring_example(visitor, visitor.kept["example"])
@@ -86,6 +88,8 @@ class Running:
         frames: float | None,
     ) -> AsyncIterator[str | dict[str, Any]]:
         """The bars as HTML; at the end what the result tells of itself."""
+        if method not in found["methods"]:  # it was chosen for the clip before
+            method = None
         options = self.desk.options(kind, settings, method)
         arguments: dict[str, Any] = {}
         job = "open" if found["has_result"] and not found["methods"] else "run"
