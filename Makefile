@@ -8,7 +8,7 @@ app: .venv/ready
 	$(BIN)/python app.py
 
 test: .venv/ready-dev check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: .venv/ready-dev
 	$(BIN)/pip check

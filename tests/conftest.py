@@ -12,7 +12,19 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from pathlib import Path  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
+
+# Property tests draw the same examples every time and are not judged by the clock of a busy machine.
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where two processes share the tests (`-n 2 --dist loadgroup`), a file stays in one of them, and all that show a page in one."""
+    for item in items:
+        shows_a_page = item.path.parent.name == "page" or "browser" in item.path.stem
+        item.add_marker(pytest.mark.xdist_group("page" if shows_a_page else str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def test_the_true_path_scores_perfectly():
     assert abs(scores["scale"] - 1) < 1e-12
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(scale=st.floats(0.1, 10), turn=st.tuples(*[st.floats(-3, 3)] * 3), shift=st.tuples(*[st.floats(-5, 5)] * 3))
 def test_another_world_and_unit_changes_no_aligned_score(scale, turn, shift):
     gt = _path()

@@ -153,7 +153,7 @@ def sound_file(tmp_path_factory, encode):
     return encode(tmp_path_factory.mktemp("whole") / "whole.mp4", count=8)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_damaged_bytes_end_in_frames_or_in_one_sentence(sound_file, data):
     content = bytearray(sound_file.read_bytes())

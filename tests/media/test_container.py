@@ -242,7 +242,7 @@ def rich_file(tmp_path_factory, encode, inject, box):
     return inject(path, box(b"uuid", bytes.fromhex("ffcc8263f8554a938814587a02521fdd"), V1.encode()), into="track")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_no_damage_to_the_boxes_ends_in_anything_but_a_result(rich_file, tmp_path_factory, data):
     content = bytearray(rich_file.read_bytes())
@@ -265,7 +265,7 @@ def test_a_motion_track_that_claims_no_samples_is_no_motion_track(tmp_path, box)
     assert read_container(path).orientations is None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_no_damage_to_a_motion_track_ends_in_anything_but_a_result(tmp_path_factory, box, data):
     path = tmp_path_factory.mktemp("motion") / "motion.mp4"

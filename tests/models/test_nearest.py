@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from toolkit.models.nearest import NearestPoints
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31), points=st.integers(1, 300), count=st.integers(1, 20), spread=st.sampled_from([0.0, 1e-3, 1.0]))
 def test_the_nearest_are_found_in_order_however_the_points_lie(seed, points, count, spread):
     rng = np.random.default_rng(seed)

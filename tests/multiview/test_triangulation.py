@@ -20,7 +20,7 @@ def seen_by(cameras: tuple[Cameras, ...], xyz: np.ndarray) -> np.ndarray:
     return np.stack([project(xyz, c.K[0], c.T_wc[0])[0] for c in cameras], axis=1)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), views=st.integers(2, 6))
 def test_points_seen_exactly_are_found_exactly(seed, views):
     xyz = np.random.default_rng(seed).uniform(-0.8, 0.8, (10, 3)) + [0, -1, 0]

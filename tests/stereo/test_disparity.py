@@ -187,7 +187,7 @@ def test_images_of_different_size_or_type_are_told(pair):
         match_pair(left / 255.0, right)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(0.3, 19.9), st.floats(50, 2000), st.floats(0.01, 1))
 def test_depth_and_disparity_are_inverse(depth_m, focal_px, baseline_m):
     px = np.full((1, 2, 2), focal_px * baseline_m / depth_m)

@@ -34,7 +34,7 @@ def depth_inside(kind: str, p: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("kind", list(SIZE))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_ray_stops_on_the_surface_and_passes_only_outside(kind, seed):
     rng = np.random.default_rng(seed)

@@ -234,7 +234,7 @@ def test_view_gives_a_path_and_in_a_notebook_a_display(room, tmp_path, monkeypat
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_up_is_against_gravity_for_level_cameras_however_the_world_is_turned(seed):
     rng = np.random.default_rng(seed)
     turn = Rotation.from_quat(rng.normal(size=4)).as_matrix()
@@ -256,7 +256,7 @@ def test_a_camera_that_looks_straight_down_has_a_view_too():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_packing_comes_back(seed):
     rng = np.random.default_rng(seed)
     values = rng.integers(0, 65536, (4, 5, 3)).astype(np.uint16)
