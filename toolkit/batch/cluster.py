@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import tempfile
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,12 +84,19 @@ class RayEngine:
     def close(self) -> None:
         """Ends what is in work, and Ray itself where it was started here."""
         self._ray.shutdown()
+        self._tidy()
+
+    def _tidy(self) -> None:
         if self._own_place is not None:
             shutil.rmtree(self._own_place, ignore_errors=True)
+        _set(self._before)
 
     def _join(self, address: str | None) -> None:
         if address is not None:
-            self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            try:
+                self._ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+            except ConnectionError as problem:
+                raise UserError(f"There is no Ray cluster at {address}: {problem}.") from problem
             return
         self._ray.init(
             num_cpus=self._limits.workers,
@@ -97,7 +105,6 @@ class RayEngine:
             include_dashboard=False,
             log_to_driver=False,
             logging_level="ERROR",
-            _node_ip_address="127.0.0.1",
             _temp_dir=str(self._own_place),
             runtime_env={"env_vars": _environment()},
         )
@@ -170,6 +177,35 @@ def _end(late: Path) -> None:
     """Ends this worker; the mark tells the next try why."""
     late.touch()
     os._exit(1)
+
+
+def _imported() -> Any:
+    # Before the import, which reads it.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray  # type: ignore[import-not-found]
+    except ModuleNotFoundError as problem:
+        raise UserError("The engine ray needs Ray: pip install -r requirements-cluster.txt; the engine local needs nothing.") from problem
+    return ray
+
+
+def _only_here() -> dict[str, str | None]:
+    """The environment of a Ray for this machine alone: it listens on the loopback address, and to nobody without the token.
+
+    Ray listens on every address of the machine whatever address it is given, except where it is told that this is no place for clusters.
+    """
+    return {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
+
+
+def _set(environment: Mapping[str, str | None]) -> dict[str, str | None]:
+    """Sets variables of the environment, or takes them away; what they were before."""
+    before = {name: os.environ.get(name) for name in environment}
+    for name, value in environment.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+    return before
 
 
 def _environment() -> dict[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import resource
 import shutil
 import socket
 import tempfile
@@ -29,7 +28,7 @@ from toolkit.export.manifest import versions
 from toolkit.media.estimates import estimate
 from toolkit.media.inspection import inspect
 from toolkit.media.scene_file import load
-from toolkit.memory import give_back
+from toolkit.memory import forget_peak, give_back, peak_mb
 from toolkit.progress import Progress
 from toolkit.run import run
 from toolkit.scene import Scene, Source
@@ -88,7 +87,7 @@ def compute(task: Task, ask: Ask = lambda memory_mb: None) -> dict[str, Any]:
 
 def _computed(task: Task, out: Path, ask: Ask) -> dict[str, Any]:
     began, began_cpu = time.monotonic(), time.process_time()
-    _forget_peak()
+    forget_peak()
     line: dict[str, Any] = {"clip": task.clip, "path": task.path, "attempt": task.attempt, "print": print_or_none(task.path)}
     try:
         line |= _done(task, out, line["print"], ask)
@@ -110,7 +109,7 @@ def _computed(task: Task, out: Path, ask: Ask) -> dict[str, Any]:
         "preset": task.wanted.preset,
         "seconds": round(time.monotonic() - began, 3),
         "cpu_s": round(time.process_time() - began_cpu, 3),
-        "peak_mb": round(_peak_mb()),
+        "peak_mb": round(peak_mb()),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -277,22 +276,6 @@ def _fault(out: Path, task: Task) -> dict[str, Any]:
 
 
 _versions = functools.cache(versions)
-
-
-def _forget_peak() -> None:
-    """From here on the system measures this process's largest memory anew, where it can."""
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass  # not Linux: the peak is then that of all clips of this worker so far
-
-
-def _peak_mb() -> float:
-    try:
-        told = Path("/proc/self/status").read_text()
-        return int(told.split("VmHWM:")[1].split()[0]) / 1024
-    except (OSError, IndexError, ValueError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def scratch_of(out: Path) -> Path:

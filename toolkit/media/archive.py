@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from toolkit.errors import UserError
 from toolkit.media.suffixes import ANNOTATIONS, CALIBRATIONS, IMAGES, VIDEOS
@@ -34,6 +38,8 @@ class ArchiveLimits:
 
 
 _CHUNK = 1 << 20
+_ODD_NAMES = (errno.EEXIST, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ)
+_DAMAGED = "{name} is not a zip archive, or it is damaged; pack it again."
 
 
 @contextmanager
@@ -54,15 +60,30 @@ def unpacked(path: str | os.PathLike[str], limits: ArchiveLimits | None = None) 
         try:
             with zipfile.ZipFile(path) as archive:
                 _unpack(archive, path.name, folder, limits)
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError) as error:
-            raise UserError(f"{path.name} is not a zip archive, or it is damaged; pack it again.") from error
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, zlib.error, struct.error, UnicodeError) as error:
+            raise UserError(_DAMAGED.format(name=path.name)) from error
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, None):  # a place before the start of the file
+                raise
+            raise UserError(_DAMAGED.format(name=path.name)) from error
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _new_file(target: Path, archive: str, member: str) -> BinaryIO:
+    """Opens a file that is not there yet."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return open(target, "xb")
+    except (OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno not in _ODD_NAMES:
+            raise
+        raise UserError(f"{archive} holds {member[:60]!r}, a name that can't be unpacked or that is there twice.") from error
+
+
 def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, limits: ArchiveLimits) -> None:
-    members = [m for m in archive.infolist() if not m.is_dir()]
+    members = [m for m in archive.infolist() if m.filename and not m.is_dir()]
     if len(members) > limits.files:
         raise UserError(f"{name} holds {len(members)} files, but at most {limits.files} are unpacked.")
     total = sum(m.file_size for m in members)
@@ -83,8 +104,7 @@ def _unpack(archive: zipfile.ZipFile, name: str, folder: Path, limits: ArchiveLi
         ):
             continue
         target = folder.joinpath(*inner.parts)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with archive.open(member) as source, open(target, "xb") as sink:
+        with archive.open(member) as source, _new_file(target, name, member.filename) as sink:
             while chunk := source.read(_CHUNK):
                 written += len(chunk)
                 # The sizes in the directory of an archive may lie.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import yaml
 
 from toolkit.errors import UserError
 from toolkit.geometry.poses import invert
 from toolkit.geometry.projections import Fisheye, Pinhole, Projection
 from toolkit.geometry.rig import StereoRig, rig_from_extrinsics
+from toolkit.media.structured_text import read_text, read_yaml
 from toolkit.scene import F64
 
 
@@ -70,15 +70,14 @@ def read_euroc(left: Path, right: Path) -> StereoCalibration:
     eyes: list[Projection] = []
     poses = []
     for path in (left, right):
-        text = path.read_text(errors="replace")
         try:
-            content = yaml.safe_load(re.sub(r"^%YAML[: ].*\n", "", text))
+            content = read_yaml(path)
             pose = np.asarray(content["T_BS"]["data"], np.float64).reshape(4, 4)
             fu, fv, cu, cv = (float(v) for v in content["intrinsics"])
             size = (int(content["resolution"][0]), int(content["resolution"][1]))
             model = str(content.get("distortion_model", "none"))
             distortion = [float(v) for v in content.get("distortion_coefficients", [])]
-        except (yaml.YAMLError, KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise UserError(f"{path} is not a camera calibration in EuRoC's form (T_BS, intrinsics, resolution).") from error
         K = np.array([[fu, 0, cu], [0, fv, cv], [0, 0, 1]])
         if model in ("equidistant", "fisheye"):
@@ -124,7 +123,7 @@ def read_kitti(path: Path, left: int, right: int, size: tuple[int, int]) -> Ster
 
 def read_middlebury(path: Path) -> StereoCalibration:
     """A rectified pair from Middlebury's calib.txt: cam0=[f 0 cx; 0 f cy; 0 0 1], doffs in pixels, baseline in millimetres."""
-    text = path.read_text(errors="replace")
+    text = read_text(path)
     values = dict(re.findall(r"^(\w+)=(.+)$", text, re.MULTILINE))
     try:
         K = np.array([[float(v) for v in row.split()] for row in values["cam0"].strip("[] ").split(";")]).reshape(3, 3)
@@ -186,7 +185,7 @@ _OPENCV_NAMES = {
 def _named_numbers(path: Path) -> dict[str, F64]:
     """Lines "name: numbers" of a text file; lines with anything else are left out."""
     entries = {}
-    for line in path.read_text(errors="replace").splitlines():
+    for line in read_text(path).splitlines():
         name, _, values = line.partition(":")
         try:
             entries[name.strip()] = np.array([float(v) for v in values.split()])

@@ -6,6 +6,7 @@ import io
 import mmap
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -22,6 +23,18 @@ MAX_ARRAY_BYTES = 8 << 30
 """One array may not unfold to more: the largest released clip has 0.1 GB."""
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    OSError,
+    UnicodeError,
+    struct.error,
+)
+"""What reading a zip file may raise whose bytes make no sense."""
 
 
 class NpzReader:
@@ -45,15 +58,15 @@ class NpzReader:
         self._members: dict[str, zipfile.ZipInfo] = {}
         try:
             self._buffer = self._open(path)
-            with zipfile.ZipFile(_Window(self._buffer)) as archive:
-                members = archive.infolist()
+            try:
+                with zipfile.ZipFile(_Window(self._buffer)) as archive:
+                    members = archive.infolist()
+            except _DAMAGED as error:
+                raise UserError(f"{self.name} is not an .npz file, or it is cut off; copy or download it again.") from error
             self._members = {m.filename.removesuffix(".npy"): m for m in members if m.filename.endswith(".npy")}
             if not self._members:
                 raise UserError(f"{self.name} is a zip file but holds no arrays (.npy).")
             self._headers = {name: self._header(name) for name in self._members}
-        except zipfile.BadZipFile as error:
-            self.close()
-            raise UserError(f"{self.name} is not an .npz file, or it is cut off; copy or download it again.") from error
         except BaseException:
             self.close()
             raise
@@ -124,7 +137,7 @@ class NpzReader:
                         raise UserError(f"{name!r} in {self.name} is cut off.")
                     yield np.frombuffer(data, dtype).reshape(shape[1:])
                 member.read(1)  # the checksum is compared where the member ends
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except _DAMAGED as error:
             raise UserError(f"{name!r} in {self.name} is damaged.") from error
 
     def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
@@ -174,11 +187,13 @@ class NpzReader:
             version = npy_format.read_magic(head)
             read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
             shape, fortran, dtype = read(head)
-        except ValueError as error:
+        except (ValueError, TypeError, SyntaxError, OverflowError, RecursionError, MemoryError, tokenize.TokenError) as error:
             raise UserError(f"{name!r} in {self.name} is not a numpy array.") from error
         if dtype.hasobject:
             raise UserError(f"{name!r} in {self.name} holds Python objects (a pickle), which could run code and are never opened.")
-        if int(np.prod(shape, dtype=object)) * dtype.itemsize > MAX_ARRAY_BYTES:
+        if any(n < 0 for n in shape):
+            raise UserError(f"{name!r} in {self.name} is not a numpy array: its shape is {shape}.")
+        if max(int(np.prod(shape, dtype=object)) * dtype.itemsize, *shape, 0) > MAX_ARRAY_BYTES:
             raise UserError(f"{name!r} in {self.name} claims {shape} {dtype}, more than the {MAX_ARRAY_BYTES >> 30} GB that are opened.")
         return shape, fortran, dtype, head.tell()
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import math
 import os
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ from PIL import ExifTags, Image
 from toolkit.errors import UserError
 from toolkit.media.archive import unpacked
 from toolkit.media.recording import find_recording
-from toolkit.media.sequences import read_image
+from toolkit.media.sequences import check_size, read_image
 from toolkit.media.suffixes import IMAGES
 from toolkit.scene import U8, B
 
@@ -122,17 +124,27 @@ def _photo(path: Path, mask: Path | None = None) -> Photo:
         raise UserError(f"There is no file {path}.")
     data = path.read_bytes()
     content = hashlib.sha256(data).hexdigest()
+    check_size(path, io.BytesIO(data))
     try:
         with Image.open(path) as image:
-            (width, height), exif = image.size, image.getexif()
-    except (OSError, ValueError) as problem:
+            width, height = image.size
+            exif, details = _exif(image)
+    except (OSError, ValueError, SyntaxError) as problem:
         raise UserError(f"{path.name} is not a picture that can be read.") from problem
-    details = exif.get_ifd(ExifTags.IFD.Exif)
     if exif.get(ExifTags.Base.Orientation) in _TURNED:
         width, height = height, width
     lens = [str(exif.get(tag, "")).strip() for tag in (ExifTags.Base.Make, ExifTags.Base.Model)]
     focal_px = _focal(details, width, height)
     return Photo(path.name, (width, height), focal_px, " ".join([*lens, f"{focal_px or 0:.0f}"]), content, path=path, mask=mask)
+
+
+def _exif(image: Image.Image) -> tuple[Image.Exif, dict[int, Any]]:
+    """What the camera wrote beside the picture; nothing where that is damaged."""
+    try:
+        exif = image.getexif()
+        return exif, exif.get_ifd(ExifTags.IFD.Exif)
+    except (OSError, ValueError, TypeError, KeyError, SyntaxError, struct.error, OverflowError):
+        return Image.Exif(), {}
 
 
 def _in_memory(picture: Any, number: int) -> Photo:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import yaml
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
 from toolkit.geometry.poses import from_rotation, invert
 from toolkit.media.npz import NpzReader
 from toolkit.media.rig_camera import RigCamera
+from toolkit.media.structured_text import read_json, read_text, read_toml, read_yaml
 from toolkit.scene import F64
 
 _FLIP = np.diag([1.0, -1.0, -1.0, 1.0])  # OpenGL's camera axes to OpenCV's
+_MODEL_BYTES = 256 << 20  # of a COLMAP model as text: it lists every point of every picture
 _MATRIX, _VECTOR, _ROTATION_VECTOR = 9, 3, 3
 
 
@@ -37,15 +36,19 @@ def read_rig_file(path: Path) -> list[RigCamera] | None:
         return None
     try:
         return reader(path)
-    except (KeyError, TypeError, ValueError, IndexError) as problem:
+    except UserError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as problem:
         raise UserError(f"The calibration {path.name} can't be read: {type(problem).__name__} {problem}.") from problem
 
 
 def _toml(path: Path) -> list[RigCamera] | None:
     """Anipose and aniposelib ([cam_0] with name, size, matrix, distortions, rotation, translation), Pose2Sim, caliscope."""
     try:
-        content = tomllib.loads(path.read_text(errors="replace"))
-    except tomllib.TOMLDecodeError as problem:
+        content = read_toml(path)
+    except UserError:
+        raise
+    except ValueError as problem:
         raise UserError(f"{path.name} is not valid TOML: {problem}.") from problem
     sections: dict[str, Any] = content.get("cameras", content)
     cameras = []
@@ -61,8 +64,10 @@ def _toml(path: Path) -> list[RigCamera] | None:
 def _json(path: Path) -> list[RigCamera] | None:
     """Our own cameras.json, nerfstudio's transforms.json, or {name: {K, w2c}} as the Panoptic data have it."""
     try:
-        content = json.loads(path.read_text(errors="replace"))
-    except json.JSONDecodeError as problem:
+        content = read_json(path)
+    except UserError:
+        raise
+    except ValueError as problem:
         raise UserError(f"{path.name} is not valid JSON: {problem}.") from problem
     if not isinstance(content, Mapping):
         return None
@@ -104,10 +109,11 @@ def _nerfstudio(entry: Mapping[str, Any], path: Path) -> RigCamera:
 
 def _yaml(path: Path) -> list[RigCamera] | None:
     """OpenCV's FileStorage with one K, D, R and T a camera, or DexYCB's intrinsics and extrinsics."""
-    text = path.read_text(errors="replace")
     try:
-        content = yaml.safe_load(re.sub(r"!!opencv-matrix", "", re.sub(r"^%YAML[: ].*\n(---\n)?", "", text)))
-    except yaml.YAMLError:
+        content = read_yaml(path)
+    except UserError:
+        raise
+    except ValueError:
         return None
     if not isinstance(content, Mapping):
         return None
@@ -158,7 +164,7 @@ def _dexycb(path: Path, extrinsics: Mapping[str, Any]) -> list[RigCamera] | None
         if np.size(numbers) != 12:  # such as the tag's own pose beside the cameras
             continue
         for file in sorted((path.parent.parent if path.parent.name.startswith("extrinsics") else path.parent).rglob(f"{serial}*.y*ml")):
-            lens = yaml.safe_load(file.read_text(errors="replace"))
+            lens = read_yaml(file)
             lens = lens.get("color", lens) if isinstance(lens, Mapping) else {}
             if {"fx", "fy", "ppx", "ppy"} <= lens.keys():
                 K = np.array([[lens["fx"], 0, lens["ppx"] + 0.5], [0, lens["fy"], lens["ppy"] + 0.5], [0, 0, 1]], np.float64)
@@ -224,7 +230,7 @@ def _colmap(folder: Path) -> list[RigCamera] | None:
 
 def _lines(path: Path) -> list[str]:
     """Lines of a COLMAP text file; images have an empty second line where they hold no points."""
-    return [line for line in path.read_text(errors="replace").splitlines() if not line.startswith("#")]
+    return [line for line in read_text(path, _MODEL_BYTES).splitlines() if not line.startswith("#")]
 
 
 def _colmap_lens(model: str, p: list[float], path: Path) -> tuple[F64, tuple[float, ...], bool]:

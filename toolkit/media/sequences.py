@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
+import warnings
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from toolkit.errors import UserError
 from toolkit.media.suffixes import IMAGES, VIDEOS
 from toolkit.scene import F64, U8
+
+MAX_PICTURE_MPX = 175
+"""Millions of pixels of a picture that is opened: half a gigabyte. The largest cameras have 150; PIL itself stops a little later."""
+# Below its own limit PIL warns from half of it on; the limit here is told as a sentence.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 DEFAULT_FPS = 30.0
 """Frames per second of pictures that tell no time."""
@@ -116,10 +125,33 @@ def read_image(path: str | os.PathLike[str]) -> U8:
         raise UserError(f"There is no file {path}.")
     if path.stat().st_size == 0:
         raise UserError(f"{path.name} is empty (0 bytes).")
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+    data = np.fromfile(path, np.uint8)
+    check_size(path, io.BytesIO(data.data))
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error:  # a header that makes no sense
+        image = None
     if image is None:
         raise UserError(f"{path.name} is not a picture that can be read.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def check_size(path: Path, data: BinaryIO) -> tuple[int, int] | None:
+    """The (width, height) that a picture's header claims; None where it can't be told. A small file may claim any size.
+
+    Raises:
+        UserError: more pixels than are opened.
+    """
+    try:
+        with Image.open(data) as image:
+            width, height = image.size
+    except Image.DecompressionBombError as problem:
+        raise UserError(f"{path.name} claims more than the {MAX_PICTURE_MPX} million pixels that are opened.") from problem
+    except (OSError, ValueError, SyntaxError):
+        return None
+    if width * height > MAX_PICTURE_MPX * 1_000_000:
+        raise UserError(f"{path.name} claims {width} x {height} pixels, more than the {MAX_PICTURE_MPX} million that are opened.")
+    return width, height
 
 
 def _other_eye(stem: str) -> str | None:

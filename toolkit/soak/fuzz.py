@@ -30,7 +30,7 @@ from toolkit.soak.corpus import copied_corpus, write_corpus
 GOOD = ("opened", "refused")
 _FRAMES = 3
 _SMALL: dict[str, Any] = {"size": 96, "grid": (16, 16)}  # pictures and points of two eyes: less to compute, the same code
-_LONGEST_SENTENCE = 400
+_LONGEST_SENTENCE = 600
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ class Verdict:
         how: What was done to it.
         outcome: "opened" or "refused" are good; "traceback", "hang", "memory", "killed" and "left" are not.
         told: The sentence, the traceback, or what was left.
-        wall_s: Time that it took.
+        cpu_s: Of one core.
+        wall_s: Time that it took, on a machine that may have been busy.
         peak_mb: Memory at its peak.
     """
 
@@ -69,6 +70,7 @@ class Verdict:
     how: str
     outcome: str
     told: str
+    cpu_s: float
     wall_s: float
     peak_mb: float
 
@@ -123,7 +125,8 @@ def judged(case: Case, folder: Path, limits: FuzzLimits) -> Verdict:
         outcome, words = "left", ", ".join(map(str, left))
     if told.get("peak_mb", 0.0) > limits.memory_mb:
         outcome = "memory"
-    return Verdict(case.number, case.made_of, case.how, outcome, words, round(time.monotonic() - began, 2), told.get("peak_mb", 0.0))
+    wall_s = round(time.monotonic() - began, 2)
+    return Verdict(case.number, case.made_of, case.how, outcome, words, told["cpu_s"], wall_s, told.get("peak_mb", 0.0))
 
 
 def _all_below(folder: Path) -> list[str]:
@@ -142,13 +145,14 @@ def _listen(heard: int, child: int, limits: FuzzLimits) -> dict[str, Any]:
         except ProcessLookupError:
             pass
     _, status, usage = os.wait4(child, 0)
+    cpu_s = round(usage.ru_utime + usage.ru_stime, 2)
     if text:
-        return json.loads(text)
+        return {**json.loads(text), "cpu_s": cpu_s}
     peak_mb = usage.ru_maxrss / 1024
     code = os.waitstatus_to_exitcode(status)
     if not ready or code == -signal.SIGXCPU:
-        return {"outcome": "hang", "told": f"ended after {usage.ru_utime + usage.ru_stime:.0f} CPU-seconds", "peak_mb": peak_mb}
-    return {"outcome": "killed", "told": f"it ended with {code}", "peak_mb": peak_mb}
+        return {"outcome": "hang", "told": f"ended after {cpu_s:.0f} CPU-seconds", "cpu_s": cpu_s, "peak_mb": peak_mb}
+    return {"outcome": "killed", "told": f"it ended with {code}", "cpu_s": cpu_s, "peak_mb": peak_mb}
 
 
 def _open_and_tell(case: Case, said: int, temporary: Path, out: Path, limits: FuzzLimits) -> None:

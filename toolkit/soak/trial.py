@@ -61,7 +61,8 @@ def run_trials(
                 tell(f"{len(all_verdicts)} of {inputs} spoilt recordings: {counted_outcomes(all_verdicts)}")
         found["spoilt recordings"] = {
             **counted_outcomes(all_verdicts),
-            "slowest_s": max(verdict.wall_s for verdict in all_verdicts),
+            "slowest_cpu_s": max(verdict.cpu_s for verdict in all_verdicts),
+            "slowest_wall_s": max(verdict.wall_s for verdict in all_verdicts),
             "peak_mb": max(verdict.peak_mb for verdict in all_verdicts),
         }
         good = all(verdict.good for verdict in all_verdicts)
