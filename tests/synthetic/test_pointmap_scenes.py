@@ -42,6 +42,19 @@ def test_what_does_not_move_stays_and_what_is_seen_twice_is_at_one_place(pairs):
         assert float(apart.median()) < 0.05, "within a pixel"
 
 
+def test_mirrored_pairs_are_as_true(pairs):
+    for whole in (pairs.mirrored(), pointmap_pairs(range(8), [(0.2, 0.8)] * 8, size=(128, 96), step=2)):
+        rays = pixel_rays(whole.focal, SIZE).reshape(8, SIZE[1], SIZE[0], 3)
+        assert torch.allclose(whole.base / whole.base[..., 2:], rays, atol=1e-4)
+        R, t = whole.T_1j[:, :3, :3], whole.T_1j[:, None, None, :3, 3]
+        own = torch.einsum("bij,bhwi->bhwj", R, whole.recon - t)
+        assert torch.allclose(own[..., 2], whole.depth, rtol=1e-3) and torch.allclose(torch.linalg.det(R), torch.ones(8), atol=1e-4)
+        local = torch.einsum("bij,bhwi->bhwj", R, whole.tracked - t)
+        focal = whole.focal[:, None, None]
+        x = local[..., 0] / local[..., 2] * focal + 0.5
+        assert torch.allclose(x[whole.seen], whole.at[..., 0][whole.seen], atol=1e-3)
+
+
 def test_hidden_points_are_behind_what_is_seen(pairs):
     for i in range(8):
         inside = ((pairs.at[i] > 0) & (pairs.at[i] < 1)).all(-1) & ~pairs.seen[i]

@@ -13,7 +13,19 @@ from torch.nn import functional
 
 from toolkit.errors import UserError
 from toolkit.models.checkpoints import State, below, filled, read_state
-from toolkit.models.pairpointmap_parts import Answer, Match, Residual, SelfBlock, Stem, TwoViewBlock, answer_of, cells, matched, positions
+from toolkit.models.pairpointmap_parts import (
+    UP,
+    Answer,
+    Match,
+    Residual,
+    SelfBlock,
+    Stem,
+    TwoViewBlock,
+    answer_of,
+    cells,
+    matched,
+    positions,
+)
 from toolkit.scene import F32, F64, U8
 
 NAME = "PairPointmap"
@@ -137,7 +149,7 @@ class PairPointmap(nn.Module):
         self.quarter = nn.Conv2d(quarter + wide, narrow, 3, padding=1)
         self.quarter_unit = Residual(narrow)
         self.maps = nn.Conv2d(narrow, 7, 1)
-        self.upsampling = nn.Conv2d(narrow, 9 * 16, 1)
+        self.upsampling = nn.Conv2d(narrow, 9 * UP * UP, 1)
         self.pose = nn.Sequential(nn.Linear(2 * width, width), nn.GELU(), nn.Linear(width, 6))
         self.focal = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.Linear(width, 1))
         for last in (self.maps, self.pose[2], self.focal[2]):

@@ -10,6 +10,8 @@ from torch.nn import functional
 
 MOST_TURN = 1.0  # radians of the pose head for an answer of one
 MATCH_FLOOR = 1e-6
+FEW_TOKENS = 256  # up to so many, plain products are quicker on a CPU than the fused kernel
+UP = 2  # maps are so much finer than the features they are read from
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +50,7 @@ class Matches:
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """All that the network says of B pairs; positions in the reference's camera.
+    """All that the network says of B pairs, at half the resolution of the pictures; positions in the reference's camera.
 
     Attributes:
         base: (B, H, W, 3) what the reference shows, at its own moment.
@@ -124,7 +126,11 @@ class _Attention(nn.Module):
     def forward(self, x: Tensor, memory: Tensor) -> Tensor:
         k, v = self.kv(memory).chunk(2, dim=-1)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in (self.q(x), k, v))
-        return self.out(functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+        if x.device.type == "cpu" and memory.shape[1] <= FEW_TOKENS:
+            mixed = ((q * q.shape[-1] ** -0.5) @ k.transpose(2, 3)).softmax(-1).to(v.dtype) @ v
+        else:
+            mixed = functional.scaled_dot_product_attention(q, k, v)
+        return self.out(mixed.transpose(1, 2).flatten(2))
 
 
 class SelfBlock(nn.Module):
@@ -197,7 +203,7 @@ def answer_of(maps: Tensor, upsampling: Tensor, pose: Tensor, focal: Tensor, log
 
     Args:
         maps: (2 B, 7, h, w) logarithm of depth, shift (3), gate, logarithm of sigma, visibility: of the references, then of the others.
-        upsampling: (2 B, 144, h, w) weights that every pixel of 4 x 4 is a mixture of its 3 x 3 neighbours with.
+        upsampling: (2 B, 36, h, w) weights that every pixel of 2 x 2 is a mixture of its 3 x 3 neighbours with.
         pose: (B, 6) rotation vector and translation.
         focal: (B,) in widths.
         log_focal: (B,) the network's own guess.
@@ -233,12 +239,12 @@ def answer_of(maps: Tensor, upsampling: Tensor, pose: Tensor, focal: Tensor, log
 
 
 def _upsampled(maps: Tensor, upsampling: Tensor) -> Tensor:
-    """Four times as large: every pixel a convex mixture of 3 x 3 neighbours (RAFT: Teed and Deng, ECCV 2020, section 3.3)."""
+    """Twice as large: every pixel a convex mixture of 3 x 3 neighbours (RAFT: Teed and Deng, ECCV 2020, section 3.3)."""
     count, channels, rows, columns = maps.shape
-    weight = upsampling.reshape(count, 1, 9, 4, 4, rows, columns).softmax(2)
+    weight = upsampling.reshape(count, 1, 9, UP, UP, rows, columns).softmax(2)
     patches = functional.unfold(functional.pad(maps, (1, 1, 1, 1), mode="replicate"), 3).reshape(count, channels, 9, 1, 1, rows, columns)
-    mixed = (weight * patches).sum(2)  # (B, C, 4, 4, h, w)
-    return mixed.permute(0, 1, 4, 2, 5, 3).reshape(count, channels, 4 * rows, 4 * columns)
+    mixed = (weight * patches).sum(2)  # (B, C, 2, 2, h, w)
+    return mixed.permute(0, 1, 4, 2, 5, 3).reshape(count, channels, UP * rows, UP * columns)
 
 
 def _rays(focal: Tensor, rows: int, columns: int) -> Tensor:

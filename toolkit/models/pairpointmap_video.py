@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from toolkit.models.pairpointmap import Encoded, PairPointmap, as_tensor, seen_size
+from toolkit.models.pairpointmap_parts import UP
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8
 
@@ -25,12 +26,12 @@ def depths_of_video(network: PairPointmap, frames: U8, K: NDArray | None = None,
         report: Called per frame.
 
     Returns:
-        (T, h, w) float32, of the size that frames are seen with.
+        (T, h, w) float32, of half the size that frames are seen with.
     """
     size = seen_size((frames.shape[2], frames.shape[1]), side)
     focal = torch.tensor([np.nan if K is None else float(K[0, 0]) / frames.shape[2]], dtype=torch.float32)
     count = len(frames)
-    out = np.zeros((count, size[1], size[0]), np.float32)
+    out = np.zeros((count, size[1] // 4 * UP, size[0] // 4 * UP), np.float32)
     kept: dict[int, Encoded] = {}
 
     def encoded(t: int) -> Encoded:

@@ -39,7 +39,7 @@ class PointmapPairs:
     """B pairs of pictures with the truth, in camera 1's frame; the unit is the (geometric) mean distance of what picture 1 shows.
 
     Attributes:
-        images: (B, 2, 3, H, W) 0..1.
+        images: (B, 2, 3, H, W) 0..1; of more pixels than the truth where that was asked for.
         focal: (B,) in widths of the picture.
         T_1j: (B, 4, 4) camera 1 from camera j.
         base: (B, H, W, 3) what picture 1 shows, at its own moment.
@@ -65,6 +65,27 @@ class PointmapPairs:
     def to(self, device: torch.device | str) -> PointmapPairs:
         """The same on another device."""
         return PointmapPairs(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def mirrored(self) -> PointmapPairs:
+        """The same pairs left to right."""
+        sign = torch.tensor([-1.0, 1.0, 1.0, 1.0], device=self.focal.device)
+
+        def points(xyz: Tensor) -> Tensor:
+            return xyz.flip(2) * sign[:3]
+
+        at = self.at.flip(2)
+        return PointmapPairs(
+            images=self.images.flip(-1),
+            focal=self.focal,
+            T_1j=self.T_1j * sign[:, None] * sign,
+            base=points(self.base),
+            tracked=points(self.tracked),
+            seen=self.seen.flip(2),
+            at=torch.stack([1 - at[..., 0], at[..., 1]], -1),
+            moves=self.moves.flip(2),
+            recon=points(self.recon),
+            depth=self.depth.flip(2),
+        )
 
 
 def pixel_rays(focal: Tensor, size: tuple[int, int]) -> Tensor:
@@ -144,6 +165,7 @@ def pointmap_pairs(
     moments: Sequence[tuple[float, float]],
     *,
     size: tuple[int, int],
+    step: int = 1,
     recipe: PointmapRecipe = TRAINING,
     device: torch.device | str = "cpu",
 ) -> PointmapPairs:
@@ -152,7 +174,8 @@ def pointmap_pairs(
     Args:
         seeds: One a pair.
         moments: (of picture 1, of picture j) in shares of the clip, 0..1.
-        size: (width, height).
+        size: (width, height) of the pictures.
+        step: The truth is told at so many times fewer pixels across and down, each in the middle of those it stands for.
         recipe: What kinds of scenes.
         device: Where rays are cast.
     """
@@ -163,6 +186,12 @@ def pointmap_pairs(
     rays = pixel_rays(scenes.focal, size)
     first = cast(scenes, s1, c1, rays @ R1.transpose(1, 2))
     other = cast(scenes, sj, cj, rays @ Rj.transpose(1, 2))
+    images = torch.stack([picture(scenes, s1, first, size), picture(scenes, sj, other, size)], 1)
+    if step > 1:
+        size = (size[0] // step, size[1] // step)
+        rays = pixel_rays(scenes.focal, size)
+        first = cast(scenes, s1, c1, rays @ R1.transpose(1, 2))
+        other = cast(scenes, sj, cj, rays @ Rj.transpose(1, 2))
     moved = carried(scenes, sj, first)
     seen, at = _seen(scenes, sj, moved, Rj, cj, size)
     shape = (len(scenes), size[1], size[0])
@@ -177,7 +206,6 @@ def pointmap_pairs(
     unit = base.norm(dim=-1).log().mean((1, 2)).exp()[:, None, None]
     T_1j[:, :3, 3] /= unit[:, 0]
     rows = torch.arange(len(scenes), device=s1.device)[:, None]
-    images = torch.stack([picture(scenes, s1, first, size), picture(scenes, sj, other, size)], 1)
     return PointmapPairs(
         images=_filmed(images, seeds, moments),
         focal=scenes.focal,

@@ -10,7 +10,8 @@ import torch
 from toolkit.synthetic.pointmap_rendering import PointmapPairs, pointmap_pairs
 from toolkit.synthetic.pointmap_scenes import HELD_OUT, HELD_OUT_SEEDS, TRAINING, VALIDATION_SEEDS, PointmapRecipe
 
-JUDGED_SIZE = (128, 128)
+JUDGED_SIZE = (112, 112)
+STEP = 2  # the network says what it says at half the resolution
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class PairMix:
     """
 
     recipe: PointmapRecipe = field(default_factory=lambda: TRAINING)
-    sizes: tuple[tuple[int, int], ...] = ((128, 128), (144, 112), (160, 96), (112, 144), (128, 96))
+    sizes: tuple[tuple[int, int], ...] = ((112, 112), (128, 96), (96, 128), (144, 80))
     gap: tuple[float, float] = (0.3, 0.9)
     growing: float = 0.3
     same: float = 0.05
@@ -37,7 +38,7 @@ class PairMix:
 def pair_batch(
     seed: int, step: int, progress: float, count: int, mix: PairMix, *, device: torch.device | str = "cpu"
 ) -> tuple[PointmapPairs, torch.Tensor]:
-    """The pairs of one step, and the focal lengths that are told (NaN where none is)."""
+    """The pairs of two steps, of which the second sees them mirrored, and the focal lengths that are told (NaN where none is)."""
     rng = np.random.default_rng([seed, step])
     size = mix.sizes[rng.integers(len(mix.sizes))]
     most = mix.gap[0] + (mix.gap[1] - mix.gap[0]) * min(1.0, progress / mix.growing)
@@ -47,7 +48,7 @@ def pair_batch(
     other = np.where((rng.random(count) < 0.5) & (first >= gap), first - gap, other)
     seeds = rng.integers(0, VALIDATION_SEEDS.start, count)
     moments = list(zip(first.tolist(), np.clip(other, 0, 1).tolist(), strict=True))
-    pairs = pointmap_pairs(seeds.tolist(), moments, size=size, recipe=mix.recipe, device=device)
+    pairs = pointmap_pairs(seeds.tolist(), moments, size=size, step=STEP, recipe=mix.recipe, device=device)
     told = torch.from_numpy(rng.random(count) < mix.told).to(pairs.focal.device)
     return pairs, torch.where(told, pairs.focal, torch.nan)
 
@@ -58,6 +59,6 @@ def held_out_pairs(count: int, *, validation: bool = False, size: tuple[int, int
     gaps = np.linspace(0.15, 0.85, count)
     rows = [(int(seed), (float(0.5 - 0.5 * gap), float(0.5 + 0.5 * gap))) for seed, gap in zip(seeds, gaps, strict=True)]
     return [
-        pointmap_pairs([s for s, _ in rows[i : i + 8]], [m for _, m in rows[i : i + 8]], size=size, recipe=HELD_OUT)
+        pointmap_pairs([s for s, _ in rows[i : i + 8]], [m for _, m in rows[i : i + 8]], size=size, step=STEP, recipe=HELD_OUT)
         for i in range(0, count, 8)
     ]

@@ -96,6 +96,7 @@ class PairTraining:
         )
         self.state = TrainingState(f"st4rtrack-{size}", seed)
         self.halves = torch.cuda.is_bf16_supported() if device.type == "cuda" else torch.cpu.get_capabilities().get("avx512_bf16", False)
+        self.made: tuple[int, PointmapPairs, torch.Tensor] | None = None
         self.pairs = settings.pairs_gpu if device.type == "cuda" else settings.pairs_cpu
 
     @property
@@ -152,7 +153,7 @@ class PairTraining:
             cosine = settings.last_rate + (1 - settings.last_rate) * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
             group["lr"] = self.rate * min(1.0, (state.step + 1) / settings.warm_up) * cosine
         self.network.train()
-        pairs, told = pair_batch(state.seed, state.step, progress, self.pairs, settings.mix, device=self.device)
+        pairs, told = self.batch(progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.halves):
             found = self.network(pairs.images, told)
         loss = pair_losses(found, pairs, settings.weights)["total"]
@@ -169,6 +170,14 @@ class PairTraining:
         state.step += 1
         state.scenes += self.pairs
         return float(loss.detach())
+
+    def batch(self, progress: float) -> tuple[PointmapPairs, torch.Tensor]:
+        """The pairs of this step: making them takes as long as learning from them, so each is learned from twice, once mirrored."""
+        state, number = self.state, self.state.step // 2
+        if self.made is None or self.made[0] != number:
+            self.made = (number, *pair_batch(state.seed, number, progress, self.pairs, self.settings.mix, device=self.device))
+        _, pairs, told = self.made
+        return (pairs.mirrored() if state.step % 2 else pairs), told
 
     def validate(self, held: list[PointmapPairs], losses: list[float], tell: Callable[[str], None]) -> None:
         """Scores the average on pairs that it does not learn from, and keeps it if it is the best so far."""

@@ -13,7 +13,6 @@ from toolkit.synthetic.pointmap_rendering import PointmapPairs
 
 NEAREST = 0.05  # errors are shares of the distance, of no less than this
 MOVED = 0.01  # a point that goes less far, as a share of its distance, stands still
-CELL = 8  # pixels of a cell that is matched
 
 
 @dataclass(frozen=True)
@@ -89,12 +88,12 @@ def _edges(error: Tensor) -> Tensor:
 
 def _match(found: Answer, truth: PointmapPairs) -> Tensor:
     """Cross-entropy of the cell in which the middle of each cell is seen."""
-    at = truth.at[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
-    seen = truth.seen[:, CELL // 2 :: CELL, CELL // 2 :: CELL]
+    cell = 4  # pixels of the truth, which is told at half the resolution, in one that is matched
+    at, seen = (values[:, cell // 2 :: cell, cell // 2 :: cell] for values in (truth.at, truth.seen))
     rows, columns = seen.shape[1:]
     scale = torch.tensor([columns, rows], device=at.device)
-    cell = (at.nan_to_num() * scale).floor().long()
-    target = (cell[..., 1].clamp(0, rows - 1) * columns + cell[..., 0].clamp(0, columns - 1)).flatten(1)
+    there = (at.nan_to_num() * scale).floor().long()
+    target = (there[..., 1].clamp(0, rows - 1) * columns + there[..., 0].clamp(0, columns - 1)).flatten(1)
     chosen = found.match.log_forward.gather(2, target[..., None])[..., 0]
     weight = seen.flatten(1).float()
     return -(chosen * weight).sum() / weight.sum().clamp(min=1)

@@ -67,7 +67,7 @@ def by_network(network: PairPointmap) -> Answerer:
 
 def constant_depth(pairs: PointmapPairs) -> PairAnswer:
     """One depth for every pixel, the usual focal length, a camera and things that stand still, everything seen."""
-    count, _, _, rows, columns = pairs.images.shape
+    count, rows, columns = pairs.seen.shape
     rays = pixel_rays(torch.ones(count), (columns, rows)).reshape(count, rows, columns, 3)
     eye, none = torch.eye(3).repeat(count, 1, 1), torch.zeros(count, 3)
     return PairAnswer(rays, rays, rays[..., 2], torch.ones(count, rows, columns, dtype=torch.bool), eye, none)
