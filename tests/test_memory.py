@@ -1,10 +1,12 @@
 import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from toolkit.memory import give_back
+from toolkit.memory import forget_peak, give_back, peak_mb
 
 
 def resident() -> int:
@@ -22,3 +24,16 @@ def test_memory_that_was_freed_between_what_is_kept_goes_back_to_the_system():
     give_back()
     assert len(kept) == 1000
     assert freed - resident() > 0.6 * 1000 * 100_000, f"{before} {freed}"
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux measures a peak anew")
+def test_the_peak_of_a_run_is_neither_that_of_an_earlier_one_nor_that_of_who_started_it():
+    kept = np.ones(400_000_000, np.uint8)
+    asked = "from toolkit.memory import peak_mb; print(peak_mb())"
+    assert float(subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True).stdout) < 400, (
+        "the one who started it held more"
+    )
+    before = peak_mb()
+    del kept
+    forget_peak()
+    assert peak_mb() < before - 300

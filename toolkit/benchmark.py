@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.memory import peak_mb
 from toolkit.scene import Cameras, Scene, Tracks2D, Tracks3D
 
 
@@ -51,12 +51,12 @@ _cost: dict[str, float] = {}
 @contextmanager
 def measured() -> Iterator[None]:
     """Times what is inside: CPU of all threads, wall, and how far the peak of memory rose."""
-    before_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    before_mb = peak_mb()
     cpu, wall = time.process_time(), time.perf_counter()
     yield
     _cost["cpu_s"] = time.process_time() - cpu
     _cost["wall_s"] = time.perf_counter() - wall
-    _cost["peak_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    _cost["peak_mb"] = peak_mb()
     _cost["rise_mb"] = _cost["peak_mb"] - before_mb
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from toolkit.media.estimates import estimate
 from toolkit.media.finished import is_finished, open_finished
 from toolkit.media.scene_file import load
 from toolkit.media.video import write_video
+from toolkit.memory import forget_peak, peak_mb
 from toolkit.methods.registry import choose, methods
 from toolkit.page import stored
 from toolkit.page.looking import Looks, plain_frame, side_by_side, write_picture
@@ -107,6 +107,7 @@ def run(
 ) -> dict[str, Any]:
     """Runs a method, then writes every file of the result."""
     began = time.monotonic()
+    forget_peak()
     source = inspect_again(clip)
     info = choose(method, _kind(source, options))  # type: ignore[arg-type]
     known = {field.name for field in fields(info.settings)}
@@ -124,6 +125,7 @@ def run(
 def open_result(*, clip: str, folder: str, tell: Tell) -> dict[str, Any]:
     """The scene that a file holds already: one of ours, or a released annotation with its video."""
     began = time.monotonic()
+    forget_peak()
     tell(stage="open", done=0, total=1, message="Opening")
     scene = open_finished(clip)
     tell(stage="open", done=1, total=1, message="Opening")
@@ -248,7 +250,7 @@ def _finish(scene: Scene, folder: Path, began: float, tell: Tell) -> dict[str, A
         **_told(scene),
         "opens_with": {name: FORMATS[name].opens_with for name in files if name in FORMATS},
         "seconds": round(time.monotonic() - began, 1),
-        "memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "memory_mb": round(peak_mb()),
     }
 
 
