@@ -2,7 +2,7 @@
 PYTHON ?= python3.11
 BIN := .venv/bin
 
-.PHONY: app test check clean
+.PHONY: app test check audit clean
 
 app: .venv/ready
 	$(BIN)/python app.py
@@ -27,5 +27,11 @@ check: .venv/ready-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
+# Asks a public list of known vulnerabilities about everything that is pinned; needs a network.
+audit:
+	$$(command -v $(PYTHON) || command -v python3) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.venv-audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip --strict
+
 clean:
-	rm -rf .venv
+	rm -rf .venv .venv-audit

@@ -14,6 +14,7 @@ from toolkit.batch.report import write_report
 from toolkit.batch.status import duration
 from toolkit.methods.request import Preset
 from toolkit.settings_text import parse_settings
+from toolkit.wording import counted
 
 _TELL_EVERY = 20  # lines, where nobody looks at a terminal
 
@@ -75,6 +76,19 @@ def report_command(
 ) -> None:
     """Writes a page about all clips: counts, failures, quality, pictures."""
     print(f"wrote {write_report(folder, out)}")
+
+
+@batch_commands.command("catalogue")
+def catalogue_command(
+    sources: Annotated[list[str], typer.Argument(help="Released Stereo4D annotations, or folders of them.")],
+    out: Annotated[Path, typer.Option(help="The table: .parquet, .csv or .jsonl.")],
+    where: Annotated[list[str] | None, typer.Option(help="A rule that a row must meet: moving_share>=0.2; may be repeated.")] = None,
+) -> None:
+    """Writes a table about released annotations: length, motion, tracks, camera path, what is doubtful."""
+    from toolkit.batch.catalogue import catalogue
+
+    rows = catalogue(sources, out, where=where or [])
+    print(f"wrote {out}: {counted(rows, 'row')}")
 
 
 def _tell(status: Status) -> None:

@@ -120,30 +120,37 @@ def members(data: bytes, rng: np.random.Generator) -> bytes:
         chosen = set(rng.choice(len(inside), int(rng.integers(1, 3)))) if inside else set()
         for i, (name, content) in enumerate(inside):
             if i not in chosen:
-                archive.writestr(name, content)
+                _add(archive, name, content)
                 continue
             how = int(rng.integers(7))
             if how == 1:
-                archive.writestr(str(rng.choice(_NAMES)), content)
+                _add(archive, str(rng.choice(_NAMES)), content)
             elif how == 2:
-                archive.writestr(name, b"")
+                _add(archive, name, b"")
             elif how == 3:
-                archive.writestr(name, (bits, words, cut, doubled, arrays, numbers)[int(rng.integers(6))](content, rng))
+                _add(archive, name, (bits, words, cut, doubled, arrays, numbers)[int(rng.integers(6))](content, rng))
             elif how == 4:
-                archive.writestr(name, bytes(1 << int(rng.integers(20, 27))))
+                _add(archive, name, bytes(1 << int(rng.integers(20, 27))))
             elif how == 5:
                 link = zipfile.ZipInfo(name)
                 link.external_attr = 0o120777 << 16
                 archive.writestr(link, "/etc/passwd")
             elif how == 6:
-                archive.writestr(name, content)
-                archive.writestr(f"again/{name}", content)
+                _add(archive, name, content)
+                _add(archive, f"again/{name}", content)
     packed = bytearray(target.getvalue())
     if rng.random() < 0.3:  # sizes in the directory that are not true
         at = packed.rfind(b"PK\x01\x02")
         if at >= 0 and at + 28 <= len(packed):
             struct.pack_into("<I", packed, at + int(rng.choice([8, 16, 20, 24])), int(rng.choice(_WORDS)))
     return bytes(packed)
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Adds a member that does not tell when it was added."""
+    member = zipfile.ZipInfo(name)
+    member.compress_type = archive.compression
+    archive.writestr(member, content)
 
 
 def arrays(data: bytes, rng: np.random.Generator) -> bytes:
@@ -197,7 +204,7 @@ def _arrays_inside(data: bytes, rng: np.random.Generator) -> bytes:
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED if rng.random() < 0.5 else zipfile.ZIP_STORED) as archive:
         for name, content in inside.items():
-            archive.writestr(name, content)
+            _add(archive, name, content)
     return target.getvalue()
 
 
