@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from toolkit.errors import UserError
 from toolkit.models.pairpointmap import PairPointmap
-from toolkit.training import training_state
+from toolkit.training.learning import chosen_device, taught, write_card
 from toolkit.training.pairpointmap_card import pair_card
 from toolkit.training.pairpointmap_learning import PAIR_DEFAULT, PairSize, PairTraining, PairTrainingSettings
-from toolkit.training.tracksto4d import CARD, chosen_device
 
 
 def train_pairpointmap(
@@ -49,25 +47,9 @@ def train_pairpointmap(
         UserError: a folder with a training that is not to go on or is another one, or a device that is not there.
     """
     out, place = Path(out), chosen_device(device)
-    if not minutes > 0 or (steps is not None and steps < 1):
-        raise UserError(f"A training of {minutes:g} minutes or {steps} steps was asked for, but more than none are needed.")
-    training = PairTraining(size or ("small" if place.type == "cpu" else "large"), seed, place, settings)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out} is no folder that can be written to ({error.strerror}).") from error
-    file = out / training_state.NAME
-    if file.exists():
-        training.go_on(file, resume=resume)
-        tell(f"going on after {training.state.step} steps, {training.state.seconds / 60:.1f} minutes")
-    training.learn(file, seconds=60 * minutes, steps=steps, tell=tell)
-    weights = out / f"st4rtrack-{training.size}.safetensors"
-    state = {name: value.detach().cpu().contiguous() for name, value in training.best.state_dict().items()}
-    half = {name: value if name == "shape_numbers" else value.half() for name, value in state.items()}
-    training_state.replaced(weights, half, {"licence": "Apache-2.0"})
+    learning = PairTraining(size or ("small" if place.type == "cpu" else "large"), seed, place, settings)
+    weights = taught(learning, out, minutes=minutes, steps=steps, resume=resume, tell=tell, weights=f"{learning.state.model}.safetensors")
     tell("scoring on held-out pairs")
-    card = out / (CARD + ".partial")
-    told = f"{steps} steps" if steps else f"{minutes:g} minutes"
-    card.write_text(pair_card(PairPointmap.from_pretrained(weights), weights.name, training.state, settings.mix, judged=judged, told=told))
-    card.replace(out / CARD)
+    shipped, told = PairPointmap.from_pretrained(weights), f"{steps} steps" if steps else f"{minutes:g} minutes"
+    write_card(out, pair_card(shipped, weights.name, learning.state, settings.mix, judged=judged, told=told))
     return weights

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
-from toolkit.errors import UserError
 from toolkit.models.tracksto4d import TracksTo4D
-from toolkit.training import training_state
+from toolkit.training.learning import chosen_device, taught, write_card
 from toolkit.training.model_card import model_card
 from toolkit.training.track_batches import usable_cores
 from toolkit.training.tracksto4d_learning import DEFAULT, Size, Training, TrainingSettings
-
-CARD = "README.md"
 
 
 def train_tracksto4d(
@@ -55,44 +50,10 @@ def train_tracksto4d(
         UserError: a folder with a training that is not to go on or is another one, or a device that is not there.
     """
     out, place = Path(out), chosen_device(device)
-    if not minutes > 0 or (steps is not None and steps < 1):
-        raise UserError(f"A training of {minutes:g} minutes or {steps} steps was asked for, but more than none are needed.")
-    training = Training(size or ("small" if place.type == "cpu" else "large"), seed, place, settings)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"{out} is no folder that can be written to ({error.strerror}).") from error
-    file = out / training_state.NAME
-    if file.exists():
-        training.go_on(file, resume=resume)
-        tell(f"going on after {training.state.step} steps, {training.state.seconds / 60:.1f} minutes")
     helpers = processes if processes is not None else 0 if place.type == "cpu" else max(1, usable_cores() - 1)
-    training.learn(file, seconds=60 * minutes, steps=steps, processes=helpers, tell=tell)
-    weights = out / f"tracksto4d-{training.size}.safetensors"
-    half = {name: value.detach().half().cpu().contiguous() for name, value in training.best.state_dict().items()}
-    training_state.replaced(weights, half, {"licence": "Apache-2.0"})
+    learning = Training(size or ("small" if place.type == "cpu" else "large"), seed, place, settings, processes=helpers)
+    weights = taught(learning, out, minutes=minutes, steps=steps, resume=resume, tell=tell, weights=f"{learning.state.model}.safetensors")
     tell("scoring on held-out scenes")
-    shipped = TracksTo4D.from_pretrained(weights)
-    card = out / (CARD + ".partial")
-    card.write_text(
-        model_card(
-            shipped, weights.name, training.state, settings.mix, judged=judged, told=f"{steps} steps" if steps else f"{minutes:g} minutes"
-        )
-    )
-    card.replace(out / CARD)
+    shipped, told = TracksTo4D.from_pretrained(weights), f"{steps} steps" if steps else f"{minutes:g} minutes"
+    write_card(out, model_card(shipped, weights.name, learning.state, settings.mix, judged=judged, told=told))
     return weights
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device of this name; "auto" is a graphics processor where torch has one.
-
-    Raises:
-        UserError: if torch has none of this name.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        return torch.zeros(1, device=name).device
-    except (RuntimeError, AssertionError) as error:  # torch built without CUDA says so with an assertion
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise UserError(f"There is no device {name!r} here ({reason}); --device auto takes what is there.") from error
