@@ -11,6 +11,7 @@ from toolkit.evaluation.nonrigid import nonrigid
 from toolkit.media.shape_npz import load_shape_npz
 from toolkit.scene import Tracks2D
 from toolkit.sfm.nonrigid import nonrigid_shapes, rigid_shapes
+from toolkit.sfm.nonrigid_bases import modal_shapes, modal_turns
 from toolkit.sfm.nonrigid_refine import Estimate, Prior, refine
 from toolkit.sfm.nonrigid_search import NonrigidSettings
 from toolkit.sfm.nonrigid_start import align_shapes, factor_rigid, window_depth
@@ -29,6 +30,14 @@ def body(frames=120, points=16, modes=2, size=0.2, seed=0):
     return shapes, R
 
 
+TURNS_DEG = {
+    "a turn as slow as the deformation": lambda at: np.stack([360 * at, 15 * np.sin(9 * at)], 1),
+    "half a degree a frame": lambda at: np.stack([60 * at, 5 * np.sin(9 * at)], 1),
+    "a sway of 30 degrees": lambda at: np.stack([30 * np.sin(4 * np.pi * at), 5 * np.sin(9 * at)], 1),
+    "a sway of 15 degrees": lambda at: np.stack([15 * np.sin(6 * np.pi * at), 8 * np.sin(4 * np.pi * at)], 1),
+}
+
+
 def seen_by(shapes, R):
     """(N, T, 3) points in the axes of the cameras."""
     return (R @ shapes).transpose(2, 0, 1)
@@ -45,6 +54,25 @@ def test_a_body_of_few_smooth_modes_is_recovered(truth):
     assert scores["e3D"] < 0.005
     assert nonrigid(rigid_shapes(truth[..., :2]), truth)["e3D"] > 0.1  # it does deform
     assert found.report["warnings"] == []
+
+
+@pytest.mark.parametrize("turn", TURNS_DEG)
+def test_a_body_before_a_camera_that_turns_slowly_or_sways_is_recovered(turn):
+    """No window sees both a turn and a rigid body."""
+    shapes, _ = body(seed=4)
+    R = Rotation.from_euler("yx", TURNS_DEG[turn](np.arange(len(shapes)) / len(shapes)), degrees=True).as_matrix()
+    xyz = seen_by(shapes, R)
+    found = nonrigid_shapes(xyz[..., :2])
+    assert nonrigid(found.xyz, xyz)["e3D"] < 0.005
+    assert nonrigid(rigid_shapes(xyz[..., :2]), xyz)["e3D"] > 0.1
+
+
+def test_noise_on_a_slow_turn_is_borne():
+    shapes, _ = body(seed=4)
+    R = Rotation.from_euler("yx", TURNS_DEG["a sway of 30 degrees"](np.arange(len(shapes)) / len(shapes)), degrees=True).as_matrix()
+    xyz = seen_by(shapes, R)
+    noisy = xyz[..., :2] + np.random.default_rng(2).normal(scale=0.01, size=xyz[..., :2].shape)
+    assert nonrigid(nonrigid_shapes(noisy).xyz, xyz)["e3D"] < 0.05
 
 
 def test_x_and_y_are_those_that_were_seen_in_their_place_and_unit(truth):
@@ -158,6 +186,18 @@ def test_a_rigid_body_is_factorised_exactly():
     turns = factor_rigid(xyz[..., :2].transpose(1, 2, 0))
     assert nonrigid(rigid_shapes(xyz[..., :2]), xyz)["e3D"] < 1e-6
     assert np.allclose(np.linalg.det(turns), 1)
+
+
+def test_a_mixture_of_three_shapes_is_found_exactly_turns_first():
+    shapes, R = body(modes=2, seed=5)
+    xyz = seen_by(shapes, R).transpose(1, 2, 0)
+    turns = modal_turns(xyz[:, :2] / xyz[:, :2].std(), 3)
+    apart = turns[1:] @ turns[:-1].transpose(0, 2, 1)
+    true = R[1:] @ R[:-1].transpose(0, 2, 1)
+    mirror = np.diag([1.0, 1.0, -1.0])
+    assert min(np.abs(apart - t).max() for t in (true, mirror @ true @ mirror)) < 1e-4
+    found = turns @ modal_shapes(xyz[:, :2], turns, 3)
+    assert nonrigid(found.transpose(2, 0, 1), xyz.transpose(2, 0, 1))["e3D"] < 1e-3
 
 
 def test_windows_agree_on_the_sign_of_depth(truth):

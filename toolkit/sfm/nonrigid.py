@@ -32,7 +32,8 @@ class NonrigidShapes:
             behind the centroid of the frame. NaN for tracks that were seen too seldom. All z may have the wrong sign together: the mirrored
             body, turning the other way, gives the same views.
         R_cw: (T, 3, 3) float64 rotation of each frame, camera from body.
-        report: "score" of each start by its window in frames, lower is likelier, "chosen"; "noise" of the tracks in
+        report: "score" of each start by its window in frames or its number of shapes, lower is likelier among starts of one kind,
+            "chosen"; "noise" of the tracks in
             their unit; "turn_deg", how far the camera turns; "tracks" that were used; "warnings" for a person.
     """
 
@@ -54,8 +55,9 @@ def nonrigid_shapes(
 
     Noise is smoothed away as far as the tracks show it. Short windows are rigid enough to be factorised (Tomasi and Kanade 1992); their
     depths, signs made to agree, start a joint search for the depths and rotations whose shapes have the least log det of covariance
-    and change smoothly (see `nonrigid_refine`). Several lengths of windows are tried; the likeliest result, by the same measure, is
-    taken. Nothing is set for a clip: neither a rank nor a basis.
+    and change smoothly (see `nonrigid_refine`). Where the camera turns slowly windows tell no depth: further starts take the body for a
+    mixture of 2 to 6 shapes (see `nonrigid_bases`). The likeliest result of all, by the same measure, is taken. Nothing is set for a
+    clip: neither a rank nor a basis.
 
     Args:
         tracks: Tracks2D, or (N, T, 2) x and y of N tracks over T frames in any unit; NaN where not seen.
@@ -90,7 +92,7 @@ def nonrigid_shapes(
             "how deep they are is not known, and depth may be stretched or flattened."
         )
     found: dict[str, Any] = {"turn_deg": turn_deg, "warnings": warnings, "noise": noise, "tracks": int(kept.sum())}
-    return NonrigidShapes(xyz, best.estimate.R, found | {"score": best.scores, "chosen": best.window})
+    return NonrigidShapes(xyz, best.estimate.R, found | {"score": best.scores, "chosen": best.start})
 
 
 def _turn_deg(R: F64) -> float:

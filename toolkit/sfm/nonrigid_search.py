@@ -1,4 +1,4 @@
-"""Which start leads to the likeliest shapes: rigid windows of several lengths are tried, and the best carried to the end."""
+"""Which start leads to the likeliest shapes: rigid windows of several lengths and mixtures of few shapes, the best carried to the end."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from toolkit.progress import Report
 from toolkit.scene import F64, I64, B
+from toolkit.sfm.nonrigid_bases import modal_shapes, modal_turns
 from toolkit.sfm.nonrigid_refine import Estimate, Prior, refine
 from toolkit.sfm.nonrigid_start import align_shapes, window_depth
 
@@ -21,6 +22,10 @@ class NonrigidSettings:
     Attributes:
         windows: Lengths of the rigid windows that are tried, in frames, besides the whole clip. A window must see a turn of some tens
             of degrees and no large deformation; which length does both differs from clip to clip, so the likeliest result is taken.
+        modes: Numbers of shapes that a body is taken for a mixture of, each another start: right where the camera turns slowly and
+            windows see no depth.
+        mixture_floor: Where each of these begins once, which keeps a body of few shapes exactly; and once at the first floor, which frees
+            one of many from shapes that are wrong.
         floors: First and last variance that every direction of deformation is granted, in units of the variance of the points. While
             it is large, rotations explain what they can; at its end it is a hundredth of a point's spread.
         scout_floor: Where the starts are compared.
@@ -34,6 +39,8 @@ class NonrigidSettings:
     """
 
     windows: tuple[int, ...] = (12, 18, 27, 40, 60, 90, 135)
+    modes: tuple[int, ...] = (2, 3, 4, 5, 6)
+    mixture_floor: float = 1e-3
     floors: tuple[float, float] = (1e-1, 1e-4)
     scout_floor: float = 1e-2
     rounds_a_decade: int = 7
@@ -48,10 +55,10 @@ class NonrigidSettings:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """The likeliest shapes, the window they began with, and the score of each start when all were compared."""
+    """The likeliest shapes, the start they began with (a window in frames, or so many shapes), and the score of each when compared."""
 
     estimate: Estimate
-    window: int
+    start: str
     scores: dict[str, float]
 
 
@@ -81,17 +88,25 @@ class Search:
         ending = np.append(self._falling(settings.scout_floor, last), np.full(settings.last_rounds, last))
         following = np.append(self._falling(first, last), np.full(settings.last_rounds, last))
         windows = [*(w for w in settings.windows if w < frames), frames]
+        modes = [k for k in settings.modes if 3 * k < min(2 * frames, len(group))]
+        short = np.append(self._falling(settings.mixture_floor, last), np.full(settings.last_rounds, last))
         finalists = min(settings.finalists, len(windows))
-        self.total = len(windows) * len(falling) + finalists * len(ending) + len(batches) * len(following)
+        self.total = len(windows) * len(falling) + finalists * len(ending) + len(modes) * len(short)
+        self.total += (len(modes) + len(batches)) * len(following)
         scouts = {w: self._refine(group, self._start(w, group), falling) for w in windows}
         likeliest = self._distinct(scouts)[:finalists]
         self.total -= (finalists - len(likeliest)) * len(ending)
-        ended = {w: self._refine(group, scouts[w], ending) for w in likeliest}
-        window = min(ended, key=lambda w: ended[w].score)
-        found = ended[window]
+        ended = {str(w): self._refine(group, scouts[w], ending) for w in likeliest}
+        for k in modes:
+            mixture = self._mixture(k, group)
+            both = [self._refine(group, mixture, floors) for floors in (short, following)]
+            ended[f"{k} shapes"] = min(both, key=lambda e: e.score)
+        best = min(ended, key=lambda name: ended[name].score)
+        found = ended[best]
         if batches:
             found = self._follow(found, group, batches, following)
-        return Found(found, window, {str(w): round(scouts[w].score, 3) for w in windows})
+        scores = {str(w): round(scouts[w].score, 3) for w in windows} | {f"{k} shapes": round(ended[f"{k} shapes"].score, 3) for k in modes}
+        return Found(found, best, scores)
 
     def _distinct(self, scouts: dict[int, Estimate]) -> list[int]:
         """Windows from the likeliest on, without those that led to the shapes of the one before."""
@@ -106,6 +121,16 @@ class Search:
         depth = window_depth(self.centred, window)[0]
         xyz = np.concatenate([self.centred, depth[:, None]], 1)
         return self._picked(xyz, align_shapes(xyz), self.centre, group)
+
+    def _mixture(self, modes: int, group: I64) -> Estimate:
+        """Shapes that are mixtures of so many."""
+        part = self.centred[:, :, group]
+        part = part - part.mean(2, keepdims=True)
+        R = modal_turns(part, modes)
+        depth = np.einsum("tk,tkn->tn", R[:, 2], modal_shapes(part, R, modes))
+        xyz = np.zeros((len(part), 3, self.centred.shape[2]))
+        xyz[:, :2, :], xyz[:, 2, group] = self.centred, depth
+        return self._picked(xyz, R, self.centre, group)
 
     def _picked(self, xyz: F64, R: F64, centre: F64, group: I64) -> Estimate:
         """Some of the tracks, about their own centroid."""
