@@ -5,8 +5,8 @@ import numpy as np
 from toolkit.evaluation.moving_points import depth_in
 from toolkit.lifting.mover_bodies import bodies_of, body_of, carried, filled
 from toolkit.lifting.mover_hints import floor_of
-from toolkit.lifting.track_company import CompanyOptions, company_of
 from toolkit.lifting.track_movers import Evidence, MoverOptions, Still, place_movers
+from toolkit.sfm.track_company import CompanyOptions, company_of
 from toolkit.synthetic.track_scenes import HELD_OUT, track_scene
 
 

@@ -218,7 +218,7 @@ def test_fine_tuning_without_a_network_or_of_no_number_of_steps_is_refused(scene
 def test_motion_levels_part_what_moves_from_a_trackers_usual_pixel(found):
     level = found.tracks_3d.motion
     assert np.median(level[level < 0.5]) < 0.3 and np.median(level[level > 0.5]) > 0.7
-    assert "strays 1.5 px" in found.report["motion_level"]
+    assert "the tracker is off by" in found.report["motion_level"]
 
 
 def test_weights_that_are_not_there_are_told(scene):

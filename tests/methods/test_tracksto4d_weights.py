@@ -83,11 +83,11 @@ def test_they_are_asked_by_default_and_place_what_moves_better():
 
 
 @pytest.mark.parametrize("seed", [9_000_006, 9_000_008])
-def test_scenes_that_tracks_alone_show_far_too_flat_or_deep_are_put_right(seed):
-    """A short way of the camera and much that moves: the adjustment alone is off by a third and more."""
-    scene, error = track_scene(seed, 50, 100, recipe=HELD_OUT), {}
-    for weights in ("none", "auto"):
-        found = tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size, weights=weights)
-        xyz = found.tracks_3d.xyz
-        error[weights] = moving_points(found.cameras, xyz, scene.cameras, scene.xyz, scene.visible, moving=scene.moving)["AbsRel_static"]
-    assert error["none"] > 0.3 and error["auto"] < 0.4 * error["none"]
+@pytest.mark.parametrize("weights", ["none", "auto"])
+def test_scenes_whose_movers_pull_the_cameras_along_are_not_shown_far_too_flat_or_deep(seed, weights):
+    """A short way of the camera and much that moves: where all tracks count alike, depth is off by a third and more."""
+    scene = track_scene(seed, 50, 100, recipe=HELD_OUT)
+    found = tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size, weights=weights)
+    xyz = found.tracks_3d.xyz
+    scores = moving_points(found.cameras, xyz, scene.cameras, scene.xyz, scene.visible, moving=scene.moving, distance=scene.distance)
+    assert scores["AbsRel_static"] < 0.25 and scores["ate_distance"] < 0.01

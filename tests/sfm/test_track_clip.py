@@ -44,7 +44,7 @@ def test_a_turn_is_told_from_a_walk():
     turn = track_scene(4003, 16, 80, recipe=replace(HELD_OUT, motions=("turn",)))
     for scene, known in ((walk, True), (turn, False)):
         found = solved(scene)
-        assert parallax_of(observed(scene), found.state, found.scale, np.ones(80)).known == known
+        assert parallax_of(observed(scene), found.state, found.scale, np.where(scene.moving, 0.0, 1.0)).known == known
 
 
 def test_a_belief_near_the_truth_is_adjusted_to_the_tracks():

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import average
 
-from toolkit.lifting.track_company import LEAST_TOGETHER
 from toolkit.scene import F64, I64, B
+from toolkit.sfm.track_company import LEAST_TOGETHER
 
 MOST_COMPARED = 400
 """Tracks that are compared with each other; the others join the nearest of these."""

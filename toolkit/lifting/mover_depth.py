@@ -30,6 +30,7 @@ class DepthBeliefs:
         acceleration: Usual acceleration, in distances per unit of time squared.
         velocity: Usual speed, in distances per unit of time.
         unit_frames: The unit of time: the whole clip, at most so many frames.
+        least_sigma: A distance is off by so much besides, as a logarithm: none of this is quite right of any thing.
         slack: Share of the loss that a perfectly smooth path keeps, per frame: models are never that right.
         in_front: Distance of a body as a share of what is seen around it, which it stands before ...
         in_front_sigma: ... and how sure that is, as a logarithm.
@@ -40,9 +41,10 @@ class DepthBeliefs:
     """
 
     profile_sigma: float = 0.015
-    acceleration: float = 0.5
+    acceleration: float = 1.0
     velocity: float = 1.8
     unit_frames: int = 60
+    least_sigma: float = 0.25
     slack: float = 0.05
     in_front: float = 0.5
     in_front_sigma: float = 0.36
@@ -148,7 +150,7 @@ def body_depth(log_depth: F64, ray: F64, centres: F64, seen: NDArray, hints: Hin
     middle, spread = _spread(loss, grid)
     # A path is smoothed only where how it moves tells how far it is: at a wrong distance that would bend it.
     depth = motion.depth(float(np.exp(middle))) if motion is not None and sharp else np.exp(middle + log_depth)
-    return DepthFound(depth, max(spread, 0.05))
+    return DepthFound(depth, float(np.hypot(spread, beliefs.least_sigma)))
 
 
 def _spread(loss: F64, grid: F64) -> tuple[float, float]:

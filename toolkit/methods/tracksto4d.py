@@ -113,8 +113,9 @@ def reconstruct_tracks(
 
     Returns:
         A scene of unit "relative" (the median still point is one unit from the middle camera) in the first camera's frame. Tracks keep
-        their order; `tracks_3d.motion` is 0.5 where a track strays 1.5 px from a still point's path (0.2 at one, 0.9 at three), `sigma`
-        tells how sure a point is, `points` are the still ones. A track of the still world has its place in all frames, one that moves
+        their order; `tracks_3d.motion` is the chance that a track moves: 0.5 where it strays from a still point's path about three times
+        as far as the tracker is off by (the report tells how many pixels that is), `sigma` tells how sure a point is, `points` are the
+        still ones. A track of the still world has its place in all frames, one that moves
         while anything of its body is seen. Where the camera only turns no depth can be known: points are at one guessed
         distance then, half of which is their `sigma`, none is in `points`, and the report says so. Where nothing stands still there is
         no camera, and all points are NaN.

@@ -14,6 +14,7 @@ from toolkit.lifting.track_movers import Movers
 from toolkit.methods.quality import measure
 from toolkit.scene import F64, B, Cameras
 from toolkit.sfm.track_clip import Solved
+from toolkit.sfm.track_motion import Motion
 from toolkit.sfm.track_parallax import Parallax
 from toolkit.wording import counted
 
@@ -37,7 +38,7 @@ class Findings:
         given: Tracks and lens.
         solved: Cameras and still points.
         parallax: How much more than a turning camera there is.
-        stray_px: (N,) how far each track strays from a still point, its company's evidence counted.
+        motion: How far each track strays from a still point, and the chance that it moves.
         moves: (N,) tracks that move.
         movers: Where those are; None where none could be placed.
         cameras: Of the scene.
@@ -49,7 +50,7 @@ class Findings:
     given: Given
     solved: Solved
     parallax: Parallax
-    stray_px: F64
+    motion: Motion
     moves: B
     movers: Movers | None
     cameras: Cameras
@@ -80,6 +81,8 @@ def describe(found: Findings, facts: Mapping[str, Any]) -> dict[str, Any]:
         **facts,
         "tracks": len(given.tracks),
         "moving_tracks": int(found.moves.sum()),
+        "motion_level": f"The chance that a track moves: 0.5 where it strays {found.motion.limit_px:.2g} px from where a still point "
+        f"would be seen; the tracker is off by {found.motion.noise_px:.2g} px.",
         "bodies": 0 if found.movers is None else int(found.movers.body.max()) + 1,
         "registered": int(registered.sum()),
         "samples_left_out": given.dropped,

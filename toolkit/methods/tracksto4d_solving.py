@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from toolkit.geometry.poses import from_rotation, invert, transform
 from toolkit.geometry.sampling import sample_nearest
-from toolkit.lifting.track_company import CompanyOptions, company_of
 from toolkit.lifting.track_guess import on_a_sphere
 from toolkit.lifting.track_movers import Evidence, MoverOptions, Movers, Still, place_movers
 from toolkit.lifting.track_network import drawn_to_network
@@ -24,7 +23,9 @@ from toolkit.sfm.bundle import State
 from toolkit.sfm.depth_scale import log_linear
 from toolkit.sfm.spaced_clip import SpacingOptions, solve_spaced
 from toolkit.sfm.track_clip import ClipOptions, Solved
+from toolkit.sfm.track_company import company_of
 from toolkit.sfm.track_hypotheses import track_area
+from toolkit.sfm.track_motion import motion_of
 from toolkit.sfm.track_parallax import Parallax, focal_sigma, parallax_of, point_sigmas
 
 GREY = 128  # without pictures nobody knows a point's colour
@@ -38,32 +39,20 @@ class SolvingOptions:
     Attributes:
         clip: Cameras and still points.
         spacing: Which frames they are found from.
-        company: Whose evidence of moving counts for a track.
         movers: How what moves is placed.
-        moving_px: A track that strays so far from a still point moves as likely as not.
-        drift: A tracker slips by about this share of a track's way; so much straying is no motion ...
-        drift_frames: ... where it was followed through so many frames, less where through fewer.
-        sharpness: How fast its level rises there: a tracker's usual pixel gives 0.2, three pixels 0.9.
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
         network_sigma: How sure a network's depth of what moves is at best, as a logarithm; its error on what stands still comes on top.
         network_spread: Where its depths of still points are off by more, as a logarithm, it sees a world that it has not learned, and its
-            word on how far away things are is not heard; that on what moves is.
-        network_share: How much its word counts on what moves, beside how well each track fits a still point.
+            word on how far away things are is not heard.
         map_sigma: And that of a depth map.
     """
 
     clip: ClipOptions = field(default_factory=ClipOptions)
     spacing: SpacingOptions = field(default_factory=SpacingOptions)
-    company: CompanyOptions = field(default_factory=CompanyOptions)
     movers: MoverOptions = field(default_factory=MoverOptions)
-    moving_px: float = 1.5
-    drift: float = 0.01
-    drift_frames: int = 60
-    sharpness: float = 3.0
     sure: float = 0.25
     network_sigma: float = 0.15
     network_spread: float = 0.2
-    network_share: float = 0.3
     map_sigma: float = 0.1
 
 
@@ -99,11 +88,6 @@ def scene_of(
         window, overlap = options.clip.window, options.clip.overlap
         model, told = finetuned(model, given, finetune_steps, window=window, overlap=overlap, report=report)
         facts = {**facts, "finetuning": told}
-    facts = {
-        **facts,
-        "motion_level": f"At 0.5 a track strays {options.moving_px:g} px, and about {options.drift:.0%} of its way, from where a still "
-        "point would be seen.",
-    }
     report = reporter(listener, "cameras", "Finding the cameras from the tracks")
     network = None if model is None else network_of(model, given)
     clip = options.clip if network is None else replace(options.clip, tracks=min(options.clip.tracks, 256))
@@ -112,18 +96,12 @@ def scene_of(
         solved = replace(solved, believed=None)
     report = reporter(listener, "movers", "Placing what moves")
     report(0, 3)
-    parallax = parallax_of(seen, solved.state, solved.scale, _area(given, solved))
+    area = _area(given, solved)
+    company = company_of(seen.uv, seen.weight > 0, options.clip.motion.company)
+    motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray)
+    moves = motion.chance > 0.5
     report(1, 3)
-    slipping = options.drift * np.minimum(given.seen.sum(1) / options.drift_frames, 1)
-    slips = np.hypot(1.0, slipping / options.moving_px * _way_px(given))
-    level = np.log(solved.scale / (slips * seen.px))
-    if solved.stray is not None:
-        asked = np.isfinite(solved.stray)
-        level[asked] += options.network_share * np.log(solved.stray[asked] / solved.scale[asked])
-    level = company_of(seen.uv, seen.weight > 0, options.company).passed_on(level, options.company.rounds)
-    stray_px = np.exp(level)
-    motion = 1 / (1 + (options.moving_px / stray_px) ** options.sharpness)
-    moves = motion > 0.5
+    parallax = parallax_of(seen, solved.state, solved.scale, area * ~moves)
     known = seen.weight.sum(0) > 0
     cameras, log_focal = _cameras(given, solved, parallax, known & ~moves)
     placed = bool(cameras.registered.any())
@@ -140,9 +118,9 @@ def scene_of(
     still = known & ~moves & np.isfinite(xyz).all((1, 2))
     reach = np.linalg.norm(xyz[:, 0] - np.nanmean(cameras.centres, axis=0), axis=-1) if placed else np.zeros(len(still))
     cloud = still & (sigma[:, 0] < options.sure * reach) & (solved.scale < 3 * seen.px)
-    level = np.where(known, motion, 0).astype(np.float32)
+    level = np.where(known, motion.chance, 0).astype(np.float32)
     focal = None if given.focal_known else _focal_sigma(given, solved, parallax)
-    findings = Findings(given, solved, parallax, stray_px, moves & known, movers, cameras, log_focal, focal, weights is not None)
+    findings = Findings(given, solved, parallax, motion, moves & known, movers, cameras, log_focal, focal, weights is not None)
     report(3, 3)
     return Scene(
         cameras=cameras,
@@ -161,14 +139,6 @@ def _area(given: Given, solved: Solved) -> F64:
     area = np.zeros(len(solved.scale))
     area[rows] = track_area(given.observed.of(rows))
     return area
-
-
-def _way_px(given: Given) -> F64:
-    """(N,) diagonal of the box that each track stays in, in pixels."""
-    seen, uv = given.seen.T[..., None], given.observed.uv
-    box = np.where(seen, uv, -np.inf).max(0) - np.where(seen, uv, np.inf).min(0)
-    ever = np.asarray(given.seen.any(1))
-    return np.linalg.norm(np.where(ever[:, None], box, 0), axis=1) / given.observed.px
 
 
 def _cameras(given: Given, solved: Solved, parallax: Parallax, still: B) -> tuple[Cameras, float]:

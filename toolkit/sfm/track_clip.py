@@ -14,7 +14,9 @@ from toolkit.scene import F64, I64, B
 from toolkit.sfm.bundle import State
 from toolkit.sfm.bundle_single import resect
 from toolkit.sfm.depth_scale import log_linear
-from toolkit.sfm.track_hypotheses import HypothesisOptions, explain, far_apart
+from toolkit.sfm.track_company import company_of
+from toolkit.sfm.track_hypotheses import Explanation, HypothesisOptions, area_loss, explain, far_apart, track_area
+from toolkit.sfm.track_motion import LEAST_WEIGHT, MotionOptions, motion_of, told_apart
 from toolkit.sfm.track_observed import Observed, bounded, scaled, with_all_points
 from toolkit.sfm.track_prior import Belief, PriorOptions, believed, settled
 
@@ -26,23 +28,23 @@ class ClipOptions:
     Attributes:
         hypotheses: How a window is explained.
         prior: How a network's belief is used.
+        motion: What is taken for motion.
         tracks: Tracks that a window is explained with, at most.
         window: Frames that are explained together; longer clips are taken apart.
         overlap: Frames that two windows share.
         joint_frames: Up to so many frames are adjusted together once windows are joined, ...
         joint_tracks: ... on so many tracks of each window.
-        bonus: A network's belief wins though its loss is larger by so much: it also knows what tracks can't tell.
         agreed: Where another start leads to the same loss as the belief, but for so much, no further one is tried.
     """
 
     hypotheses: HypothesisOptions = field(default_factory=HypothesisOptions)
     prior: PriorOptions = field(default_factory=PriorOptions)
+    motion: MotionOptions = field(default_factory=MotionOptions)
     tracks: int = 300
     window: int = 60
     overlap: int = 20
     joint_frames: int = 320
     joint_tracks: int = 160
-    bonus: float = 0.05
     agreed: float = 0.01
 
 
@@ -86,6 +88,7 @@ class _Window:
     scale: F64
     told: dict
     belief: Belief | None
+    chance: F64
     spread: float = float("nan")
 
 
@@ -146,16 +149,32 @@ def _solved(seen: Observed, frames: slice, options: ClipOptions, network: Networ
     few = part.of(rows)
     belief = network(rows, frames) if network is not None else None
     own = believed(few, belief, options.hypotheses, options.prior) if belief is not None else None
-    explained = explain(few, options.hypotheses, seed=seed, report=report, agreed=own and (own.loss, options.agreed))
-    best, spread = explained[0], float("nan")
-    losses = {e.name: round(e.loss, 4) for e in explained}
-    if belief is not None and own is not None:
-        losses["network"] = round(own.loss, 4)
-        if own.loss < best.loss + options.bonus:
-            best = own
-        best, spread = settled(few, best, belief, options.hypotheses, options.prior)
+    found = explain(few, options.hypotheses, seed=seed, report=report, agreed=own and (own.loss, options.agreed))
+    found = found if own is None else [*found, own]
+    losses = {e.name: round(e.loss, 4) for e in found}
+    area, company = track_area(few), company_of(few.uv, few.weight > 0, options.motion.company)
+    stray = None if belief is None else belief.stray
+    best = min(found, key=lambda e: e.loss)
+    if stray is not None:
+        # A network that is right about what moves tells which tracks an explanation has to fit.
+        heard = motion_of(few, best.state, company, area, options.motion, believed=stray).heard
+        worth = area * (1 - heard + heard / (1 + (stray / options.prior.moving_stray) ** 2))
+        best = min(found, key=lambda e: area_loss(few, e.state, e.scale, worth))
+    state, motion = told_apart(few, best.state, company, area, options.motion, believed=stray)
+    spread = float("nan")
+    if belief is not None:
+        still = few.weighted(1 - motion.chance + LEAST_WEIGHT)
+        best, spread = settled(still, _of(few, state, best, options), belief, options.hypotheses, options.prior)
+        state = best.state
+    state = scaled(bounded(few, state), len(few.uv) // 2)
+    scale, _ = few.scales(state, options.hypotheses.growth.least_px)
     told = {"frames": [frames.start, frames.stop - 1], "explanation": best.name, "losses": losses}
-    return _Window(frames, rows, best.state, best.scale, told, belief, spread)
+    return _Window(frames, rows, state, scale, told, belief, motion.chance, spread)
+
+
+def _of(seen: Observed, state: State, before: Explanation, options: ClipOptions) -> Explanation:
+    scale, _ = seen.scales(state, options.hypotheses.growth.least_px)
+    return Explanation(state, scale, before.loss, before.name)
 
 
 def _joined(seen: Observed, found: list[_Window]) -> tuple[State, tuple[float, ...]]:
@@ -212,17 +231,21 @@ def _adjusted(seen: Observed, state: State, found: list[_Window], options: ClipO
     rows = np.unique(np.concatenate([w.rows for w in found]))
     order = np.sort(np.unique(np.concatenate([w.rows[np.argsort(w.scale, kind="stable")[: options.joint_tracks]] for w in found])))
     few = seen.of(order)
+    moves = np.zeros(seen.weight.shape[1])
+    for window in found:
+        moves[window.rows] = np.maximum(moves[window.rows], window.chance)
+    still = few.weighted(1 - moves[order] + LEAST_WEIGHT)
     state = bounded(few, replace(state, X=state.X[np.searchsorted(rows, order)]))
     least = options.hypotheses.growth.least_px
     if len(seen.uv) <= options.joint_frames:
         for steps in (8, 8, 8):
             scale, _ = few.scales(state, least)
-            state = bounded(few, few.adjusted(state, scale, steps=steps, tolerance=1e-5))
+            state = bounded(few, still.adjusted(state, scale, steps=steps, tolerance=1e-5))
     else:
         for _ in range(3):
             scale, _ = few.scales(state, least)
             R, c, cost = state.R.copy(), state.c.copy(), np.empty(len(state.R))
-            resect(R, c, state.X, state.factor, few.uv, few.weight, scale, 10, cost)
+            resect(R, c, state.X, state.factor, few.uv, still.weight, scale, 10, cost)
             state = with_all_points(few, replace(state, R=R, c=c), np.arange(len(order)))
     return scaled(state, len(seen.uv) // 2), order
 

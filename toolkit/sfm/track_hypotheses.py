@@ -63,7 +63,7 @@ class Explanation:
 def explain(
     seen: Observed, options: HypothesisOptions, *, seed: int = 0, report: Report = silent, agreed: tuple[float, float] | None = None
 ) -> list[Explanation]:
-    """Explanations of tracks, the best one first and polished.
+    """Explanations of tracks, all of them polished, the best one first.
 
     Args:
         seen: All tracks.
@@ -80,7 +80,7 @@ def explain(
     for n, (name, rows, most, power) in enumerate(plans):
         report(n, total)
         if len(rows) >= LEAST_TRACKS or rows is every:
-            found.append(_explained(seen, area, rows, most, power, options, seed + n, name))
+            found.append(polished(seen, _explained(seen, area, rows, most, power, options, seed + n, name), area, options))
         if agreed is not None and n == 0 and found and abs(found[0].loss - agreed[0]) < agreed[1]:
             report(total, total)
             return found
@@ -88,12 +88,10 @@ def explain(
     best = min(found, key=lambda e: e.loss)
     other = np.flatnonzero((best.scale > options.unexplained_px * seen.px) & ((seen.weight > 0).sum(0) >= min(6, len(seen.uv))))
     if len(other) >= LEAST_TRACKS:
-        found.append(_explained(seen, area, other, options.fewer, 1.0, options, seed + len(plans), "unexplained"))
-    found.sort(key=lambda e: e.loss)
-    report(total - 1, total)
-    found[0] = polished(seen, found[0], area, options)
+        one = _explained(seen, area, other, options.fewer, 1.0, options, seed + len(plans), "unexplained")
+        found.append(polished(seen, one, area, options))
     report(total, total)
-    return found
+    return sorted(found, key=lambda e: e.loss)
 
 
 def track_area(seen: Observed) -> F64:

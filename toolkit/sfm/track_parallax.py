@@ -14,6 +14,9 @@ from toolkit.sfm.track_observed import Observed
 
 ROUNDS = 12
 MOST_TRACKS = 400  # that a turn is fitted to
+BEST_SHARE = 0.9  # of the weight of all tracks: those that fit their still points worst are left out
+MORE = 0.75  # quantile: where most of the picture is one wall, a quarter of the tracks tells a walk from a turn
+LEAST_PX = 1.0  # by which these must stray: a flat picture that slides strays by half of it from a turn, and tells no depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +25,7 @@ class Parallax:
 
     Attributes:
         px: How far still points stray from where a camera that only turns would see them, their errors taken out: median over tracks.
+        most_px: The same of those that stray more: three in four stray less.
         error_px: Their errors under the full explanation.
         angle_deg: Between the rays that see a still point, at most: median over tracks.
         R: (T, 3, 3) camera-to-world of the camera that only turns, the first frame as the world.
@@ -29,6 +33,7 @@ class Parallax:
     """
 
     px: float
+    most_px: float
     error_px: float
     angle_deg: float
     R: F64
@@ -36,8 +41,8 @@ class Parallax:
 
     @property
     def known(self) -> bool:
-        """Whether depth can be told: points must stray by more than a share of a tracker's error, which more unknowns explain too."""
-        return bool(self.px > max(0.5, 0.8 * self.error_px))
+        """Whether depth can be told: points must stray by more than a tracker's error, some of which more unknowns explain too."""
+        return bool(self.most_px > max(LEAST_PX, 2.0 * self.error_px))
 
 
 def parallax_of(seen: Observed, state: State, scale: F64, weight: F64) -> Parallax:
@@ -47,15 +52,15 @@ def parallax_of(seen: Observed, state: State, scale: F64, weight: F64) -> Parall
         seen: All tracks.
         state: Their explanation.
         scale: (N,) robust scale of each track.
-        weight: (N,) how much each counts: the area it stands for.
+        weight: (N,) how much each counts: the area it stands for; zero where it moves.
     """
     rows = np.argsort(scale, kind="stable")
-    rows = rows[(seen.weight > 0).sum(0)[rows] >= 3]
+    rows = rows[((seen.weight > 0).sum(0)[rows] >= 3) & (weight[rows] > 0)]
     share = np.cumsum(weight[rows]) / max(weight[rows].sum(), 1e-9)
-    rows = rows[: max(8, int((share < 0.6).sum()))]
+    rows = rows[: max(8, int((share < BEST_SHARE).sum()))]
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_TRACKS)).astype(int)] if len(rows) else rows
     if len(rows) < 4:
-        return Parallax(0.0, float("nan"), 0.0, np.repeat(np.eye(3)[None], len(seen.uv), 0), 0.0)
+        return Parallax(0.0, 0.0, float("nan"), 0.0, np.repeat(np.eye(3)[None], len(seen.uv), 0), 0.0)
     rays = np.concatenate([seen.uv[:, rows] / state.factor, np.ones((len(seen.uv), len(rows), 1))], axis=-1)
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
     known = seen.weight[:, rows] > 0
@@ -67,8 +72,8 @@ def parallax_of(seen: Observed, state: State, scale: F64, weight: F64) -> Parall
     angles = _angles_deg(way, known)
     R = R[0].T @ R
     turn = np.degrees(np.arccos(np.clip(R[:, 2, 2], -1, 1)).max())
-    px = float(np.median(np.sqrt(np.maximum(by_turn**2 - by_all**2, 0))))
-    return Parallax(px, float(np.median(by_all)), float(np.median(angles)), R, float(turn))
+    px = np.sqrt(np.maximum(by_turn**2 - by_all**2, 0))
+    return Parallax(float(np.median(px)), float(np.quantile(px, MORE)), float(np.median(by_all)), float(np.median(angles)), R, float(turn))
 
 
 def _turning(rays: F64, known: NDArray, R: F64, scale: F64) -> tuple[F64, F64]:
