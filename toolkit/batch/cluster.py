@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from toolkit.batch.clips import is_address
 from toolkit.batch.engine import Limits, lost_line
 from toolkit.batch.ledger import DiskFull
@@ -22,6 +24,7 @@ from toolkit.errors import UserError
 _ROOT = Path(__file__).resolve().parents[2]
 _STORE_BYTES = 100 << 20  # lines of the ledger are all that travels: results go to the folder
 _AHEAD = 2  # tasks handed over for each that can run
+_PREFIX = "lift4d-ray-"
 _LEAST_CPUS = 0.2  # of a look at a file
 
 
@@ -41,7 +44,7 @@ class RayEngine:
             UserError: Ray is not installed, or there is no cluster at that address.
         """
         self._limits, self._out = limits, temporary.parent.parent
-        self._own_place = None if address else Path(tempfile.mkdtemp(prefix="lift4d-ray-"))
+        self._own_place = None if address else _short_place()
         # Before the import, which reads these.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -177,6 +180,15 @@ def _end(late: Path) -> None:
     """Ends this worker; the mark tells the next try why."""
     late.touch()
     os._exit(1)
+
+
+def _short_place() -> Path:
+    """A folder for Ray's own files, whose sockets need a short path; those of batches that were killed go."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        owner = left.name.removeprefix(_PREFIX).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(left, ignore_errors=True)
+    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-"))
 
 
 def _imported() -> Any:

@@ -21,19 +21,23 @@ def histogram(numbers: Sequence[float], unit: str) -> str:
     """
     values = np.asarray(numbers, float)
     low, high = float(values.min()), float(np.percentile(values, _MOST_PERCENT) if len(values) >= _BINS.stop else values.max())
-    high = high if high > low else low + (abs(low) or 1.0)
     bins = int(np.clip(len(values) // 2, _BINS.start, _BINS.stop - 1))
-    counts, _ = np.histogram(np.clip(values, low, high), bins, (low, high))
+    ends = ((0, "start", f"{low:.3g}"), (_WIDTH, "end", f"{high:.3g} {unit}"))
+    if high > low:
+        counts, _ = np.histogram(np.clip(values, low, high), bins, (low, high))
+    else:  # one value alone stands in the middle
+        counts = np.zeros(bins + 1 - bins % 2, int)
+        counts[len(counts) // 2], bins, ends = len(values), len(counts), ((_WIDTH / 2, "middle", f"{low:.3g} {unit}"),)
     wide, tall = _WIDTH / bins, _HEIGHT / counts.max()
     bars = "".join(
         f'<rect x="{i * wide + 0.5:.1f}" y="{_HEIGHT - c * tall:.1f}" width="{wide - 1:.1f}" height="{c * tall:.1f}"/>'
         for i, c in enumerate(counts)
         if c
     )
-    ends = "".join(
+    labels = "".join(
         f'<text x="{x}" y="{_HEIGHT + 15}" text-anchor="{side}" fill="var(--soft)" font-size="12">{escape(text.strip())}</text>'
-        for x, side, text in ((0, "start", f"{low:.3g}"), (_WIDTH, "end", f"{high:.3g} {unit}"))
+        for x, side, text in ends
     )
     axis = f'<line x1="0" x2="{_WIDTH}" y1="{_HEIGHT}" y2="{_HEIGHT}" stroke="var(--line)"/>'
     head = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT + _TEXT}" width="{_WIDTH}" role="img" aria-label="histogram">'
-    return f'{head}<g fill="var(--bar)">{bars}</g>{axis}{ends}</svg>'
+    return f'{head}<g fill="var(--bar)">{bars}</g>{axis}{labels}</svg>'

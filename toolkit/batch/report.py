@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
@@ -23,6 +24,7 @@ from toolkit.wording import counted
 PICTURES = 120
 """Clips that are shown: the poorest first, as these are what somebody looks for."""
 _SENTENCES = 40
+_NUMBER = re.compile(r"(?<=of )\d+")  # "% of 149 frames": each clip has a number of its own
 _NAMES = 8  # of clips beside a sentence
 _LIGHTS = ("red", "amber", "green", "unknown")
 _WORDS = {"red": "poor", "amber": "fair", "green": "good", "unknown": "unknown"}
@@ -87,9 +89,10 @@ def _quality(finished: Sequence[dict[str, Any]]) -> str:
     """A histogram of each number that clips tell, and of what they cost."""
     values: dict[tuple[str, str], list[float]] = {}
     lights: dict[tuple[str, str], list[str]] = {}
+    units: dict[str, str] = {}
     for line in finished:
         for entry in line.get("quality", []):
-            key = (entry["name"], entry["unit"])
+            key = (entry["name"], units.setdefault(entry["name"], _NUMBER.sub("the", entry["unit"])))
             lights.setdefault(key, []).append(entry["light"])
             if entry["value"] is not None:
                 values.setdefault(key, []).append(float(entry["value"]))
