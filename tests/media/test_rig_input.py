@@ -123,4 +123,4 @@ def test_a_bad_calibration_gets_one_sentence(folder, text, told):
     (folder / "calib.toml").unlink() if text is None else (folder / "calib.toml").write_text(text)
     with pytest.raises(UserError, match=told), opened_rig(folder) as rig:
         read_rig(rig)
-    assert any(told in w for w in inspect(folder).warnings)
+    assert any((told if text is not None else "cameras would be found from what stands still") in w for w in inspect(folder).warnings)

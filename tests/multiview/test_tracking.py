@@ -6,6 +6,7 @@ from toolkit.multiview.baselines import each_view_alone, staying
 from toolkit.multiview.calibration_check import Sighted, check_rig
 from toolkit.multiview.lifting import lift_pixels
 from toolkit.multiview.tracking import grey_views, track_views
+from toolkit.multiview.view_depth import depth_of_moment
 from toolkit.scene import MultiViewVideo, Video
 from toolkit.synthetic.rigs import SyntheticRig, filmed_rig, with_errors
 
@@ -26,6 +27,20 @@ def darkened(rig: SyntheticRig, views: tuple[int, ...], frames: slice) -> MultiV
         dark[frames] = 0
         videos[v] = Video(dark, videos[v].times_s)
     return MultiViewVideo(tuple(videos), rig.clip.cameras)
+
+
+def test_tracks_through_views_beat_each_view_alone_and_staying(rig):
+    """Without depth, and more so with it."""
+    alone = each_view_alone(rig.clip, rig.queries)
+    alone = score(rig, alone, np.isfinite(alone[..., 0]))
+    still = staying(rig.queries, 16)
+    still = score(rig, still, np.ones(still.shape[:2], bool))
+    name = "average_jaccard__any"
+    for clip, more in ((MultiViewVideo(rig.clip.views, rig.clip.cameras), 3), (rig.clip, 8)):
+        found = track_views(clip, rig.queries).tracks_3d
+        ours = score(rig, found.xyz, found.visible)
+        assert ours[name] > alone[name] + more
+        assert ours[name] > still[name] + 20
 
 
 def test_tracks_go_on_after_views_were_dark_where_each_view_alone_loses_them(rig):
@@ -68,6 +83,17 @@ def test_pixels_are_lifted_onto_what_they_show(rig):
     far = np.linalg.norm(truth.xyz_w - rig.clip.cameras[1].centres[8], axis=1)
     share = (np.linalg.norm(found.xyz_w - truth.xyz_w, axis=1) / far)[known]
     assert np.median(share) < 0.05 and (share < 0.1).mean() > 0.7
+
+
+def test_depth_of_a_moment_is_found_from_the_views_alone(rig):
+    clip = MultiViewVideo(rig.clip.views, rig.clip.cameras)
+    for view, (depth, sure) in enumerate(depth_of_moment(clip, 8)):
+        truth = rig.clip.depth_m[view][8]
+        near = truth < 8.0
+        known = near & np.isfinite(depth)
+        assert known.sum() > 0.35 * near.sum() and (sure[~np.isfinite(depth)] == 0).all()
+        off = np.abs(depth[known] / truth[known] - 1)
+        assert np.median(off) < 0.01 and (off < 0.05).mean() > 0.9
 
 
 def sighted(rig: SyntheticRig, shift: int = 0) -> list[Sighted]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,11 @@ from toolkit.wording import counted
 METRES = (0.05, 60.0)
 """Cameras whose centres are so far apart, at the median, can be in metres; beyond it the unit must be another one."""
 GROWTH = 0.15  # of a side, by which a picture without distortion may show more than its frame did
+CALIBRATIONS = (
+    "a .toml of anipose, Pose2Sim or caliscope, nerfstudio's transforms.json, an OpenCV .yaml, a COLMAP model, DexYCB's extrinsics.yml, "
+    "cameras.json or cameras.npz"
+)
+"""What a person may bring."""
 RATES_APART = 0.02  # relative difference of frame rates beyond which frames of the same number are not of the same moment
 
 
@@ -38,8 +44,8 @@ class Rig:
     Attributes:
         names: One a view.
         clips: One a view.
-        cameras: One a view.
-        calibration: Name of the file or folder the cameras come from.
+        cameras: One a view; none where no calibration was found, or asked for.
+        calibration: Name of the file or folder the cameras come from, or "".
         unit: "metre" where the cameras' distances can be metres, else "relative".
         warnings: Sentences for a person.
     """
@@ -53,42 +59,49 @@ class Rig:
 
 
 @contextmanager
-def opened_rig(path: str | os.PathLike[str], *, frames: Frames | None = None, calibration: str = "auto") -> Iterator[Rig]:
+def opened_rig(
+    path: str | os.PathLike[str], *, frames: Frames | None = None, calibration: str = "auto", needed: bool = True
+) -> Iterator[Rig]:
     """The views at a path.
 
     Args:
         path: A folder or .zip with one video, or one folder of pictures, a camera, and a calibration in or beside it.
         frames: Which frames are used; None for all that every view has.
-        calibration: Name of the calibration file, where several lie there; "auto" for the one with most cameras.
+        calibration: Name of the calibration file, where several lie there; "auto" for the one with most cameras, "none" for none.
+        needed: Whether there must be a calibration.
 
     Raises:
-        UserError: no views, no calibration, fewer than two cameras of which both are there.
+        UserError: no views, no calibration where one is needed, fewer than two cameras of which both are there.
     """
     path = Path(path)
     if path.suffix.lower() == ".zip" and path.is_file():
         with unpacked(path) as folder:
-            yield _on_disk(folder, path.name, frames, calibration)
+            yield _on_disk(folder, path.name, frames, calibration, needed)
     else:
-        yield _on_disk(path, path.name, frames, calibration)
+        yield _on_disk(path, path.name, frames, calibration, needed)
 
 
-def read_rig(rig: Rig, *, max_side: int | None = None, most: int | None = None, report: Report = silent) -> MultiViewVideo:
+def read_rig(
+    rig: Rig, *, max_side: int | None = None, most: int | None = None, starts: Sequence[int] | None = None, report: Report = silent
+) -> MultiViewVideo:
     """All frames of a rig, each picture as a pinhole without distortion would show it, with the same detail.
 
     Args:
         rig: From `opened_rig`.
         max_side: Pictures with a longer side are reduced to it.
         most: Frames that are read at most.
+        starts: With which frame each view begins, where they were not started at one moment; None for the first.
         report: Told of every frame of every view.
 
     Returns:
         The views, with cameras in the world of the calibration and its unit.
     """
-    count = min(len(clip) for clip in rig.clips)
+    begin = [0] * len(rig.clips) if starts is None else list(starts)
+    count = min(len(clip) - first for clip, first in zip(rig.clips, begin, strict=True))
     count = count if most is None else min(count, most)
     total, done = count * len(rig.clips), 0
     videos, cameras = [], []
-    for clip, camera in zip(rig.clips, rig.cameras, strict=True):
+    for clip, camera, first in zip(rig.clips, rig.cameras, begin, strict=True):
         lens = camera.lens(clip.size)
         K, size = pinhole_for(lens, max_side)
         grid = pixel_centres(size)
@@ -97,16 +110,16 @@ def read_rig(rig: Rig, *, max_side: int | None = None, most: int | None = None, 
         plain = size == clip.size and not any(camera.distortion)
         pictures = np.zeros((count, size[1], size[0], 3), np.uint8)
         read = 0
-        for t, frame in zip(range(count), clip.frames(), strict=False):
+        for t, frame in zip(range(count), islice(clip.frames(), first, None), strict=False):
             pictures[t] = frame if plain else resample(frame)
             read, done = t + 1, done + 1
             report(done, total)
         if read < count:
             raise UserError(f"{clip.name} promises {count} frames, but only {read} could be read; is it cut off?")
         moves = camera.T_wc.ndim == 3
-        if moves and len(camera.T_wc) < count:
+        if moves and len(camera.T_wc) < first + count:
             raise UserError(f"The calibration holds {len(camera.T_wc)} poses of camera {camera.names[0]}, but there are {count} frames.")
-        T_wc = camera.T_wc[:count] if moves else np.broadcast_to(camera.T_wc, (count, 4, 4))
+        T_wc = camera.T_wc[first : first + count] if moves else np.broadcast_to(camera.T_wc, (count, 4, 4))
         videos.append(Video(pictures, rig.clips[0].times_s[:count]))
         cameras.append(Cameras.from_poses(K, T_wc, size))
     return MultiViewVideo(tuple(videos), tuple(cameras))
@@ -148,7 +161,7 @@ def pinhole_for(lens: Pinhole | Fisheye, max_side: int | None = None) -> tuple[n
     return K, size  # type: ignore[return-value]
 
 
-def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str) -> Rig:
+def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str, needed: bool) -> Rig:
     recording = find_recording(path)
     if recording.form == "videos":
         places, stems = list(recording.files), [f.stem for f in recording.files]
@@ -158,7 +171,11 @@ def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str) -> 
     else:
         raise UserError(f"{name} holds one recording alone, but several cameras need one video or folder of pictures each.")
     base = recording.path if recording.path.is_dir() else recording.path.parent
-    cameras, told, pairs, others = _calibration(base, path, stems, calibration, name)
+    found = None if calibration == "none" and not needed else _calibration(base, path, stems, calibration, name, needed)
+    if found is None:
+        clips = [_opened(place, frames) for place in places]
+        return Rig(tuple(stems), tuple(clips), (), "", "relative", tuple(_told_of_times(clips, stems)))
+    cameras, told, pairs, others = found
     warnings = []
     if others:
         warnings.append(f"There are several calibrations; {told} is used, not {', '.join(others)} (calibration=... for another).")
@@ -171,10 +188,7 @@ def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str) -> 
     left_out = [stems[r] for r in range(len(stems)) if r not in {p[0] for p in pairs}]
     if left_out:
         warnings.append(f"No camera of {told} is called {' or '.join(left_out)}: left out.")
-    clips = []
-    for r, _ in pairs:
-        with opened_mono(places[r], frames) as clip:
-            clips.append(clip)
+    clips = [_opened(places[r], frames) for r, _ in pairs]
     chosen = tuple(cameras[c] for _, c in pairs)
     warnings += _told_of_times(clips, [stems[r] for r, _ in pairs])
     spread = _spread(chosen)
@@ -185,9 +199,14 @@ def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str) -> 
     return Rig(tuple(stems[r] for r, _ in pairs), tuple(clips), chosen, told, unit, tuple(warnings))
 
 
+def _opened(place: Path, frames: Frames | None) -> MonoInput:
+    with opened_mono(place, frames) as clip:
+        return clip
+
+
 def _calibration(
-    base: Path, asked: Path, stems: list[str], wanted: str, name: str
-) -> tuple[list[RigCamera], str, list[tuple[int, int]], list[str]]:
+    base: Path, asked: Path, stems: list[str], wanted: str, name: str, needed: bool
+) -> tuple[list[RigCamera], str, list[tuple[int, int]], list[str]] | None:
     """The cameras, their file, which recording is which, and other calibrations that would fit as well."""
     places = []
     for folder in dict.fromkeys((base, asked if asked.is_dir() else base, base.parent)):
@@ -202,10 +221,9 @@ def _calibration(
     if not found:
         if wanted != "auto":
             raise UserError(f"There is no calibration of several cameras called {wanted} in {name}.")
-        raise UserError(
-            f"No calibration of several cameras lies in {name}; bring one beside the videos: a .toml of anipose, Pose2Sim or caliscope, "
-            "nerfstudio's transforms.json, an OpenCV .yaml, a COLMAP model, or cameras.json."
-        )
+        if not needed:
+            return None
+        raise UserError(f"No calibration of several cameras lies in {name}; bring one beside the videos: {CALIBRATIONS}.")
     most = max(count for count, _, _ in found)
     best = [entry for entry in found if entry[0] == most]
     _, cameras, told = best[0]

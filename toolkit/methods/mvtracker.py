@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
-from toolkit.media.rig_input import opened_rig, read_rig
 from toolkit.memory import give_back
+from toolkit.methods.mvtracker_intake import take_in
 from toolkit.methods.mvtracker_queries import asked_points, grid_points
 from toolkit.methods.mvtracker_report import describe
 from toolkit.methods.request import Preset, Request
@@ -28,7 +28,9 @@ class MvtrackerSettings:
     Attributes:
         points: About how many points are followed where none are asked for, on what moves.
         query_view: Number or name of the view that queries in pixels belong to.
-        calibration: Name of the calibration file, where several lie beside the views; "auto" for the one that knows most of them.
+        calibration: Name of the calibration file, where several lie beside the views; "auto" for the one that knows most of them, or
+            where there is none for cameras found from the pictures; "pictures" for these in any case.
+        synchronise: Whether clips that did not begin at one moment are shifted, by whole frames, to what moves in them.
         max_side: Frames are reduced to so many pixels, for tracking and in the result.
         max_frames: Frames that are used where none are asked for.
         weights: "auto" or "none" for geometry alone, or the path of a published MVTracker checkpoint that you have; it needs depth.
@@ -38,6 +40,7 @@ class MvtrackerSettings:
     points: int = 400
     query_view: int | str = 0
     calibration: str = "auto"
+    synchronise: bool = False
     max_side: int = 1280
     max_frames: int = 300
     weights: str = "auto"
@@ -105,9 +108,17 @@ def run(request: Request, listener: Listener) -> Scene:
         )
     if request.masks is not None and not isinstance(request.recording, Path | MultiViewVideo):
         raise UserError("Masks are those of the view query_view.")
-    clip, names, facts, unit, warnings = _taken_in(request, settings, listener)
-    clip, told = checked_clip(clip, names)
-    warnings += told
+    taken = take_in(
+        request,
+        calibration=settings.calibration,
+        max_side=settings.max_side,
+        max_frames=settings.max_frames,
+        synchronise=settings.synchronise,
+        listener=listener,
+    )
+    names, facts, unit = taken.names, taken.facts, taken.unit
+    clip, told = checked_clip(taken.clip, names)
+    warnings = [*taken.warnings, *told]
     images = grey_views(clip)
     view = _view(settings.query_view, names)
     if request.queries is not None:
@@ -129,27 +140,6 @@ def run(request: Request, listener: Listener) -> Scene:
     told_settings = {**asdict(settings), "seed": request.seed}
     report_ = describe(found, names, warnings, {"source": facts, "settings": told_settings}, asked=len(asked), unit=unit)
     return replace(scene, report=report_)
-
-
-def _taken_in(
-    request: Request, settings: MvtrackerSettings, listener: Listener
-) -> tuple[MultiViewVideo, list[str], dict[str, Any], Unit, list[str]]:
-    """The views, their names, what is told of them, the unit, and warnings."""
-    if isinstance(request.recording, MultiViewVideo):
-        names = [f"view {v}" for v in range(len(request.recording.views))]
-        return request.recording, names, {"path": "in memory", "views": names}, "metre", []
-    if not isinstance(request.recording, Path):
-        raise UserError(f"The method mvtracker takes several views, but this is a {type(request.recording).__name__}.")
-    report = reporter(listener, "read", "Reading the views")
-    with opened_rig(request.recording, frames=request.frames, calibration=settings.calibration) as rig:
-        most = None if request.frames is not None else settings.max_frames
-        clip = read_rig(rig, max_side=settings.max_side, most=most, report=report)
-        warnings = list(rig.warnings)
-        count = min(len(c) for c in rig.clips)
-        if len(clip.views[0]) < count:
-            warnings.append(f"The views have {count} frames; the first {len(clip.views[0])} were used (frames=... for others).")
-        facts = {"path": request.recording.name, "views": list(rig.names), "calibration": rig.calibration}
-        return clip, list(rig.names), facts, rig.unit, warnings  # type: ignore[return-value]
 
 
 def _view(wanted: int | str, names: list[str]) -> int:

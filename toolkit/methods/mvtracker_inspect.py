@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
-import numpy as np
-
 from toolkit.errors import UserError
 from toolkit.media.estimates import estimate
-from toolkit.media.rig_input import Rig, opened_rig, read_rig
-from toolkit.multiview.calibration_check import CheckOptions, Sighted, check_rig
+from toolkit.media.rig_input import CALIBRATIONS, opened_rig
+from toolkit.methods.mvtracker_intake import sighted
+from toolkit.multiview.calibration_check import check_rig
 from toolkit.scene import Source
 
-LOOKED_AT = 45  # frames from the start; a shift of the clips shows only in frames that follow each other
+UNCALIBRATED = (
+    "No calibration lies beside the views: cameras would be found from what stands still in their pictures, which must overlap well, and "
+    f"lengths would be relative; better bring {CALIBRATIONS}."
+)
 
 
 def inspect_views(source: Source) -> Source:
@@ -24,7 +25,10 @@ def inspect_views(source: Source) -> Source:
     what moves), `lag_frames`, `calibration_used` and `unit`.
     """
     try:
-        with opened_rig(Path(source.path)) as rig:
+        with opened_rig(Path(source.path), needed=False) as rig:
+            if not rig.cameras:
+                kept = (w for w in source.warnings if not w.startswith("No calibration"))
+                return replace(source, warnings=(*kept, UNCALIBRATED))
             views = sighted(rig)
             warnings = rig.warnings
             found = check_rig(views)
@@ -44,12 +48,3 @@ def inspect_views(source: Source) -> Source:
     frames, size = min(len(clip) for clip in rig.clips), rig.clips[0].size
     cost = estimate(source.kind, frames, size, len(rig.names))
     return replace(source, frames=frames, size=size, warnings=(*kept, *warnings, *found.warnings), details=details, estimate=cost)
-
-
-def sighted(rig: Rig) -> list[Sighted]:
-    """The first frames of every view, small and grey, with their cameras."""
-    clip = read_rig(rig, max_side=CheckOptions().side_px, most=LOOKED_AT)
-    return [
-        Sighted(name, np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in video.frames]), camera.K[0], camera.T_wc[0])
-        for name, video, camera in zip(rig.names, clip.views, clip.cameras, strict=True)
-    ]

@@ -9,6 +9,7 @@ from toolkit.errors import UserError
 from toolkit.multiview.lifting import lift_pixels
 from toolkit.multiview.seeding import SeedOptions, seed_queries
 from toolkit.multiview.tracking import grey_views
+from toolkit.multiview.view_depth import depth_of_moment
 from toolkit.progress import Report
 from toolkit.scene import F32, U8, MultiViewVideo
 
@@ -48,7 +49,7 @@ def _lifted(clip: MultiViewVideo, asked: F32, view: int, images: list[U8]) -> F3
     out[:, 0] = asked[:, 0]
     for t in np.unique(asked[:, 0]).astype(int):
         rows = np.flatnonzero(asked[:, 0] == t)
-        depth = None if clip.depth_m is None else clip.depth_m[view][t]
+        depth = depth_of_moment(clip, t)[view][0] if clip.depth_m is None else clip.depth_m[view][t]
         out[rows, 1:] = lift_pixels(images, clip.cameras, view, t, asked[rows, 1:], depth=depth).xyz_w
     for n in np.flatnonzero(~np.isfinite(out[:, 1])):
         t, x, y = asked[n]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.multiview.following import FollowOptions, follow
+from toolkit.multiview.follow_options import FollowOptions
+from toolkit.multiview.following import follow
 from toolkit.multiview.tracking import grey_views
 from toolkit.multiview.triangulation import projections, triangulate
 from toolkit.scene import F32, F64, U8, MultiViewVideo
@@ -23,7 +24,7 @@ def each_view_alone(
         images: The grey frames, where they are at hand.
         options: How windows are followed.
     """
-    options = options or FollowOptions()
+    options = options or FollowOptions(templates=None)
     seen = follow(grey_views(clip) if images is None else images, clip.cameras, queries, options, held_together=held_together)
     V, N, T = seen.sigma_px.shape
     xy, sigma = seen.xy.transpose(1, 2, 0, 3).reshape(N * T, V, 2), seen.sigma_px.transpose(1, 2, 0).reshape(N * T, V)

@@ -83,6 +83,8 @@ def find_again(
 ) -> Body:
     """The same thing with a pose in every frame in which it can be recognised, free of the drift of its tracks.
 
+    Only flat things are looked for; others come back as they are.
+
     Args:
         body: A thing with poses in some frames.
         seen: Where its points were seen.
@@ -93,6 +95,8 @@ def find_again(
         report: Told of every frame.
     """
     search = _Search(body, seen, images, cameras, P, options or SearchOptions())
+    if not search.flat:  # of other shapes nobody knows where between its points a description lies
+        return body
     T = len(body.T_wb)
     known = np.isfinite(body.T_wb[:, 0, 0])
     search.keep_looks(np.flatnonzero(known))
@@ -133,7 +137,7 @@ class _Search:
         self._sift = cv2.SIFT_create(nfeatures=options.most, contrastThreshold=0.02)
         self._middle = body.shape.mean(0)
         _, extent, axes = np.linalg.svd(body.shape - self._middle, full_matrices=False)
-        self._flat = len(body.shape) > 2 and extent[2] <= options.surface * extent[1]
+        self.flat = len(body.shape) > 2 and extent[2] <= options.surface * extent[1]
         self._normal = axes[2]
         self._tree = KDTree(body.shape)
         self._spacing = float(np.median(self._tree.query(body.shape, k=2)[0][:, 1]))
@@ -207,7 +211,7 @@ class _Search:
         rays = np.concatenate([(xy - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones((len(xy), 1))], 1) @ camera.T_wc[t, :3, :3].T @ T_bw[:3, :3].T
         origin = T_bw[:3, :3] @ camera.centres[t] + T_bw[:3, 3]
         slant = rays @ self._normal
-        if self._flat and np.abs(slant).min() > 1e-6:
+        if self.flat and np.abs(slant).min() > 1e-6:
             shape = origin + rays * (((self._middle - origin) @ self._normal) / slant)[:, None]
         else:  # as deep as the nearest of its points
             depth = ((self._body.shape - origin) @ T_bw[:3, :3]) @ camera.T_wc[t, :3, 2]

@@ -84,7 +84,7 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
     """
     options = options or CheckOptions()
     warnings = _copies(views)
-    lags = _lags(views, options)
+    lags = lags_of(views, options)
     matches = {(a, b): _matches(views[a], views[b], options) for a, b in combinations(range(len(views)), 2)}
     movers = _movers(views)
     shifted = {(a, b): _together(movers[a], movers[b], lags.get(a, 0), lags.get(b, 0)) for a, b in matches}
@@ -212,8 +212,9 @@ def _together(a: F64, b: F64, lag_a: int, lag_b: int) -> tuple[F64, F64]:
     return one[good], two[good]
 
 
-def _lags(views: list[Sighted], options: CheckOptions) -> dict[int, int]:
-    """By how many frames each view is late against the first, told by how much changes from frame to frame."""
+def lags_of(views: list[Sighted], options: CheckOptions | None = None) -> dict[int, int]:
+    """By how many frames each view is late against the first, told by how much changes from frame to frame; {} where nothing tells."""
+    options = options or CheckOptions()
     pace = []
     for view in views:
         small = np.stack([cv2.resize(f, (96, 64), interpolation=cv2.INTER_AREA) for f in view.frames]).astype(np.float32)

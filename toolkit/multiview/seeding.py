@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from toolkit.multiview.lifting import LiftOptions, lift_pixels
+from toolkit.multiview.view_depth import depth_of_moment
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B, MultiViewVideo
 
@@ -78,11 +79,12 @@ def seed_queries(
     wanted = max(1, round(options.tries * options.points / (len(moments) * len(views))))
     found = []
     for k, t in enumerate(moments):
+        swept = None if clip.depth_m is not None or len(clip.views) < 2 else depth_of_moment(clip, int(t))  # noqa: PLR2004 (to compare)
         for v in views:
             mask = moving_mask(images[v], int(t), options) if masks is None else np.asarray(masks[int(t)]) != 0
             mask = np.ones_like(mask) if everywhere else mask
             xy = textured(images[v][t], mask, wanted)
-            depth = None if clip.depth_m is None else clip.depth_m[v][t]
+            depth = swept[v][0] if swept is not None else None if clip.depth_m is None else clip.depth_m[v][t]
             lifted = lift_pixels(images, clip.cameras, v, int(t), xy, lift, depth=depth)
             good = np.isfinite(lifted.xyz_w[:, 0])
             found.append(np.column_stack([np.full(good.sum(), t), lifted.xyz_w[good]]))

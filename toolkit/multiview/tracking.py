@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from toolkit.geometry.cameras import project
 from toolkit.multiview.bodies import Body, BodyOptions, find_bodies, supposed_bodies
 from toolkit.multiview.body_search import SearchOptions, find_again
-from toolkit.multiview.following import FollowOptions, ViewTracks, follow
+from toolkit.multiview.follow_options import FollowOptions
+from toolkit.multiview.following import ViewTracks, follow
 from toolkit.multiview.fusing import FusionOptions, fuse
 from toolkit.multiview.hiding import hidden_at_queries
 from toolkit.multiview.smoothing import SmoothingOptions, smooth
+from toolkit.multiview.surfaces import Surfaces, layers_of, surfaces_of
 from toolkit.multiview.things import ThingOptions, follow_thing
 from toolkit.multiview.triangulation import Triangulated, projections, triangulate
 from toolkit.progress import Report, silent
@@ -109,9 +111,10 @@ def track_views(
     asked = np.asarray(queries, np.float32)
     N, T = len(asked), len(images[0])
     P = projections(clip.cameras)
-    hidden = hidden_at_queries(clip, images, asked)
-    seen = follow(images, clip.cameras, asked, options.follow, hidden=hidden, report=report)
-    placed = _placed(seen, P, options)
+    surfaces = surfaces_of(clip, asked)
+    known_of = {"hidden": hidden_at_queries(clip, images, asked), "surfaces": surfaces, "layers": layers_of(images, surfaces)}
+    seen = follow(images, clip.cameras, asked, options.follow, report=report, **known_of)
+    placed = _placed(seen, P, options, surfaces)
     xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     bodies = find_bodies(xyz, sigma, options.bodies)
     loose = np.ones(N, bool)
@@ -130,8 +133,8 @@ def track_views(
     if options.search is not None and bodies:
         bodies = [find_again(body, seen, images, clip.cameras, P, options.search) for body in bodies]
         places = _places(bodies, N, T)
-        seen = follow(images, clip.cameras, asked, options.follow, places=places, hidden=hidden)
-        placed = _placed(seen, P, options)
+        seen = follow(images, clip.cameras, asked, options.follow, places=places, **known_of)
+        placed = _placed(seen, P, options, surfaces)
         xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     xyz, sigma, _ = fuse(xyz, sigma, bodies, options.fusion)
     for n, thing in things.items():
@@ -143,14 +146,20 @@ def track_views(
     sigma[rows, moments] = np.nanmin(np.column_stack([sigma[rows, moments], np.full(N, _typical(sigma))]), axis=1)
     path, spread = smooth(xyz, sigma, scale=_scale(clip.cameras, asked), options=options.smoothing)
     path[rows, moments] = asked[:, 1:]
-    return _told(clip, images, asked, seen, path, spread, len(bodies), options.follow.adopted_px)
+    return _told(clip, asked, seen, path, spread, len(bodies), options.follow.adopted_px, surfaces)
 
 
-def _placed(seen: ViewTracks, P: F64, options: MultiViewOptions) -> Triangulated:
+def _placed(seen: ViewTracks, P: F64, options: MultiViewOptions, surfaces: Surfaces | None) -> Triangulated:
     V, N, T = seen.sigma_px.shape
     xy = seen.xy.transpose(1, 2, 0, 3).reshape(N * T, V, 2)
     sigma = seen.sigma_px.transpose(1, 2, 0).reshape(N * T, V)
-    return triangulate(xy, sigma, np.tile(P.transpose(1, 0, 2, 3), (N, 1, 1, 1)), options.follow.triangulation)
+    depth, share = None, 0.02
+    if surfaces is not None:
+        around = np.array([[surfaces.around(v, t, seen.xy[v, :, t]) for t in range(T)] for v in range(V)])  # (V, T, 2, N)
+        near, far = around.transpose(2, 3, 1, 0).reshape(2, N * T, V)
+        depth, share = (near, far), surfaces.share
+    every = np.tile(P.transpose(1, 0, 2, 3), (N, 1, 1, 1))
+    return triangulate(xy, sigma, every, options.follow.triangulation, depth=depth, depth_share=share)
 
 
 def _places(bodies: list[Body], points: int, frames: int) -> F64:
@@ -173,18 +182,29 @@ def _scale(cameras: tuple[Cameras, ...], queries: NDArray) -> float:
 
 
 def _told(
-    clip: MultiViewVideo, images: list[U8], queries: F32, seen: ViewTracks, xyz: F64, sigma: F64, bodies: int, adopted_px: float
+    clip: MultiViewVideo,
+    queries: F32,
+    seen: ViewTracks,
+    xyz: F64,
+    sigma: F64,
+    bodies: int,
+    adopted_px: float,
+    surfaces: Surfaces | None,
 ) -> MultiViewTracks:
     """The nouns: what every view sees, and what is known in the world."""
     V, N, T = seen.sigma_px.shape
     tracks_2d, visible = [], np.zeros((V, N, T), bool)
     residual = np.full((V, N, T), np.nan, np.float32)
     for v, camera in enumerate(clip.cameras):
-        xy, _ = project(xyz, camera.K, camera.T_wc)
+        xy, z = project(xyz, camera.K, camera.T_wc)
         residual[v] = np.linalg.norm(seen.xy[v] - xy, axis=-1)
         with np.errstate(invalid="ignore"):
             # A place taken from the other views alone was not seen in this one.
             visible[v] = (residual[v] < np.maximum(3.0, 4 * seen.sigma_px[v])) & (seen.sigma_px[v] != adopted_px)
+        if surfaces is not None:
+            for t in range(T):
+                on, off = surfaces.shown(v, t, xy[:, t], z[:, t])
+                visible[v, :, t] = (visible[v, :, t] | on) & ~off
         asked = np.column_stack([queries[:, 0], xy[np.arange(N), queries[:, 0].astype(int)]]).astype(np.float32)
         confidence = np.where(visible[v], np.exp(-0.5 * (np.nan_to_num(residual[v], nan=9.0) / 3.0) ** 2), 0.0).astype(np.float32)
         tracks_2d.append(Tracks2D(xy.astype(np.float32), visible[v], confidence, asked, seen.sigma_px[v].astype(np.float32)))

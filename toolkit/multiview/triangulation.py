@@ -1,4 +1,4 @@
-"""Where in the world a point is that several views see, when some of them are wrong: every pair proposes, all views judge."""
+"""Where in the world a point is that several views see, when some are wrong: each pair, and each depth, proposes, all views judge."""
 
 from __future__ import annotations
 
@@ -53,20 +53,33 @@ def projections(cameras: tuple[Cameras, ...]) -> F64:
     return np.stack([camera.K @ camera.T_cw[:, :3] for camera in cameras])
 
 
-def triangulate(xy: NDArray, sigma_px: NDArray, P: NDArray, options: TriangulationOptions | None = None) -> Triangulated:
+def triangulate(
+    xy: NDArray,
+    sigma_px: NDArray,
+    P: NDArray,
+    options: TriangulationOptions | None = None,
+    *,
+    depth: tuple[NDArray, NDArray] | None = None,
+    depth_share: float = 0.02,
+) -> Triangulated:
     """Robust triangulation of S points.
 
-    Each pair of views proposes a point (the least algebraic error), the proposal with the least truncated squared error over all views
-    wins and is refined over the views that agree (Gauss-Newton on reprojection errors).
+    Each pair of views proposes a point (the least algebraic error), and so does each view whose depth is known; the proposal with the
+    least truncated squared error over all views wins and is refined over the views that agree (Gauss-Newton on reprojection errors,
+    and on depth).
 
     Args:
         xy: (S, V, 2) pixels; NaN where a view does not see the point.
         sigma_px: (S, V) standard deviation of each observation per axis.
         P: (S, V, 3, 4) or (V, 3, 4) projection matrices.
         options: What counts as agreement.
+        depth: Twice (S, V) z-depth at each observation, NaN where unknown: the nearest and the farthest it may be. They differ at the
+            edges of things, where depth only says what can't be.
+        depth_share: Standard deviation of depth over depth.
     """
     options = options or TriangulationOptions()
     S, V = xy.shape[:2]
+    near, far = (np.full((S, V), np.nan),) * 2 if depth is None else depth
     matrices = np.ascontiguousarray(np.broadcast_to(P, (S, V, 3, 4)), np.float64)
     xyz, covariance = np.full((S, 3), np.nan), np.full((S, 3, 3), np.nan)
     inlier, residual = np.zeros((S, V), np.bool_), np.full((S, V), np.nan)
@@ -74,6 +87,9 @@ def triangulate(xy: NDArray, sigma_px: NDArray, P: NDArray, options: Triangulati
         np.ascontiguousarray(xy, np.float64),
         np.ascontiguousarray(sigma_px, np.float64),
         matrices,
+        np.ascontiguousarray(near, np.float64),
+        np.ascontiguousarray(far, np.float64),
+        depth_share,
         options.outlier_sigmas,
         np.cos(np.deg2rad(options.least_angle_deg)),
         xyz,
@@ -85,18 +101,22 @@ def triangulate(xy: NDArray, sigma_px: NDArray, P: NDArray, options: Triangulati
 
 
 @compiled()
-def _triangulate(xy, sigma, P, most, cosine, xyz, covariance, inlier, residual):
+def _triangulate(xy, sigma, P, near, far, share, most, cosine, xyz, covariance, inlier, residual):
     S, V = xy.shape[0], xy.shape[1]
     for s in range(S):
-        seen = np.zeros(V, np.bool_)
+        seen, deep = np.zeros(V, np.bool_), np.zeros(V, np.bool_)
         for v in range(V):
             seen[v] = np.isfinite(xy[s, v, 0]) and np.isfinite(sigma[s, v]) and np.isfinite(P[s, v, 0, 0])
+            deep[v] = seen[v] and np.isfinite(near[s, v]) and np.isfinite(far[s, v])
         best, X = np.inf, np.zeros(3)
         for a in range(V):
-            for b in range(a + 1, V):
-                if not (seen[a] and seen[b]):
+            for b in range(a, V):
+                if not (seen[a] and seen[b]) or (a == b and not deep[a]):
                     continue
-                Y, good = _of_pair(xy[s, a], P[s, a], xy[s, b], P[s, b], cosine)
+                if a == b:
+                    Y, good = _of_depth(xy[s, a], P[s, a], 0.5 * (near[s, a] + far[s, a])), True
+                else:
+                    Y, good = _of_pair(xy[s, a], P[s, a], xy[s, b], P[s, b], cosine)
                 if not good:
                     continue
                 cost, agree = 0.0, 0
@@ -104,8 +124,10 @@ def _triangulate(xy, sigma, P, most, cosine, xyz, covariance, inlier, residual):
                     if not seen[v]:
                         continue
                     r2 = _squared(xy[s, v], P[s, v], Y) / (2 * sigma[s, v] ** 2)
+                    if deep[v]:
+                        r2 += _depth_miss(P[s, v], Y, near[s, v], far[s, v], share) ** 2
                     if r2 < most * most:
-                        agree += 1
+                        agree += 2 if deep[v] else 1
                     cost += min(r2, most * most)
                 if agree >= 2 and cost < best:
                     best, X = cost, Y
@@ -115,6 +137,7 @@ def _triangulate(xy, sigma, P, most, cosine, xyz, covariance, inlier, residual):
         for _ in range(_STEPS):
             H[:] = 0.0
             g = np.zeros(3)
+            support = 0
             for v in range(V):
                 if not seen[v]:
                     continue
@@ -123,16 +146,28 @@ def _triangulate(xy, sigma, P, most, cosine, xyz, covariance, inlier, residual):
                 x = (p[0, 0] * X[0] + p[0, 1] * X[1] + p[0, 2] * X[2] + p[0, 3]) / w
                 y = (p[1, 0] * X[0] + p[1, 1] * X[1] + p[1, 2] * X[2] + p[1, 3]) / w
                 rx, ry = xy[s, v, 0] - x, xy[s, v, 1] - y
-                inlier[s, v] = w > 0 and rx * rx + ry * ry < 2 * (most * sigma[s, v]) ** 2
+                r2, miss = (rx * rx + ry * ry) / (2 * sigma[s, v] ** 2), 0.0
+                if deep[v]:
+                    miss = _depth_miss(p, X, near[s, v], far[s, v], share)
+                    r2 += miss * miss
+                inlier[s, v] = w > 0 and r2 < most * most
                 if not inlier[s, v]:
                     continue
+                support += 2 if deep[v] else 1
                 weight = 1.0 / sigma[s, v] ** 2
+                if deep[v] and far[s, v] - near[s, v] < 2 * share * w:  # at an edge it may be either
+                    scale = 1.0 / (share * w)
+                    middle = (0.5 * (near[s, v] + far[s, v]) - w) * scale
+                    for i in range(3):
+                        g[i] += scale * p[2, i] * middle
+                        for j in range(3):
+                            H[i, j] += scale * scale * p[2, i] * p[2, j]
                 jx, jy = (p[0, :3] - x * p[2, :3]) / w, (p[1, :3] - y * p[2, :3]) / w
                 for i in range(3):
                     g[i] += weight * (jx[i] * rx + jy[i] * ry)
                     for j in range(3):
                         H[i, j] += weight * (jx[i] * jx[j] + jy[i] * jy[j])
-            if np.sum(inlier[s]) < 2 or np.linalg.det(H) <= 1e-12 * (np.trace(H) / 3) ** 3:
+            if support < 2 or np.linalg.det(H) <= 1e-12 * (np.trace(H) / 3) ** 3:
                 inlier[s] = False
                 break
             X = X + np.linalg.solve(H, g)
@@ -142,11 +177,14 @@ def _triangulate(xy, sigma, P, most, cosine, xyz, covariance, inlier, residual):
                 r2 = _squared(xy[s, v], P[s, v], X)
                 residual[s, v] = np.sqrt(r2)
                 if inlier[s, v]:
-                    count += 1
+                    count += 2
                     chi2 += r2 / sigma[s, v] ** 2
-        if count >= 2:
+                    if deep[v]:
+                        count += 1
+                        chi2 += _depth_miss(P[s, v], X, near[s, v], far[s, v], share) ** 2
+        if count >= 3:
             xyz[s] = X
-            covariance[s] = np.linalg.inv(H) * max(1.0, chi2 / (2 * count - 3))
+            covariance[s] = np.linalg.inv(H) * max(1.0, chi2 / max(count - 3, 1))
 
 
 @compiled(inline="always")
@@ -158,6 +196,20 @@ def _squared(xy, p, X):
     x = (p[0, 0] * X[0] + p[0, 1] * X[1] + p[0, 2] * X[2] + p[0, 3]) / w
     y = (p[1, 0] * X[0] + p[1, 1] * X[1] + p[1, 2] * X[2] + p[1, 3]) / w
     return (xy[0] - x) ** 2 + (xy[1] - y) ** 2
+
+
+@compiled(inline="always")
+def _depth_miss(p, X, near, far, share):
+    """By how many standard deviations a point is nearer or farther than a view's depth allows."""
+    w = p[2, 0] * X[0] + p[2, 1] * X[1] + p[2, 2] * X[2] + p[2, 3]
+    off = near - w if w < near else w - far if w > far else 0.0
+    return off / (share * max(w, 1e-12))
+
+
+@compiled()
+def _of_depth(xy, p, z):
+    """The point of a ray at a depth."""
+    return np.linalg.solve(np.ascontiguousarray(p[:, :3]), z * np.array([xy[0], xy[1], 1.0]) - p[:, 3])
 
 
 @compiled()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -13,9 +15,13 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, MultiViewVideo
 from toolkit.synthetic.clips import render_pinhole
 from toolkit.synthetic.examples import FPS, Tripod
+from toolkit.synthetic.motions import pose
 from toolkit.synthetic.places import stage
+from toolkit.synthetic.textures import Texture
 from toolkit.synthetic.tracks import true_tracks, true_visibility
+from toolkit.synthetic.world import Body, Shape, World
 
+ErrorKind = Literal["K", "poses", "depth"]
 MOST_VIEWS = 16
 
 
@@ -43,6 +49,7 @@ def filmed_rig(
     size: tuple[int, int] = (320, 240),
     spread_deg: float = 120.0,
     points: int = 60,
+    pillars: int = 0,
     seed: int = 0,
     report: Report = silent,
 ) -> SyntheticRig:
@@ -54,12 +61,13 @@ def filmed_rig(
         size: (width, height) of a picture.
         spread_deg: Angle from the first camera to the last.
         points: Tracks at most: pixels of the first and the middle view that show something moving.
+        pillars: Posts that stand around the middle and hide what passes behind them.
         seed: Shuffles what moves.
         report: Told of every frame of every view.
     """
     if not 2 <= views <= MOST_VIEWS:
         raise UserError(f"A rig of {views} views was asked for, but it has from 2 to {MOST_VIEWS}.")
-    world, times = stage(seed), np.arange(frames) / FPS
+    world, times = _with_pillars(stage(seed), pillars, spread_deg), np.arange(frames) / FPS
     K = intrinsics_from_fov(60.0, size)
     rig = [Cameras.from_poses(K, np.repeat(Tripod(a)(0.0)[None], frames, 0), size) for a in np.linspace(0, spread_deg, views)]
     films = [
@@ -86,27 +94,51 @@ def filmed_rig(
     return SyntheticRig(clip, queries, xyz_w[good], visible[:, good])
 
 
-def with_errors(clip: MultiViewVideo, share: float, *, seed: int = 0) -> MultiViewVideo:
+def _with_pillars(world: World, count: int, spread_deg: float) -> World:
+    """Posts on a circle of 1.9 m, on the side of the cameras."""
+    if not count:
+        return world
+    paint = Texture("stripes", (0.75, 0.72, 0.66), (0.45, 0.20, 0.16), period_m=(0.25, 0.25), noise=0.4, grain_m=0.08)
+    posts = []
+    for k in range(count):
+        angle = np.deg2rad(spread_deg * (k + 0.5) / count)
+        at = (1.9 * float(np.sin(angle)), -1.1, -1.9 * float(np.cos(angle)))
+        posts.append(Body("pillar", (Shape("cylinder", (0.09, 1.1, 0.09), paint, pose(at)),), pose()))
+    return replace(world, bodies=(*world.bodies, *posts))
+
+
+_KINDS: tuple[ErrorKind, ...] = ("K", "poses", "depth")
+
+
+def with_errors(clip: MultiViewVideo, share: float, *, of: Iterable[ErrorKind] = _KINDS, seed: int = 0) -> MultiViewVideo:
     """The same views with a calibration and depth that are wrong by a share.
 
     Args:
         clip: With exact cameras.
         share: Standard deviation of the error of focal lengths and depth; of each camera's place over its distance from the middle of
             the others, by a tenth of it; the principal point errs by a tenth of it, of the width, the direction by a tenth, of a radian.
+        of: What is wrong: intrinsics, poses, depth.
         seed: Of the errors.
+
+    Raises:
+        UserError: an unknown kind of error.
     """
+    kinds = set(of)
+    if kinds - set(_KINDS):
+        raise UserError(f"There are errors of {', '.join(_KINDS)}, but not of {', '.join(sorted(map(str, kinds - set(_KINDS))))}.")
     rng = np.random.default_rng(seed)
     centres = np.array([camera.centres[0] for camera in clip.cameras])
     reach = float(np.median(np.linalg.norm(centres - centres.mean(0), axis=1)))
+    in_K, in_poses = (share * (kind in kinds) for kind in ("K", "poses"))
     cameras = []
     for camera in clip.cameras:
         K, T = camera.K.copy(), camera.T_wc.copy()
-        K[:, [0, 1], [0, 1]] *= 1 + share * rng.normal()
-        K[:, :2, 2] += 0.1 * share * rng.normal(size=2) * camera.size[0]
-        T[:, :3, :3] = T[:, :3, :3] @ Rotation.from_rotvec(0.1 * share * rng.normal(size=3)).as_matrix()
-        T[:, :3, 3] += 0.1 * share * reach * rng.normal(size=3)
+        K[:, [0, 1], [0, 1]] *= 1 + in_K * rng.normal()
+        K[:, :2, 2] += 0.1 * in_K * rng.normal(size=2) * camera.size[0]
+        T[:, :3, :3] = T[:, :3, :3] @ Rotation.from_rotvec(0.1 * in_poses * rng.normal(size=3)).as_matrix()
+        T[:, :3, 3] += 0.1 * in_poses * reach * rng.normal(size=3)
         cameras.append(Cameras(K, T, camera.size))
-    depth = None
-    if clip.depth_m is not None:
-        depth = tuple((d * (1 + share * rng.normal(size=d.shape))).astype(np.float32) for d in clip.depth_m)
+    depth = clip.depth_m
+    if depth is not None and "depth" in kinds:
+        depth = tuple((d * (1 + share * rng.normal(size=d.shape))).astype(np.float32) for d in depth)
     return replace(clip, cameras=tuple(cameras), depth_m=depth)
