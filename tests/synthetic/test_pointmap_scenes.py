@@ -106,3 +106,17 @@ def test_nothing_is_learned_from_seeds_that_judge_and_gaps_grow():
         float((pair_batch(0, step, progress, 6, mix)[0].T_1j[:, :3, 3]).norm(dim=1).mean()) for progress in (0.0, 1.0) for step in range(4)
     ]
     assert sum(apart[4:]) > sum(apart[:4])
+
+
+def test_a_clip_comes_with_its_truth():
+    from toolkit.geometry.cameras import project
+    from toolkit.synthetic.pointmap_clips import pointmap_clip
+
+    clip = pointmap_clip(20_000_201, 4, size=(64, 48), every_px=4)
+    assert clip.video is not None and clip.video.frames.shape == (4, 48, 64, 3)
+    xy, z = project(clip.tracks_3d.xyz.astype(float), clip.cameras.K, clip.cameras.T_wc)
+    seen = clip.tracks_2d.visible
+    assert abs(xy - clip.tracks_2d.xy)[seen].max() < 0.05
+    column, row = (clip.tracks_2d.xy[:, 2].astype(int)[seen[:, 2]]).T
+    off = abs(clip.depth.depth[2, row, column] / z[seen[:, 2], 2] - 1)
+    assert sorted(off)[len(off) // 2] < 0.02, "within a pixel"

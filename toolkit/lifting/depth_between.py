@@ -24,17 +24,20 @@ class BetweenOptions:
         side: It is spread at so many pixels along the longer side.
         smoothing: Of the fast global smoother (Min et al., TIP 2014): how far evidence reaches.
         edge: Difference of grey values that it does not cross.
-        track_sigma: A track says no better than this, as a share of the depth, what the pixels around it have.
-        matched_sigma: The same of a pixel that was matched in other frames.
-        guess: How wrong a depth is that nothing near speaks for, as a share of it ...
+        share_sigma: How sure a depth is counts little beyond this, as a share of it: near things are surer than far ones, and would
+            otherwise be spread over all that is behind them.
+        matched_sigma: How wrong a pixel is that was matched in other frames.
+        least_sigma: No pixel between is known better than this.
+        guess: How wrong a depth is that nothing near speaks for ...
         guess_weight: ... which is worth so much of the evidence that usual pixels have.
     """
 
     side: int = 256
     smoothing: float = 900.0
     edge: float = 10.0
-    track_sigma: float = 0.05
+    share_sigma: float = 0.2
     matched_sigma: float = 0.02
+    least_sigma: float = 0.04
     guess: float = 0.4
     guess_weight: float = 0.05
 
@@ -89,25 +92,25 @@ def depth_between(
     base = np.zeros(size[::-1], np.float32) if prior is None else _log(cv2.resize(prior, size, interpolation=cv2.INTER_AREA))
     ok = np.isfinite(depth) & (depth > 0) & np.isfinite(xy).all(-1) & np.isfinite(sigma)
     at = np.clip((xy[ok] * [size[0] / width, size[1] / height]).astype(int), 0, [size[0] - 1, size[1] - 1])
-    value, weight = np.log(depth[ok]), 1 / (sigma[ok] ** 2 + use.track_sigma**2)
-    still, moving = (_gathered(at[part], value[part], weight[part], size) for part in (~moves[ok], moves[ok]))
-    votes = [_spread(guide, field[1] * use.track_sigma**2, use) for field in (still, moving)]
+    value, variance = np.log(depth[ok]), np.minimum(sigma[ok], 1.0) ** 2
+    weight = use.share_sigma**2 / (variance + use.share_sigma**2)
+    still, moving = (_gathered(at[part], value[part], variance[part], weight[part], size) for part in (~moves[ok], moves[ok]))
+    votes = [_spread(guide, field[2], use) for field in (still, moving)]
     small_moves = votes[1] > np.maximum(votes[0], LEAST_SHARE * float(votes[0].max(initial=0)))
     if matched is not None:
         near = cv2.resize(np.nan_to_num(matched), size, interpolation=cv2.INTER_NEAREST)
-        known = (near > 0) & ~small_moves
-        w = np.where(known, 1 / use.matched_sigma**2, 0)
-        still = (still[0] + w * np.log(np.where(known, near, 1)), still[1] + w)
-    usual = 1 / use.track_sigma**2
+        known = ((near > 0) & ~small_moves).astype(np.float32)
+        told = (known * np.log(np.where(near > 0, near, 1)), known * use.matched_sigma**2, known)
+        still = tuple((a + b).astype(np.float32) for a, b in zip(still, told, strict=True))
     layers = []
-    for total, evidence in (still, moving):
+    for total, noise, evidence in (still, moving):
         mean = _filled(guide, total - evidence * base, evidence, use)
-        error = np.where(evidence > 0, evidence * (total / np.maximum(evidence, 1e-9) - base - mean) ** 2, 0)
-        layers.append((mean + base, _spread(guide, error.astype(np.float32), use), _spread(guide, evidence, use)))
+        off = np.where(evidence > 0, total / np.maximum(evidence, 1e-9) - base - mean, 0)
+        layers.append((mean + base, _spread(guide, evidence * off**2 + noise, use), _spread(guide, evidence, use)))
     log_depth, error, evidence = (np.where(small_moves, layers[1][i], layers[0][i]) for i in range(3))
     guess = use.guess if prior is None else min(use.guess, prior_sigma)
-    ballast = use.guess_weight * usual * LEAST_SHARE
-    spread = np.sqrt((error + ballast * guess**2) / (evidence + ballast) + use.track_sigma**2)
+    ballast = use.guess_weight * LEAST_SHARE
+    spread = np.sqrt((error + ballast * guess**2) / (evidence + ballast) + use.least_sigma**2)
     full_depth = np.exp(cv2.resize(log_depth.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR))
     full_sigma = cv2.resize(spread.astype(np.float32), (width, height), interpolation=cv2.INTER_LINEAR)
     full_moves = cv2.resize(small_moves.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
@@ -133,11 +136,12 @@ def sigma_of_confidence(confidence: NDArray) -> F64:
         return WITHIN / (np.sqrt(2) * erfinv(np.clip(np.asarray(confidence, np.float64), 0, 1 - 1e-6)))
 
 
-def _gathered(at: NDArray, value: NDArray, weight: NDArray, size: tuple[int, int]) -> tuple[F32, F32]:
-    """Weighted sums of values, and weights, on a grid of (width, height)."""
+def _gathered(at: NDArray, value: NDArray, variance: NDArray, weight: NDArray, size: tuple[int, int]) -> tuple[F32, F32, F32]:
+    """Weighted sums of values and of variances, and weights, on a grid of (width, height)."""
     cell = at[:, 1] * size[0] + at[:, 0] if len(at) else np.zeros(0, int)
-    sums = [np.bincount(cell, w, minlength=size[0] * size[1]).reshape(size[::-1]) for w in (weight * value, weight)]
-    return sums[0].astype(np.float32), sums[1].astype(np.float32)
+    fields = (weight * value, weight * variance, weight)
+    sums = [np.bincount(cell, field, minlength=size[0] * size[1]).reshape(size[::-1]).astype(np.float32) for field in fields]
+    return sums[0], sums[1], sums[2]
 
 
 def _spread(guide: U8, field: NDArray, use: BetweenOptions) -> F32:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
+from toolkit.lifting.still_fusion import fused_still
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.st4rtrack_dense import DenseOptions, with_dense
@@ -178,7 +179,7 @@ def _tracked(
         raise UserError(f"The video has {len(video)} frames, but at least {LEAST_FRAMES} are needed to tell depth and motion.")
     weights = checked_pair_weights(settings.weights)
     report = reporter(listener, "tracks", "Following points")
-    asked, start = starts(video, queries, settings.grid, settings.every)
+    asked, start = starts(video, queries, settings.every)
     tracks = track_points(video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=seed, report=report)
     give_back()
     given = taken_in(tracks, K, video.size, masks)
@@ -191,7 +192,10 @@ def _tracked(
     options = DenseOptions(side=settings.dense_side, views=settings.dense_views)
     scene, carried = with_dense(scene, options, weights=weights, given_depth=depth, masks=masks, listener=listener)
     assert scene.tracks_3d is not None and scene.tracks_2d is not None
-    scene = replace(scene, tracks_3d=held(scene.tracks_3d))
+    points = scene.tracks_3d
+    if carried["parallax"] and scene.depth is not None and scene.cameras is not None:
+        points = fused_still(points, scene.tracks_2d, scene.cameras, scene.depth)
+    scene = replace(scene, tracks_3d=held(points))
     scene = replace(scene, report=told(scene, carried))
     if asked is None:
         return scene

@@ -32,6 +32,7 @@ class DenseOptions:
         side: Frames are matched at so many pixels; 0 for not at all.
         views: Frames that are matched themselves, at most.
         usable_sigma: A depth from elsewhere that is off by more, as a share of it and where tracks tell depth well, is not heard.
+        better: Nor is one whose error is more than this share of that of one depth for all.
         unmeasured_sigma: So wrong a network is taken to be where no track tells depth.
         mover_radius: Around a moving track so large a share of the picture is left out of the matching.
         between: How depth is spread from pixels that are known.
@@ -40,6 +41,7 @@ class DenseOptions:
     side: int = 288
     views: int = 40
     usable_sigma: float = 0.3
+    better: float = 0.7
     unmeasured_sigma: float = 0.35
     mover_radius: float = 0.02
     between: BetweenOptions = field(default_factory=BetweenOptions)
@@ -54,12 +56,14 @@ class Prior:
         depth: (T, h, w) z-depth.
         sigma: How wrong it is as a share of it, measured on this clip where it can be.
         measured: Whether it could.
+        flat_sigma: How wrong one depth for all would be, measured alike.
     """
 
     name: str
     depth: F32
     sigma: float
     measured: bool
+    flat_sigma: float = np.inf
 
 
 def with_dense(
@@ -189,20 +193,22 @@ def _on_scale(name: str, depth: NDArray, scene: Scene, options: DenseOptions, wa
         slope, level = np.polyfit(np.log(read[both]), np.log(fitted[both]), 1)
         off = np.log(z) - np.log(fitted)
         scaled = np.exp(level) * np.asarray(depth, np.float64) ** slope
-    errors = []
+    errors, flat = [], []
     for t in range(len(depth)):
-        here = off[sure[:, t], t]
-        here = here[np.isfinite(here)]
+        rows = sure[:, t] & np.isfinite(off[:, t])
+        here, known = off[rows, t], np.log(z[rows, t])
         if len(here):
             middle = float(np.median(here))
             scaled[t] *= np.exp(middle)
             errors.append(np.abs(here - middle))
-    sigma = 1.4826 * float(np.median(np.concatenate(errors))) if errors else np.inf
-    return Prior(name, scaled.astype(np.float32), sigma, True)
+            flat.append(np.abs(known - np.median(known)))
+    sigma, flat_sigma = (1.4826 * float(np.median(np.concatenate(part))) if part else np.inf for part in (errors, flat))
+    return Prior(name, scaled.astype(np.float32), sigma, True, flat_sigma)
 
 
 def _heard(prior: Prior, options: DenseOptions) -> bool:
-    return not prior.measured or prior.sigma < options.usable_sigma
+    """Whether a depth says something: little error, and less than one depth for all would have."""
+    return not prior.measured or prior.sigma < min(options.usable_sigma, options.better * prior.flat_sigma)
 
 
 def _cloud(scene: Scene, depth: DepthVideo, moves: B) -> PointCloud | None:

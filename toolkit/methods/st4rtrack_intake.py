@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from toolkit.models.pairpointmap import PairPointmap
 
 PAIR_WEIGHTS = "st4rtrack.safetensors"
+SUPPORT_GRID = (24, 24)  # points that help to find the cameras and what moves beside those that were asked for
 MOST_MPX = 60.0  # of all frames of the result together: depth and its confidence are held for each
 
 
@@ -47,7 +48,7 @@ def read_frames(
         return Video(out[:read], clip.times_s[:read]), (size[0] / width, size[1] / height), cut
 
 
-def starts(video: Video, queries: NDArray | None, grid: tuple[int, int], every: int) -> tuple[int | None, F32 | None]:
+def starts(video: Video, queries: NDArray | None, every: int) -> tuple[int | None, F32 | None]:
     """How many points were asked for, and where all tracks start: these first, then a thinner grid that finds the cameras.
 
     Raises:
@@ -56,8 +57,7 @@ def starts(video: Video, queries: NDArray | None, grid: tuple[int, int], every: 
     if queries is None:
         return None, None
     asked = checked_queries(queries, frames=len(video), size=video.size)
-    thin = (max(16, grid[0] // 2), max(16, grid[1] // 2))
-    return len(asked), np.concatenate([asked, grid_queries(video.size, len(video), grid=thin, every=every)])
+    return len(asked), np.concatenate([asked, grid_queries(video.size, len(video), grid=SUPPORT_GRID, every=every)])
 
 
 def checked_pair_weights(weights: Any) -> Path | None:

@@ -193,7 +193,7 @@ def pointmap_pairs(
         first = cast(scenes, s1, c1, rays @ R1.transpose(1, 2))
         other = cast(scenes, sj, cj, rays @ Rj.transpose(1, 2))
     moved = carried(scenes, sj, first)
-    seen, at = _seen(scenes, sj, moved, Rj, cj, size)
+    seen, at = seen_from(scenes, sj, moved, Rj, cj, size)
     shape = (len(scenes), size[1], size[0])
 
     def in_first(xyz: Tensor) -> Tensor:
@@ -207,7 +207,7 @@ def pointmap_pairs(
     T_1j[:, :3, 3] /= unit[:, 0]
     rows = torch.arange(len(scenes), device=s1.device)[:, None]
     return PointmapPairs(
-        images=_filmed(images, seeds, moments),
+        images=filmed(images, seeds, moments),
         focal=scenes.focal,
         T_1j=T_1j,
         base=base / unit[..., None],
@@ -220,7 +220,7 @@ def pointmap_pairs(
     )
 
 
-def _seen(scenes: PointmapScenes, s: Tensor, xyz: Tensor, R: Tensor, c: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+def seen_from(scenes: PointmapScenes, s: Tensor, xyz: Tensor, R: Tensor, c: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     """Whether points (B, P, 3) of the world are seen from a camera at that moment, and where in its picture, 0..1."""
     to = xyz - c[:, None]
     inside = to @ R
@@ -266,7 +266,7 @@ def _noise(where: Tensor, seed: int) -> Tensor:
     return total
 
 
-def _filmed(images: Tensor, seeds: Sequence[int], moments: Sequence[tuple[float, float]]) -> Tensor:
+def filmed(images: Tensor, seeds: Sequence[int], moments: Sequence[Sequence[float]]) -> Tensor:
     """Pictures with the exposure and the noise of a camera, which depend on the seed and the moment alone."""
     out = []
     for image, seed, pair in zip(images, seeds, moments, strict=True):
