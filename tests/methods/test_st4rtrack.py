@@ -16,6 +16,7 @@ from toolkit.lifting.pointmaps import pointmaps
 from toolkit.methods.st4rtrack import St4rtrackSettings, held
 from toolkit.scene import Tracks3D
 from toolkit.synthetic.pointmap_clips import pointmap_clip
+from toolkit.synthetic.pointmap_scenes import HELD_OUT
 from toolkit.tracking.queries import grid_queries
 
 QUICK = St4rtrackSettings(tracker="draft", grid=(24, 18), every=6, weights="none", dense_side=128, dense_views=12)
@@ -23,8 +24,8 @@ QUICK = St4rtrackSettings(tracker="draft", grid=(24, 18), every=6, weights="none
 
 @pytest.fixture(scope="module")
 def truth():
-    """A generated clip whose camera walks a tenth of the distance."""
-    return pointmap_clip(20_000_303, 12, size=(160, 128), every_px=8)
+    """A generated clip whose camera walks, indoors."""
+    return pointmap_clip(20_000_303, 12, size=(160, 128), every_px=8, recipe=replace(HELD_OUT, way=(0.4, 0.5), outdoors=0.0))
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from toolkit.lifting.depth_between import sigma_of_confidence
 from toolkit.scene import Cameras, DepthVideo, Tracks2D, Tracks3D
 
 ASKED = 5  # frames that each point is looked up in, spread over those that see it
-SURE = 0.05  # share of its depth: a point that is surer is left where it is
+SURE = 0.2  # share of its depth: a point that is surer is left where it is
 MOVING = 0.5
 LIKELY = 0.5  # chance of being within 10 %, below which a pixel's depth is only what its surroundings have, and moves no point
 
