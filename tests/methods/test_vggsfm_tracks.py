@@ -107,3 +107,14 @@ def test_what_tracks_lack_is_told_in_one_sentence():
 
 
 Nothing = tk.Tracks2D(np.zeros((3, 1, 2)), np.ones((3, 1)), np.ones((3, 1)), np.zeros((3, 3)))
+
+
+def test_exact_tracks_of_a_camera_that_goes_straight_leave_the_lens_open_and_that_is_told():
+    rng, frames = np.random.default_rng(0), 7
+    xyz = rng.uniform([-2, -1.5, 4], [2, 1.5, 8], (160, 3))
+    xy = np.stack([500 * (xyz[:, :2] - [0.25 * t, 0]) / xyz[:, 2:] + [320, 240] for t in range(frames)], 1).astype(np.float32)
+    seen = np.ones(xy.shape[:2], bool)
+    scene = tk.reconstruct(tk.Tracks2D(xy, seen, seen.astype(np.float32), np.zeros((len(xy), 3), np.float32)), size=(640, 480))
+    assert scene.cameras.registered.all()
+    assert any("hardly tell the focal length" in told for told in scene.report["warnings"])
+    assert "focal length" in scene.report["quality"]

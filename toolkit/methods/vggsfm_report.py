@@ -10,12 +10,12 @@ import numpy as np
 from toolkit.methods.quality import measure
 from toolkit.scene import Scene
 from toolkit.sfm.audit import ray_angles_deg
-from toolkit.sfm.photo_bundle import BundleOptions, lens_told
+from toolkit.sfm.photo_bundle import BundleOptions, focal_sigma, lens_told
 from toolkit.sfm.photo_model import PhotoModel
 from toolkit.wording import counted
 
 NARROW_DEG = 3.0  # under which depth is hardly told
-
+UNSURE_FOCAL = 0.1  # standard deviation of the focal length's logarithm from which on photos don't tell it
 
 LENS_OFF, LENS_GAIN = 1.04, 0.9
 """A given focal length is doubted where the photos fit another one by so much, and so much better."""
@@ -66,6 +66,9 @@ def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mappi
         )
     elif flat > 0.6 * max(1, len(pairs)) and len(result.checks) - len(missing) == 2:
         told.append("Both photos show next to nothing but one plane, which two paths of the camera can explain; a third photo decides.")
+    sigma = 0.0 if result.fixed_lens else focal_sigma(model, BundleOptions())
+    if sigma > UNSURE_FOCAL:
+        told.append(_untold_focal(result, sigma))
     for group in result.others:
         names = ", ".join(result.found.names[t] for t in group)
         told.append(f"{counted(len(group), 'photo')} ({names}) make a model of their own that nothing connects to this one.")
@@ -116,9 +119,27 @@ def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mappi
                 higher_is_better=False,
                 advice="Photos with few points are unsure: take more photos around them.",
             ),
+            **_focal(result, sigma),
         },
         "warnings": told,
     }
+
+
+def _focal(result: PhotoModel, sigma: float) -> dict[str, Any]:
+    """How sure the focal length is; nothing where it was given."""
+    if result.fixed_lens:
+        return {}
+    advice = "Give K where it is known, or turn the camera between photos, and walk around things."
+    return {"focal length": measure(100 * sigma, "% standard deviation", green=2, amber=10, higher_is_better=False, advice=advice)}
+
+
+def _untold_focal(result: PhotoModel, sigma: float) -> str:
+    camera = next(camera for _, camera in sorted(result.model.cameras.items()))
+    by = f"; it is unsure by {100 * sigma:.0f} %" if np.isfinite(sigma) else ""
+    return (
+        f"The photos hardly tell the focal length, which came out as {camera.mean_focal_length():.0f} px{by}, so depth and path may be "
+        "stretched; give K where it is known."
+    )
 
 
 def _plain(check: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F64
 from toolkit.sfm.colmap import load_pycolmap, rigid
 from toolkit.sfm.features import Features
-from toolkit.sfm.two_view import TwoView, TwoViewOptions, geometry
+from toolkit.sfm.two_view import TwoView, TwoViewOptions, geometry, stirred
 
 if TYPE_CHECKING:
     import pycolmap
@@ -113,7 +113,7 @@ def database(
                 frame.add_data_id(image.data_id)
                 db.write_image(image, use_image_id=True)
                 db.write_frame(frame, use_frame_id=True)
-                db.write_keypoints(t + 1, features.xy.astype(np.float32))
+                db.write_keypoints(t + 1, stirred(features.xy, camera, t).astype(np.float32))
             for n, ((i, j), pair) in enumerate(sorted(found.pairs.items())):
                 report(n, len(found.pairs))
                 db.write_matches(i + 1, j + 1, pair.pairs)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 KINDS = {"CALIBRATED": "full", "UNCALIBRATED": "full", "PLANAR": "planar", "PANORAMIC": "turn", "PLANAR_OR_PANORAMIC": "flat"}
 """COLMAP's words for a pair, and ours: "flat" is a plane or a mere turn, which can't be told apart where the focal length is unknown."""
 
+STIRRED_PX = 1e-3
+"""Points of a lens that nobody told are moved by so much before COLMAP gets them: its solver for two photos of one unknown lens ends the
+whole process on exact points of a camera that goes straight without turning."""
+
 
 @dataclass(frozen=True)
 class TwoViewOptions:
@@ -88,6 +92,12 @@ def _estimate(
     asked.ransac.random_seed = seed
     asked.ransac.max_error = options.error_px * max(cameras[0].width, cameras[0].height, 1600) / 1600
     asked.detect_watermark = False
-    return colmap.estimate_two_view_geometry(
-        cameras[0], first.astype(np.float64), cameras[1], second.astype(np.float64), pairs.astype(np.uint32), asked
-    )
+    a, b = (stirred(xy, camera, n) for n, (xy, camera) in enumerate(zip((first, second), cameras, strict=True)))
+    return colmap.estimate_two_view_geometry(cameras[0], a, cameras[1], b, pairs.astype(np.uint32), asked)
+
+
+def stirred(xy: F32, camera: pycolmap.Camera, seed: int) -> F64:
+    """(K, 2) points, moved by `STIRRED_PX` where the focal length of their lens is not known."""
+    if camera.has_prior_focal_length:
+        return xy.astype(np.float64)
+    return xy + STIRRED_PX * np.random.default_rng(seed).normal(size=xy.shape)

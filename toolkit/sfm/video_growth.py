@@ -167,6 +167,12 @@ class _Growth:
         self._mapper.begin_reconstruction(self._model)
         self._adjusted = 0
 
+    def _restart(self) -> None:
+        """Forgets the model; the mapper counts matches of each frame and would count those of frames taken out of it twice."""
+        self._mapper.end_reconstruction(True)
+        self._model = load_pycolmap().Reconstruction()
+        self._mapper.begin_reconstruction(self._model)
+
     def model(self) -> pycolmap.Reconstruction | None:
         """The model; None where no pair has parallax that was not tried before."""
         if not self._begin():
@@ -205,8 +211,7 @@ class _Growth:
             self._adjust_all()
             if self._model.num_reg_images() == 2 and self._model.num_points3D() >= self._options.fewest:
                 return True
-            for image in list(self._model.reg_image_ids()):
-                self._model.deregister_frame(self._model.image(image).frame_id)
+            self._restart()
         return False
 
     def _registered(self, image: int) -> bool:
