@@ -12,7 +12,7 @@ from safetensors import safe_open
 
 import toolkit as tk
 from toolkit.evaluation.moving_points import moving_points
-from toolkit.methods import tracksto4d_intake
+from toolkit.methods import video_intake
 from toolkit.methods.tracksto4d_intake import PACKAGED_NAME, checked_weights
 from toolkit.models.tracksto4d import TracksTo4D
 from toolkit.synthetic.track_scenes import HELD_OUT, track_scene
@@ -30,7 +30,7 @@ def test_auto_finds_them_in_a_clone_and_where_a_wheel_puts_them(monkeypatch, tmp
     assert checked_weights("auto") == WEIGHTS
     installed = tmp_path / "share"
     installed.mkdir()
-    monkeypatch.setattr(tracksto4d_intake, "PACKAGED", (tmp_path / "nowhere", installed))
+    monkeypatch.setattr(video_intake, "PACKAGED", (tmp_path / "nowhere", installed))
     assert checked_weights("auto") is None
     (installed / PACKAGED_NAME).write_bytes(b"")
     assert checked_weights("auto") == installed / PACKAGED_NAME

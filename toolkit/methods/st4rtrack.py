@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,16 +12,18 @@ from toolkit.lifting.still_fusion import fused_still
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.st4rtrack_dense import DenseOptions, with_dense
-from toolkit.methods.st4rtrack_intake import checked_pair_weights, read_frames, starts
+from toolkit.methods.st4rtrack_intake import checked_pair_weights
 from toolkit.methods.st4rtrack_report import told
 from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
+from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
 from toolkit.progress import Listener, reporter
 from toolkit.scene import B, DepthVideo, Scene, Tracks3D, Video
 from toolkit.tracking import track_points
 from toolkit.tracking.registry import find_tracker, prepare_tracker
 
 LEAST_FRAMES = 3
+MOST_MPX = 60.0  # of all frames of the result together: depth and its confidence are held for each
 HELD_GROWS = 0.5  # of a track's usual step, for each frame since it was last known
 
 
@@ -56,19 +57,16 @@ class St4rtrackSettings:
         find_tracker(self.tracker)
         if not isinstance(self.weights, str):
             raise UserError(f"The setting weights is {self.weights!r}, but auto, none or the path of a file is needed.")
-        if not isinstance(self.grid, tuple | list) or len(self.grid) != 2:  # noqa: PLR2004
-            raise UserError(f"The setting grid is {self.grid!r}, but 2 numbers are needed.")
-        for name, value, least, most in (
-            ("grid", self.grid[0], 4, 256),
-            ("grid", self.grid[1], 4, 256),
-            ("every", self.every, 1, 10_000),
-            ("max_side", self.max_side, 64, 2048),
-            ("max_frames", self.max_frames, LEAST_FRAMES, 2000),
-            ("dense_side", self.dense_side, 0, 1024),
-            ("dense_views", self.dense_views, 2, 1000),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-                raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
+        checked_settings(
+            self,
+            {
+                "every": (1, 10_000),
+                "max_side": (64, 2048),
+                "max_frames": (LEAST_FRAMES, 2000),
+                "dense_side": (0, 1024),
+                "dense_views": (2, 1000),
+            },
+        )
 
     @staticmethod
     def preset(name: Preset) -> St4rtrackSettings:
@@ -138,26 +136,15 @@ def run(request: Request, listener: Listener) -> Scene:
         UserError: what the video lacks, in one sentence.
     """
     settings: St4rtrackSettings = request.settings
-    if request.cameras is not None:
-        raise UserError("The method st4rtrack finds the cameras itself; known ones are for the methods stereo4d and vggsfm.")
-    if not isinstance(request.recording, Path | Video):
-        raise UserError(f"The method st4rtrack takes a video of one camera, but this is a {type(request.recording).__name__}.")
+    recording = one_video(request, "st4rtrack")
     prepare_tracker(settings.tracker)
     checked_pair_weights(settings.weights)
     report = reporter(listener, "read", "Reading the video")
     video, shrink, cut = read_frames(
-        request.recording, request.frames, max_side=settings.max_side, max_frames=settings.max_frames, report=report
+        recording, request.frames, max_side=settings.max_side, max_frames=settings.max_frames, most_mpx=MOST_MPX, report=report
     )
-    K = None
-    if request.K is not None:
-        K = request.K.copy()
-        K[:2] *= np.array(shrink)[:, None]
-    masks: B | None = None
-    if request.masks is not None:
-        if len(request.masks) < len(video):
-            raise UserError(f"{len(request.masks)} masks came with {len(video)} frames; one each is needed.")
-        masks = np.asarray(request.masks[: len(video)]) != 0
-    name = "in memory" if isinstance(request.recording, Video) else request.recording.name
+    K, masks = lens_and_masks(request, video, shrink)
+    name = "in memory" if isinstance(recording, Video) else recording.name
     scene = _tracked(video, request.queries, K, masks, None, settings, name, request.seed, listener)
     if cut:
         scene.report["warnings"].append(cut)
@@ -185,7 +172,7 @@ def _tracked(
     given = taken_in(tracks, K, video.size, masks)
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": seed}}
     scene = scene_of(
-        given, SolvingOptions(), weights=checked_weights("auto"), depth=depth, rgb=_colours(tracks.queries, video), facts=facts,
+        given, SolvingOptions(), weights=checked_weights("auto"), depth=depth, rgb=colours(tracks.queries, video), facts=facts,
         seed=seed, listener=listener,
     )  # fmt: skip
     scene = replace(scene, video=video, method="st4rtrack")
@@ -211,7 +198,7 @@ def held(tracks: Tracks3D) -> Tracks3D:
     """
     xyz = tracks.xyz.copy()
     sigma = np.full(xyz.shape[:2], np.nan, np.float32) if tracks.sigma is None else tracks.sigma.copy()
-    known = np.isfinite(xyz).all(-1)
+    known = np.asarray(np.isfinite(xyz).all(axis=-1))
     frames = np.arange(known.shape[1])
     for n in np.flatnonzero(known.any(1) & ~known.all(1)):
         at = np.flatnonzero(known[n])
@@ -222,11 +209,3 @@ def held(tracks: Tracks3D) -> Tracks3D:
         xyz[n] = xyz[n, nearest]
         sigma[n] = np.hypot(np.nan_to_num(sigma[n, nearest]), HELD_GROWS * usual * away)
     return Tracks3D(xyz, tracks.visible, tracks.rgb, tracks.motion, sigma)
-
-
-def _colours(queries: NDArray, video: Video) -> NDArray[np.uint8]:
-    """(N, 3) colour of each track under its query."""
-    q = np.nan_to_num(queries)
-    width, height = video.size
-    moment = np.clip(q[:, 0].astype(int), 0, len(video) - 1)
-    return video.frames[moment, np.clip(q[:, 2], 0, height - 1).astype(int), np.clip(q[:, 1], 0, width - 1).astype(int)]

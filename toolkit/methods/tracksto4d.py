@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
-from toolkit.media.mono_input import opened_mono
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.tracksto4d_finetuning import checked_finetuning
 from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
+from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
 from toolkit.progress import Listener, reporter
-from toolkit.scene import U8, B, DepthVideo, Scene, Tracks2D, Video
+from toolkit.scene import DepthVideo, Scene, Tracks2D, Video
 from toolkit.tracking import track_points
-from toolkit.tracking.queries import checked_queries, grid_queries
 from toolkit.tracking.registry import find_tracker, prepare_tracker
 
-SUPPORT_GRID = (24, 24)  # points that help to find the cameras where only a few were asked for
 MOST_MPX = 85.0  # of all frames of the result together
 
 
@@ -58,17 +53,7 @@ class TracksTo4DSettings:
         if not isinstance(self.weights, str):
             raise UserError(f"The setting weights is {self.weights!r}, but auto, none or the path of a file is needed.")
         checked_finetuning(self.finetune_steps, self.weights)
-        if not isinstance(self.grid, tuple | list) or len(self.grid) != 2:
-            raise UserError(f"The setting grid is {self.grid!r}, but 2 numbers are needed.")
-        for name, value, least, most in (
-            ("grid", self.grid[0], 4, 256),
-            ("grid", self.grid[1], 4, 256),
-            ("every", self.every, 1, 10_000),
-            ("max_side", self.max_side, 64, 4096),
-            ("max_frames", self.max_frames, 3, 2000),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
-                raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
+        checked_settings(self, {"every": (1, 10_000), "max_side": (64, 4096), "max_frames": (3, 2000)})
 
     @staticmethod
     def preset(name: Preset) -> TracksTo4DSettings:
@@ -132,7 +117,7 @@ def reconstruct_tracks(
     for name, part in (("depth", depth), ("video", video)):
         if part is not None and len(part) != frames:
             raise UserError(f"The {name} has {len(part)} frames, but the tracks go through {frames}; both must be alike.")
-    rgb = None if video is None else _colours(tracks_2d, video)
+    rgb = None if video is None else colours(tracks_2d.queries, video)
     settings = {"weights": "none" if file is None else file.name, "finetune_steps": steps, "seed": int(seed)}
     facts = {"source": {"path": "in memory"}, "settings": settings}
     scene = scene_of(
@@ -156,31 +141,31 @@ def run(request: Request, listener: Listener) -> Scene:
         UserError: what the video lacks, in one sentence.
     """
     settings: TracksTo4DSettings = request.settings
-    if request.cameras is not None:
-        raise UserError("The method tracksto4d finds the cameras itself; known ones are for the methods stereo4d and vggsfm.")
-    if not isinstance(request.recording, Path | Video):
-        raise UserError(f"The method tracksto4d takes a video of one camera, but this is a {type(request.recording).__name__}.")
+    recording = one_video(request, "tracksto4d")
     prepare_tracker(settings.tracker)
     weights = checked_weights(settings.weights)
-    video, shrink, cut = _read(request, settings, listener)
+    report = reporter(listener, "read", "Reading the video")
+    video, shrink, cut = read_frames(
+        recording, request.frames, max_side=settings.max_side, max_frames=settings.max_frames, most_mpx=MOST_MPX, report=report
+    )
     if len(video) < 3:
         raise UserError(f"The video has {len(video)} frames, but at least 3 are needed to tell depth and motion.")
-    masks = None if request.masks is None else _fitting(request.masks, video)
-    tracks, asked = _followed(request, video, settings, listener)
+    K, masks = lens_and_masks(request, video, shrink)
+    asked, start = starts(video, request.queries, settings.every)
+    report = reporter(listener, "tracks", "Following points")
+    tracks = track_points(
+        video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=request.seed, report=report
+    )
     give_back()
-    K = None
-    if request.K is not None:
-        K = request.K.copy()
-        K[:2] *= np.array(shrink)[:, None]
     given = taken_in(tracks, K, video.size, masks)
-    name = "in memory" if isinstance(request.recording, Video) else request.recording.name
+    name = "in memory" if isinstance(recording, Video) else recording.name
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": request.seed}}
     scene = scene_of(
         given,
         SolvingOptions(),
         weights=weights,
         depth=None,
-        rgb=_colours(tracks, video),
+        rgb=colours(tracks.queries, video),
         facts=facts,
         seed=request.seed,
         listener=listener,
@@ -190,51 +175,6 @@ def run(request: Request, listener: Listener) -> Scene:
     if cut:
         scene.report["warnings"].append(cut)
     return scene if asked is None else _only(scene, asked)
-
-
-def _read(request: Request, settings: TracksTo4DSettings, listener: Listener) -> tuple[Video, tuple[float, float], str]:
-    """The frames that are used, reduced; by how much, in x and y; and a sentence where the clip was cut."""
-    assert isinstance(request.recording, Path | Video)
-    report = reporter(listener, "read", "Reading the video")
-    with opened_mono(request.recording, request.frames) as clip:
-        count = len(clip) if request.frames is not None else min(len(clip), settings.max_frames)
-        width, height = clip.size
-        scale = min(1.0, settings.max_side / max(width, height), float(np.sqrt(MOST_MPX * 1e6 / (count * width * height))))
-        size = (max(32, round(width * scale)), max(32, round(height * scale)))
-        frames = np.zeros((count, size[1], size[0], 3), np.uint8)
-        read = 0
-        for t, frame in zip(range(count), clip.frames(), strict=False):
-            frames[t] = frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
-            read = t + 1
-            report(read, count)
-        cut = f"The clip has {len(clip)} frames; the first {count} were used (frames=... for others)." if count < len(clip) else ""
-        return Video(frames[:read], clip.times_s[:read]), (size[0] / width, size[1] / height), cut
-
-
-def _followed(request: Request, video: Video, settings: TracksTo4DSettings, listener: Listener) -> tuple[Tracks2D, int | None]:
-    """Points followed through the video, and how many of them, the first ones, were asked for; None for no wish."""
-    report = reporter(listener, "tracks", "Following points")
-    options: dict[str, Any] = {"tracker": settings.tracker, "seed": request.seed, "report": report}
-    if request.queries is None:
-        return track_points(video, None, grid=settings.grid, every=settings.every, **options), None
-    asked = checked_queries(request.queries, frames=len(video), size=video.size)
-    grid = grid_queries(video.size, len(video), grid=SUPPORT_GRID, every=settings.every)
-    return track_points(video, np.concatenate([asked, grid]), **options), len(asked)
-
-
-def _fitting(masks: NDArray, video: Video) -> B:
-    if len(masks) < len(video):
-        raise UserError(f"{len(masks)} masks came with {len(video)} frames; one each is needed.")
-    return np.asarray(masks[: len(video)]) != 0
-
-
-def _colours(tracks: Tracks2D, video: Video) -> U8:
-    """(N, 3) colour of each track under its query."""
-    moment = np.clip(np.nan_to_num(tracks.queries[:, 0]).astype(int), 0, len(video) - 1)
-    width, height = video.size
-    column = np.clip(np.nan_to_num(tracks.queries[:, 1]), 0, width - 1).astype(int)
-    row = np.clip(np.nan_to_num(tracks.queries[:, 2]), 0, height - 1).astype(int)
-    return video.frames[moment, row, column]
 
 
 def _with_video(scene: Scene, video: Video) -> Scene:

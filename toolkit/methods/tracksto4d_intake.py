@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import checked_intrinsics, intrinsics_from_fov
+from toolkit.methods.video_intake import weights_file
 from toolkit.scene import F64, B, Tracks2D
 from toolkit.sfm.bundle import Beliefs
 from toolkit.sfm.track_observed import Observed
@@ -33,8 +32,6 @@ MOST_FRAMES = 2000
 MOST_SAMPLES = 30_000_000
 NETWORK_TRACKS = 256
 """Tracks that a network is asked about at a time: attention goes with their square."""
-PACKAGED = (Path(__file__).resolve().parents[2] / "weights", Path(sysconfig.get_path("data")) / "share" / "lift4d" / "weights")
-"""Where weights that come with the package lie: in a clone (links to it followed), and where it was installed from a wheel."""
 PACKAGED_NAME = "tracksto4d.safetensors"
 
 
@@ -136,24 +133,12 @@ def _checked_lens(K: ArrayLike | None, size: tuple[int, int]) -> F64:
 
 
 def checked_weights(weights: Any) -> Path | None:
-    """The file of weights that is meant; None for none.
-
-    Args:
-        weights: "auto" for those that come with the package, if any; None for none; or a path.
+    """The file of weights that is meant, "auto" for those that come with the package; None for none.
 
     Raises:
         UserError: no such file.
     """
-    if weights is None or (isinstance(weights, str) and weights == "none"):
-        return None
-    if not isinstance(weights, str | os.PathLike) or not str(weights):
-        raise UserError(f"The weights are {weights!r}, but auto, none or the path of a file is needed.")
-    if weights == "auto":
-        return next((folder / PACKAGED_NAME for folder in PACKAGED if (folder / PACKAGED_NAME).is_file()), None)
-    file = Path(weights).expanduser()
-    if not file.is_file():
-        raise UserError(f"There is no file of weights {str(weights)!r}; give the path of one, or none to do without a network.")
-    return file
+    return weights_file(weights, PACKAGED_NAME)
 
 
 def read_network(file: Path) -> TracksTo4D:
