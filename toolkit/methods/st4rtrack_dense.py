@@ -99,7 +99,7 @@ def with_dense(
             one = depth_between(
                 scene.video.frames[t], scene.tracks_2d.xy[seen, t], z[seen, t], sigma[seen, t], tracks.motion[seen] > MOVING,
                 matched=None if matched is None else matched[t],
-                prior=None if heard is None else heard.depth[t],
+                prior=None if heard is None or not np.isfinite(heard.depth[t]).any() else heard.depth[t],
                 prior_sigma=np.inf if heard is None else heard.sigma,
                 options=options.between,
             )  # fmt: skip
@@ -162,11 +162,15 @@ def _priors(
         found.append(_on_scale("given depth", given.depth, scene, options, walks))
     if weights is not None:
         assert scene.video is not None and scene.cameras is not None
-        from toolkit.models.pairpointmap_video import depths_of_video
+        from toolkit.models.pairpointmap import PairPointmap
+        from toolkit.models.pairpointmap_video import depths_by_published, depths_of_video
 
         report = reporter(listener, "network", "Asking the two-view network")
         network = read_pair_network(weights)
-        depths = depths_of_video(network, scene.video.frames, scene.cameras.K[0] if walks else None, report=report)
+        if isinstance(network, PairPointmap):
+            depths = depths_of_video(network, scene.video.frames, scene.cameras.K[0] if walks else None, report=report)
+        else:
+            depths = depths_by_published(network, scene.video.frames, report=report)
         found.append(_on_scale("network", depths, scene, options, walks))
     return [p for p in found if p is not None]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from toolkit.errors import UserError
 from toolkit.methods.video_intake import weights_file
 
 if TYPE_CHECKING:

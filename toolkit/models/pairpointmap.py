@@ -26,7 +26,10 @@ from toolkit.models.pairpointmap_parts import (
     matched,
     positions,
 )
+from toolkit.models.st4rtrack import PublishedPairPointmap
 from toolkit.scene import F32, F64, U8
+
+__all__ = ["PairPointmap", "PairShape", "PointmapPair", "PublishedPairPointmap"]
 
 NAME = "PairPointmap"
 GRID = 16

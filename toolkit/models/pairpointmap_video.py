@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from toolkit.models.pairpointmap import Encoded, PairPointmap, as_tensor, seen_size
+from toolkit.models.pairpointmap import Encoded, PairPointmap, PublishedPairPointmap, as_tensor, seen_size
 from toolkit.models.pairpointmap_parts import UP
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8
 
 GAP = 8
 """Frames between the two of a pair: enough for parallax, few enough to be matched."""
+
+
+PUBLISHED_SIDE = 224
+PUBLISHED_FRAMES = 12  # spread over the clip: one takes seconds
+
+
+def depths_by_published(network: PublishedPairPointmap, frames: U8, *, report: Report = silent) -> F32:
+    """The same by the published network: of a few frames, each paired with itself; the others are NaN."""
+    height, width = frames.shape[1:3]
+    size = seen_size((width, height), PUBLISHED_SIDE)
+    out = np.full((len(frames), size[1], size[0]), np.nan, np.float32)
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(len(frames), PUBLISHED_FRAMES)).round().astype(int))
+    for done, t in enumerate(chosen.tolist()):
+        picture = cv2.resize(frames[t], size, interpolation=cv2.INTER_AREA)
+        out[t] = network.infer_pair(picture, picture)["pts3d_1"][..., 2]
+        report(done + 1, len(chosen))
+    return out
 
 
 def depths_of_video(network: PairPointmap, frames: U8, K: NDArray | None = None, *, side: int = 160, report: Report = silent) -> F32:
