@@ -24,6 +24,7 @@ from toolkit.tracking.registry import find_tracker, prepare_tracker
 
 LEAST_FRAMES = 3
 MOST_MPX = 60.0  # of all frames of the result together: depth and its confidence are held for each
+ADAPT_STEPS = 150
 HELD_GROWS = 0.5  # of a track's usual step, for each frame since it was last known
 
 
@@ -41,6 +42,8 @@ class St4rtrackSettings:
             "none"; or the path of a file.
         dense_side: Frames are matched for dense depth at so many pixels; 0 to spread the depth of tracks alone.
         dense_views: Frames that are matched themselves, at most, spread over the clip.
+        adapt_steps: Steps that the network first learns from this very video, without labels: from its tracks and from both of its maps
+            meeting. It stops early where tracks that it does not learn from gain no more; the report tells by how much they did.
     """
 
     tracker: str = "auto"
@@ -51,6 +54,7 @@ class St4rtrackSettings:
     weights: str = "auto"
     dense_side: int = 288
     dense_views: int = 40
+    adapt_steps: int = 0
 
     def __post_init__(self) -> None:
         """Checks every setting before anything is computed."""
@@ -65,6 +69,7 @@ class St4rtrackSettings:
                 "max_frames": (LEAST_FRAMES, 2000),
                 "dense_side": (0, 1024),
                 "dense_views": (2, 1000),
+                "adapt_steps": (0, 10_000),
             },
         )
 
@@ -86,6 +91,7 @@ def track_world(
     K: ArrayLike | None = None,
     depth: DepthVideo | None = None,
     masks: ArrayLike | None = None,
+    adapt: bool = False,
     settings: St4rtrackSettings | None = None,
     seed: int = 0,
     progress: Listener | None = None,
@@ -104,6 +110,7 @@ def track_world(
         K: (3, 3) intrinsics in pixels; None to find the focal length.
         depth: Depth of each frame, of any scale, as evidence.
         masks: (T, H, W) True where nothing counts.
+        adapt: Whether the network first learns from this very video, for up to 150 steps; without weights there is nothing to adapt.
         settings: Everything else.
         seed: The same video and seed give the same scene.
         progress: Called with every `Progress`; it may raise `Cancelled`.
@@ -119,6 +126,8 @@ def track_world(
     if not isinstance(video, Video):
         raise UserError(f"track_world takes a Video, but this is a {type(video).__name__}; read_video makes one of a file.")
     use = replace(settings or St4rtrackSettings(), weights=weights)
+    if adapt and not use.adapt_steps:
+        use = replace(use, adapt_steps=ADAPT_STEPS)
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
     if depth is not None and len(depth) != len(video):
@@ -165,6 +174,8 @@ def _tracked(
     if len(video) < LEAST_FRAMES:
         raise UserError(f"The video has {len(video)} frames, but at least {LEAST_FRAMES} are needed to tell depth and motion.")
     weights = checked_pair_weights(settings.weights)
+    if settings.adapt_steps and weights is None:
+        raise UserError("There is no network to adapt: none comes with this copy of the package, or weights is none; leave out adapting.")
     report = reporter(listener, "tracks", "Following points")
     asked, start = starts(video, queries, settings.every)
     tracks = track_points(video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=seed, report=report)
@@ -176,7 +187,7 @@ def _tracked(
         seed=seed, listener=listener,
     )  # fmt: skip
     scene = replace(scene, video=video, method="st4rtrack")
-    options = DenseOptions(side=settings.dense_side, views=settings.dense_views)
+    options = DenseOptions(side=settings.dense_side, views=settings.dense_views, adapt_steps=settings.adapt_steps)
     scene, carried = with_dense(scene, options, weights=weights, given_depth=depth, masks=masks, listener=listener)
     assert scene.tracks_3d is not None and scene.tracks_2d is not None
     points = scene.tracks_3d

@@ -36,6 +36,7 @@ class DenseOptions:
         unmeasured_sigma: So wrong a network is taken to be where no track tells depth.
         mover_radius: Around a moving track so large a share of the picture is left out of the matching.
         between: How depth is spread from pixels that are known.
+        adapt_steps: Steps that the network first learns from this very video.
     """
 
     side: int = 288
@@ -45,6 +46,7 @@ class DenseOptions:
     unmeasured_sigma: float = 0.35
     mover_radius: float = 0.02
     between: BetweenOptions = field(default_factory=BetweenOptions)
+    adapt_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +87,7 @@ def with_dense(
     walks = _walks(scene)
     carried: dict[str, Any] = {"parallax": walks, "priors": [], "matched": 0.0, "spread": 0.0, "prior": 0.0, "unknown": 0.0}
     matched = _matched(scene, options, masks, listener) if walks and options.side else None
-    priors = _priors(scene, weights, given_depth, options, walks, listener)
+    priors = _priors(scene, weights, given_depth, options, walks, carried, listener)
     carried["priors"] = [{"name": p.name, "sigma": round(p.sigma, 3), "measured": p.measured, "heard": _heard(p, options)} for p in priors]
     heard = min((p for p in priors if _heard(p, options)), key=lambda p: p.sigma, default=None)
     report = reporter(listener, "depth", "Spreading depth over every pixel")
@@ -154,7 +156,13 @@ def _relative_sigma(scene: Scene, z: F64) -> F64:
 
 
 def _priors(
-    scene: Scene, weights: Path | None, given: DepthVideo | None, options: DenseOptions, walks: bool, listener: Listener
+    scene: Scene,
+    weights: Path | None,
+    given: DepthVideo | None,
+    options: DenseOptions,
+    walks: bool,
+    carried: dict[str, Any],
+    listener: Listener,
 ) -> list[Prior]:
     """Depths from elsewhere on the scale of the scene, with the errors they have where tracks tell depth well."""
     found = []
@@ -165,8 +173,19 @@ def _priors(
         from toolkit.models.pairpointmap import PairPointmap
         from toolkit.models.pairpointmap_video import depths_by_published, depths_of_video
 
-        report = reporter(listener, "network", "Asking the two-view network")
         network = read_pair_network(weights)
+        if options.adapt_steps and isinstance(network, PairPointmap):
+            from toolkit.training.pairpointmap_adaptation import AdaptOptions, adapt
+
+            report = reporter(listener, "adapting", "Adapting the network to this video")
+            lens, steps = scene.cameras.K[0], AdaptOptions(steps=options.adapt_steps)
+            assert scene.tracks_2d is not None
+            told = adapt(
+                network, scene.video, scene.tracks_2d, lens, depth=None if given is None else given.depth, options=steps, report=report
+            )
+            network = told.network
+            carried["adaptation"] = {"steps": told.steps, "held_out_px": [round(e, 2) for e in told.error_px]}
+        report = reporter(listener, "network", "Asking the two-view network")
         if isinstance(network, PairPointmap):
             depths = depths_of_video(network, scene.video.frames, scene.cameras.K[0] if walks else None, report=report)
         else:

@@ -30,6 +30,8 @@ def told(scene: Scene, carried: dict[str, Any]) -> dict[str, Any]:
         "depth_from_elsewhere": carried["priors"],
         "moving_percent": round(100 * float(scene.masks.mean()), 1) if scene.masks is not None else 0.0,
     }
+    if "adaptation" in carried:
+        evidence["adaptation"] = carried["adaptation"]
     sure = scene.depth.confidence[np.isfinite(scene.depth.depth)]
     quality = {
         "depth within 10 %": measure(
