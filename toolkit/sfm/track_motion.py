@@ -14,6 +14,7 @@ from toolkit.sfm.track_company import Company, CompanyOptions
 from toolkit.sfm.track_observed import Observed, bounded
 
 LEAST_DECIDED = 4  # tracks of either kind that tell whether a network can be trusted
+UNSURE = 0.05  # level of what moves just as likely as not
 LEAST_WEIGHT = 1e-3  # of what surely moves, so that its still point stays on its rays
 
 
@@ -32,6 +33,8 @@ class MotionOptions:
         network_share: How much a network's word counts, beside how well a track fits a still point ...
         trusted: ... where its word on tracks that tell themselves whether they move is right by these chances: below the first it is not
             heard, above the second wholly.
+        plain: A track that strays this many times as far as `usual_px` is no still point, whatever its company and a network say: where
+            it would be one is anywhere.
         decided: Straying by this much more or less than `usual_px`, as a logarithm, tells itself.
         rounds: Cameras and motion are found in turns so many times, ...
         steps: ... each an adjustment of so many steps, ...
@@ -47,6 +50,7 @@ class MotionOptions:
     sharpness: float = 2.7
     network_share: float = 0.5
     trusted: tuple[float, float] = (0.7, 0.9)
+    plain: float = 2.0
     decided: float = 0.7
     rounds: int = 3
     steps: int = 8
@@ -105,6 +109,7 @@ def motion_of(
         word, heard = _word(alone, np.where(asked, believed, 1.0), asked, own, options)
         level = np.where(asked, own + options.network_share * heard * (word - own), own)
     level = company.passed_on(level, options.company.rounds)
+    level = np.where(own > np.log(options.plain), np.maximum(level, UNSURE), level)
     chance = 1 / (1 + np.exp(-np.clip(options.sharpness * level, -50, 50)))
     return Motion(level, chance, noise, float(limit), heard)
 
