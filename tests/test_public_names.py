@@ -18,7 +18,7 @@ def test_the_public_names_are_frozen():
 
 
 def test_stages_without_a_verb_have_a_public_place():
-    assert stages.__all__ == ["align_similarity", "default_vr180_rig", "nonrigid_shapes", "stereo_odometry"]
+    assert stages.__all__ == ["align_similarity", "default_vr180_rig", "nonrigid_shapes", "pointmaps", "stereo_odometry"]
     for name in stages.__all__:
         assert getattr(stages, name).__doc__, name
 

@@ -33,6 +33,8 @@ class Costs:
         joint_s: Adjusting the windows of a longer clip together.
         window_frames: So many frames a window has, ...
         window_new: ... of which so many are not in the one before.
+        frame_s_dense: Dense depth of a frame of one camera whose things move, by preset: matching, spreading, asking the network.
+        frame_mb_dense: Depth and its confidence of such a frame, per million pixels.
         track_mb: What is held of each frame beside its picture, by preset: it goes with the points that run through it.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
@@ -61,6 +63,8 @@ class Costs:
     frame_mb_mono: float = 0.15
     side_tracks: dict[Preset, int] = field(default_factory=lambda: {"draft": 512, "normal": 768, "fine": 1024})
     frame_s_tracks: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.165, "normal": 0.29, "fine": 0.45})
+    frame_s_dense: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.06, "normal": 0.15, "fine": 0.35})
+    frame_mb_dense: float = 14.0
     window_s: float = 3.5
     joint_s: float = 13.0
     window_frames: int = 60
@@ -107,8 +111,8 @@ def estimate(
         held_mpx = min(frames * min(size[0] * size[1] / 1e6, 1.9), c.depth_mpx)
         memory_mb = round(c.start_mb_photos + c.decode_mb_per_mpx * size[0] * size[1] / 1e6 + c.depth_mb_per_mpx * held_mpx)
         return {preset: Estimate(round(s / c.cores_used, 1), memory_mb) for preset, s in work_s.items()}
-    if kind == "mono" and method == "tracksto4d":
-        return _of_tracks(frames or c.frames_at_most, size, c)
+    if kind == "mono" and method in ("tracksto4d", "st4rtrack"):
+        return _of_tracks(frames or c.frames_at_most, size, c, dense=method == "st4rtrack")
     if kind == "mono":
         return _of_one_camera(frames or c.frames_at_most, size, c)
     used = min(frames or c.frames_at_most, c.frames_at_most)
@@ -141,14 +145,16 @@ def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Es
     return told
 
 
-def _of_tracks(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Estimate]:
-    """Points are followed through all frames that are used, then explained window by window."""
+def _of_tracks(frames: int, size: tuple[int, int], c: Costs, *, dense: bool = False) -> dict[str, Estimate]:
+    """Points are followed through all frames that are used, then explained window by window; dense depth may follow."""
     used, raw_mpx, told = min(frames, c.frames_at_most), size[0] * size[1] / 1e6, {}
     windows = 1 if used <= c.window_frames else -(-(used - c.window_frames + c.window_new) // c.window_new)
     explained_s = windows * c.window_s + (c.joint_s if windows > 1 else 0)
     for preset, frame_s in c.frame_s_tracks.items():
         held_mpx = min(raw_mpx * min(1.0, c.side_tracks[preset] / max(size)) ** 2, c.shown_mpx / used)
         work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + explained_s
+        work_s += used * c.frame_s_dense[preset] if dense else 0.0
         memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + used * (c.track_mb[preset] + 8 * held_mpx)
+        memory_mb += used * held_mpx * c.frame_mb_dense if dense else 0.0
         told[preset] = Estimate(round((c.start_s + work_s) / c.cores_used, 1), round(memory_mb))
     return told

@@ -12,7 +12,7 @@ from toolkit.lifting.still_fusion import fused_still
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.st4rtrack_dense import DenseOptions, with_dense
-from toolkit.methods.st4rtrack_intake import checked_pair_weights
+from toolkit.methods.st4rtrack_intake import checked_pair_weights, read_pair_network
 from toolkit.methods.st4rtrack_report import told
 from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
@@ -176,6 +176,7 @@ def _tracked(
     weights = checked_pair_weights(settings.weights)
     if settings.adapt_steps and weights is None:
         raise UserError("There is no network to adapt: none comes with this copy of the package, or weights is none; leave out adapting.")
+    network = None if weights is None else read_pair_network(weights)  # a file that is none is told before the long work
     report = reporter(listener, "tracks", "Following points")
     asked, start = starts(video, queries, settings.every)
     tracks = track_points(video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=seed, report=report)
@@ -188,7 +189,7 @@ def _tracked(
     )  # fmt: skip
     scene = replace(scene, video=video, method="st4rtrack")
     options = DenseOptions(side=settings.dense_side, views=settings.dense_views, adapt_steps=settings.adapt_steps)
-    scene, carried = with_dense(scene, options, weights=weights, given_depth=depth, masks=masks, listener=listener)
+    scene, carried = with_dense(scene, options, network=network, given_depth=depth, masks=masks, listener=listener)
     assert scene.tracks_3d is not None and scene.tracks_2d is not None
     points = scene.tracks_3d
     if carried["parallax"] and scene.depth is not None and scene.cameras is not None:

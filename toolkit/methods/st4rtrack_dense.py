@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -13,11 +12,15 @@ from numpy.typing import NDArray
 from toolkit.geometry.cameras import project
 from toolkit.geometry.sampling import sample_bilinear
 from toolkit.lifting.depth_between import BetweenOptions, confidence_of_sigma, depth_between
-from toolkit.methods.st4rtrack_intake import read_pair_network
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, F64, B, DepthVideo, PointCloud, Scene
 from toolkit.sfm.depth_scale import log_linear
 from toolkit.stereo.dense import DenseSettings, dense_depth
+
+if TYPE_CHECKING:
+    from toolkit.models.pairpointmap import PairPointmap, PublishedPairPointmap
+
+    Network: TypeAlias = PairPointmap | PublishedPairPointmap
 
 MOVING = 0.5
 LEAST_REGISTERED = 3
@@ -69,14 +72,14 @@ class Prior:
 
 
 def with_dense(
-    scene: Scene, options: DenseOptions, *, weights: Path | None, given_depth: DepthVideo | None, masks: B | None, listener: Listener
+    scene: Scene, options: DenseOptions, *, network: Network | None, given_depth: DepthVideo | None, masks: B | None, listener: Listener
 ) -> tuple[Scene, dict[str, Any]]:
     """The scene with depth, masks of what moves and a dense cloud; and what each source of evidence carried.
 
     Args:
         scene: Of `tracksto4d_solving.scene_of`, with its video.
         options: How.
-        weights: Of the two-view network, or None.
+        network: Two-view network, ours or a published one, or None.
         given_depth: Depth of each frame, of any scale, or None.
         masks: (T, H, W) True where nothing counts.
         listener: Told the progress.
@@ -87,7 +90,7 @@ def with_dense(
     walks = _walks(scene)
     carried: dict[str, Any] = {"parallax": walks, "priors": [], "matched": 0.0, "spread": 0.0, "prior": 0.0, "unknown": 0.0}
     matched = _matched(scene, options, masks, listener) if walks and options.side else None
-    priors = _priors(scene, weights, given_depth, options, walks, carried, listener)
+    priors = _priors(scene, network, given_depth, options, walks, carried, listener)
     carried["priors"] = [{"name": p.name, "sigma": round(p.sigma, 3), "measured": p.measured, "heard": _heard(p, options)} for p in priors]
     heard = min((p for p in priors if _heard(p, options)), key=lambda p: p.sigma, default=None)
     report = reporter(listener, "depth", "Spreading depth over every pixel")
@@ -157,7 +160,7 @@ def _relative_sigma(scene: Scene, z: F64) -> F64:
 
 def _priors(
     scene: Scene,
-    weights: Path | None,
+    network: Network | None,
     given: DepthVideo | None,
     options: DenseOptions,
     walks: bool,
@@ -168,12 +171,11 @@ def _priors(
     found = []
     if given is not None:
         found.append(_on_scale("given depth", given.depth, scene, options, walks))
-    if weights is not None:
+    if network is not None:
         assert scene.video is not None and scene.cameras is not None
         from toolkit.models.pairpointmap import PairPointmap
         from toolkit.models.pairpointmap_video import depths_by_published, depths_of_video
 
-        network = read_pair_network(weights)
         if options.adapt_steps and isinstance(network, PairPointmap):
             from toolkit.training.pairpointmap_adaptation import AdaptOptions, adapt
 
