@@ -86,3 +86,16 @@ def test_a_file_is_a_sequence_of_the_benchmark(written):
     found = load_worldtrack_npz(written)
     sequence = track_sequence(found.name, found.points, found.lens, found.visible, found.T_cw)
     assert sequence.xyz_w.shape[1] == len(found.pictures) and len(sequence.uv) == int(found.visible[0].sum())
+
+
+def test_a_file_is_a_clip_to_run_and_a_truth_to_compare_with(written, room):
+    import toolkit as tk
+    from toolkit.media.mono_input import opened_mono
+    from toolkit.media.truth_npz import load_truth
+
+    source = tk.inspect(written)
+    assert source.kind == "mono" and source.frames == len(room.video) and source.size == room.video.size
+    with opened_mono(written, slice(2, 6)) as clip:
+        frames = list(clip.frames())
+    assert len(frames) == 4 and np.abs(frames[0].astype(int) - room.video.frames[2]).mean() < 6
+    assert load_truth(written).tracks_3d.xyz.shape == room.tracks_3d.xyz.shape

@@ -63,6 +63,8 @@ def inspect_recording(recording: Recording) -> Source:
         source = _images(recording)
     elif recording.form == "scene":
         source = _scene(recording.files[0])
+    elif recording.form == "benchmark clip":
+        source = _benchmark(recording.files[0])
     else:
         source = _annotation(recording.files[0], bundle=recording.form == "bundle")
     views = int(source.details.get("views", 2 if source.layout == "separate" else 1))
@@ -215,6 +217,16 @@ def _scene(path: Path) -> Source:
     return Source(
         str(path), "scene", int(head.get("frames", 0)), (int(size[0]), int(size[1])), 0.0, details={"method": head.get("method", "")}
     )
+
+
+def _benchmark(path: Path) -> Source:
+    """A clip of WorldTrack or TAPVid-3D, its truth in the same file."""
+    from toolkit.media.worldtrack_npz import FPS, decoded, load_worldtrack_npz
+
+    found = load_worldtrack_npz(path)
+    first = decoded(found.pictures[0], path.name, 0)
+    details = {"benchmark": "WorldTrack", "tracks": found.points.shape[1], "K": found.K.tolist(), "duration_s": len(found.pictures) / FPS}
+    return Source(str(path), "mono", len(found.pictures), (first.shape[1], first.shape[0]), FPS, details=details)
 
 
 def _likeness(paths: tuple[Path, ...]) -> float:

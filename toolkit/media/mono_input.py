@@ -16,6 +16,7 @@ from toolkit.media.decoding import Clip
 from toolkit.media.frame_choice import FrameChoice, Frames
 from toolkit.media.recording import find_recording
 from toolkit.media.sequences import read_image
+from toolkit.media.worldtrack_npz import FPS
 from toolkit.scene import F64, U8, Video
 
 
@@ -84,6 +85,15 @@ def _on_disk(path: Path, name: str, choice: FrameChoice) -> MonoInput:
                 yield picture
 
         return MonoInput(name, size, sequence.times_s[rows], pictures)
+    if recording.form == "benchmark clip":
+        from toolkit.media.worldtrack_npz import decoded, load_worldtrack_npz
+
+        found = load_worldtrack_npz(recording.files[0])
+        rows = choice.of_count(len(found.pictures), name)
+        first = decoded(found.pictures[0], name, 0)
+        times = np.arange(len(found.pictures)) / FPS
+        size = (first.shape[1], first.shape[0])
+        return MonoInput(name, size, times[rows], lambda: (decoded(found.pictures[i], name, int(i)) for i in rows))
     if recording.form == "bundle":
         from toolkit.media.recording import raw_video
 

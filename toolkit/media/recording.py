@@ -14,8 +14,11 @@ from toolkit.media.sequences import Sequence, images_in, pair_files, pair_folder
 from toolkit.media.stereo4d_bundle import is_bundle
 from toolkit.media.stereo4d_npz import KEYS as DATASET_KEYS
 from toolkit.media.suffixes import IMAGES
+from toolkit.media.worldtrack_npz import is_worldtrack
 
-Form = Literal["video", "video pair", "image pair", "images", "videos", "image folders", "dataset", "bundle", "scene", "archive"]
+Form = Literal[
+    "video", "video pair", "image pair", "images", "videos", "image folders", "dataset", "bundle", "scene", "benchmark clip", "archive"
+]
 
 SCENE_MARK = "lift4d_version"
 """The array that only our own scene files have."""
@@ -118,6 +121,8 @@ def _in_folder(folder: Path) -> Recording:
 
 
 def _npz_form(path: Path) -> Form:
+    if is_worldtrack(path):  # asked first: its pictures may be kept as Python objects, which are refused otherwise
+        return "benchmark clip"
     with NpzReader(path) as file:
         if SCENE_MARK in file:
             return "scene"

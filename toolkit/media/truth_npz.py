@@ -16,6 +16,7 @@ from toolkit.media.scene_file import load
 from toolkit.media.stereo4d_bundle import is_bundle
 from toolkit.media.stereo4d_npz import KEYS as DATASET_KEYS
 from toolkit.media.stereo4d_npz import load_dataset_npz
+from toolkit.media.worldtrack_npz import is_worldtrack, load_worldtrack_npz
 from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Tracks3D
 
 NAMES = {
@@ -39,8 +40,9 @@ def load_truth(path: str | os.PathLike[str]) -> Scene:
     """A scene to compare, or to compare with.
 
     Args:
-        path: A result folder, a scene.npz of ours, a released Stereo4D annotation, or an .npz of plain arrays: T_wc (T, 4, 4) with K
-            (3, 3) or (T, 3, 3) and size (2,) or (T, 2), xy, xyz, visible, queries, motion, depth in metres or depth_mm; any of these.
+        path: A result folder, a scene.npz of ours, a released Stereo4D annotation, a WorldTrack or TAPVid-3D file, or an .npz of plain
+            arrays: T_wc (T, 4, 4) with K (3, 3) or (T, 3, 3) and size (2,) or (T, 2), xy, xyz, visible, queries, motion, depth in metres
+            or depth_mm; any of these.
 
     Raises:
         UserError: no such file, nothing in it that is known, or shapes that don't fit together.
@@ -50,6 +52,8 @@ def load_truth(path: str | os.PathLike[str]) -> Scene:
         if not (place / "scene.npz").is_file():
             raise UserError(f"{place} holds no scene.npz, so it is no result folder.")
         place = place / "scene.npz"
+    if is_worldtrack(place):
+        return load_worldtrack_npz(place).scene()
     with NpzReader(place) as file:
         if SCENE_MARK not in file and not is_bundle(file) and not all(key in file for key in DATASET_KEYS):
             return _plain(file)
