@@ -57,7 +57,7 @@ class RigScore:
         APD: Points within these, percent.
         OA: Seen or not told right, percent.
         survival: Until a track is 10 cm off, percent of the time.
-        MTE_cm: Median over a track of its error, mean over tracks; infinite where half of a track is unknown.
+        MTE_cm: Median over a track of its error, mean over tracks; where a tracker does not know, its last word counts.
         cpu_s: CPU-seconds a recording.
     """
 
@@ -118,9 +118,20 @@ def scored(rig: SyntheticRig, clip: MultiViewVideo, tracker: Tracker) -> list[fl
     begun = time.process_time()
     xyz, visible = followed(clip, rig.queries, tracker)
     spent = time.process_time() - begun
+    xyz = _held(xyz, rig.queries[:, 0].astype(int))
     scores = mvtracker_scores(xyz, visible, rig.xyz_w, rig.visible.any(0), rig.queries[:, 0], benchmark="dexycb-multiview")
     names = ("average_jaccard", "average_pts_within_thresh", "occlusion_accuracy", "survival", "mte_visible")
     return [*(scores[f"{name}__any"] for name in names), spent]
+
+
+def _held(xyz: NDArray, asked: NDArray) -> NDArray:
+    """Points that are unknown stay where they last were, so that everybody answers everywhere; they are not told to be seen there."""
+    out = xyz.copy()
+    for n, first in enumerate(asked):
+        for t in range(first + 1, xyz.shape[1]):
+            if not np.isfinite(out[n, t, 0]):
+                out[n, t] = out[n, t - 1]
+    return out
 
 
 def followed(clip: MultiViewVideo, queries: NDArray, tracker: Tracker) -> tuple[NDArray, NDArray]:

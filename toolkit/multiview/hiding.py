@@ -6,15 +6,15 @@ import cv2
 import numpy as np
 
 from toolkit.geometry.cameras import project
-from toolkit.geometry.sampling import sample_nearest
 from toolkit.multiview.seeding import SeedOptions, moving_mask
+from toolkit.multiview.surfaces import SIGMAS, Surfaces
 from toolkit.scene import F32, U8, B, MultiViewVideo
 
 NEARER = 0.05  # a surface nearer by this share of the distance hides what lies behind it
 REACH_PX = 9  # of what moves: flat parts of a thing that moves over itself don't change
 
 
-def hidden_at_queries(clip: MultiViewVideo, images: list[U8], queries: F32) -> B:
+def hidden_at_queries(clip: MultiViewVideo, images: list[U8], queries: F32, surfaces: Surfaces | None = None) -> B:
     """(V, N) which views surely don't see a point in the frame of its query.
 
     Where depth is known it tells. Where cameras stand still and two views or more show something that moves at the point, those that
@@ -24,6 +24,7 @@ def hidden_at_queries(clip: MultiViewVideo, images: list[U8], queries: F32) -> B
         clip: The views.
         images: V arrays (T, H, W) of grey frames.
         queries: (N, 4) (t, x, y, z).
+        surfaces: The depth of the views; None for none.
     """
     V, N = len(images), len(queries)
     hidden, moves, inside = (np.zeros((V, N), bool) for _ in range(3))
@@ -36,10 +37,10 @@ def hidden_at_queries(clip: MultiViewVideo, images: list[U8], queries: F32) -> B
                 within = (xy >= 0).all(1) & (xy[:, 0] < width) & (xy[:, 1] < height)
             inside[v, rows] = within
             at = np.where(within[:, None], xy, 0.5)
-            if clip.depth_m is not None:
-                surface = sample_nearest(clip.depth_m[v][t], at)
+            if surfaces is not None:
+                _, farthest = surfaces.around(v, int(t), at)
                 with np.errstate(invalid="ignore"):
-                    hidden[v, rows] |= within & (surface < (1 - NEARER) * depth)
+                    hidden[v, rows] |= within & (farthest < (1 - max(NEARER, SIGMAS * surfaces.share)) * depth)
             mask = cv2.dilate(moving_mask(images[v], int(t), SeedOptions()).astype(np.uint8), np.ones((REACH_PX, REACH_PX)))
             moves[v, rows] = within & (mask[at[:, 1].astype(int), at[:, 0].astype(int)] > 0)
     return hidden | (inside & ~moves & ((moves & ~hidden).sum(0) > 1))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.geometry.cameras import project
 from toolkit.multiview.follow_options import FollowOptions
 from toolkit.multiview.patches import follow_windows, inside_of, likeness
-from toolkit.multiview.surfaces import Surfaces, level_at
+from toolkit.multiview.surfaces import SIGMAS, Surfaces, level_at
 from toolkit.multiview.templates import Matched, match_templates
 from toolkit.multiview.triangulation import Triangulated, triangulate
 from toolkit.scene import F32, F64, U8, B, Cameras
@@ -46,6 +48,9 @@ class Sweep:
     ) -> None:
         self._places, self._hidden, self._surfaces, self._layers = places, hidden, surfaces, layers
         self._images, self._cameras, self._P, self._options, self._held = images, cameras, P, options, held
+        self._templates = options.templates
+        if options.templates is not None and surfaces is not None:  # depth that errs tells only surfaces apart that differ by more
+            self._templates = replace(options.templates, layer=max(options.templates.layer, SIGMAS * surfaces.share))
         V = len(images)
         self.xy, self.sigma = np.full((V, points, 2), np.nan), np.full((V, points), np.nan)
         self._last_xy, self._last_t = np.full((V, points, 2), np.nan), np.full((V, points), -1)
@@ -80,13 +85,11 @@ class Sweep:
 
     def _matched(self, v: int, rows: NDArray, t: int, start: NDArray) -> Matched:
         """What these points looked like when they were last remembered, looked for near a start."""
-        assert self._options.templates is not None
+        assert self._templates is not None
         layers = None if self._layers is None else self._layers[v]
         key_t, key_xy, A = self._key_t[v, rows], self._key_xy[v, rows], self._A[v, rows]
         start = np.where((key_t >= 0)[:, None], start, np.nan)
-        found = match_templates(
-            self._images[v], key_t, key_xy, t, start, A, self._options.templates, layers=layers, level=self._level[v, rows]
-        )
+        found = match_templates(self._images[v], key_t, key_xy, t, start, A, self._templates, layers=layers, level=self._level[v, rows])
         bad = ~inside_of(found.xy, self._images[v][t])
         found.xy[bad], found.likeness[bad] = np.nan, np.nan
         return found

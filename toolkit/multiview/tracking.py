@@ -112,7 +112,7 @@ def track_views(
     N, T = len(asked), len(images[0])
     P = projections(clip.cameras)
     surfaces = surfaces_of(clip, asked)
-    known_of = {"hidden": hidden_at_queries(clip, images, asked), "surfaces": surfaces, "layers": layers_of(images, surfaces)}
+    known_of = {"hidden": hidden_at_queries(clip, images, asked, surfaces), "surfaces": surfaces, "layers": layers_of(images, surfaces)}
     seen = follow(images, clip.cameras, asked, options.follow, report=report, **known_of)
     placed = _placed(seen, P, options, surfaces)
     xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)

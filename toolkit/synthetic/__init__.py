@@ -16,6 +16,7 @@ from toolkit.synthetic.clips import (
 )
 from toolkit.synthetic.examples import SyntheticClip, example
 from toolkit.synthetic.photos import SyntheticPhotos, fountain_photos
+from toolkit.synthetic.rigs import SyntheticRig, filmed_rig, with_errors
 from toolkit.synthetic.showing import TAKES, Take, film, poster, true_scene, true_views, write_clip
 from toolkit.synthetic.storing import truth_arrays, write_example
 from toolkit.synthetic.track_scenes import TrackRecipe, TrackScene, heldout_scenes, track_scene
@@ -30,6 +31,7 @@ __all__ = [
     "StereoClip",
     "SyntheticClip",
     "SyntheticPhotos",
+    "SyntheticRig",
     "TAKES",
     "Take",
     "TrackRecipe",
@@ -41,6 +43,7 @@ __all__ = [
     "equirect_rays",
     "example",
     "film",
+    "filmed_rig",
     "fountain_photos",
     "heldout_scenes",
     "look",
@@ -59,6 +62,7 @@ __all__ = [
     "true_tracks",
     "true_visibility",
     "truth_arrays",
+    "with_errors",
     "write_clip",
     "write_example",
 ]
