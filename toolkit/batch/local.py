@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import selectors
-import signal
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ import psutil
 from toolkit.batch.engine import Limits, lost_line
 from toolkit.batch.ledger import DiskFull
 from toolkit.batch.work import Task
+from toolkit.beside import buried, kill_group
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TICK_S = 0.25
@@ -79,21 +79,11 @@ class _Worker:
 
     def kill(self, why: str = "") -> None:
         self.killed_for = why
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
+        kill_group(self.process)
 
     def buried(self) -> int:
         """Waits for its end; its exit code."""
-        code = self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    pass  # a word was still to be written
-        return code
+        return buried(self.process)
 
 
 class LocalEngine:

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from toolkit.beside import buried, kill_group
 from toolkit.errors import Cancelled, UserError
 from toolkit.page import texts
 
@@ -60,17 +61,8 @@ class Worker:
         """Ends it at once, whatever it does; what it had in memory is free again when this returns."""
         self.cancelled = True
         if self.process.poll() is None:
-            try:
-                os.killpg(self.process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    pass  # a job was still to be written
+            kill_group(self.process)
+        buried(self.process)
 
     def ended_after(self, seconds: float) -> threading.Timer:
         """Ends it then unless the timer is cancelled before; `late` tells that this was why."""
