@@ -42,7 +42,7 @@ class MotionOptions:
     """
 
     company: CompanyOptions = field(default_factory=CompanyOptions)
-    usual_px: float = 1.8
+    usual_px: float = 2.0
     usual_noise_px: float = 0.65
     adapting: float = 0.6
     noise_range_px: tuple[float, float] = (0.1, 1.0)
