@@ -29,6 +29,9 @@ from toolkit.sfm.track_motion import motion_of
 from toolkit.sfm.track_parallax import Parallax, focal_sigma, parallax_of, point_sigmas
 
 GREY = 128  # without pictures nobody knows a point's colour
+UNSURE_CHANCE = 0.2  # of motion: a track that surely stands still has a smaller one
+BEYOND = 3.0  # times as far as nearly all that surely stands still
+BEYOND_CHANCE = 0.51  # of motion, of an unsure track that would stand still so far away
 LEAST_POSE = 6  # still points that a frame's camera stands on
 
 
@@ -99,6 +102,9 @@ def scene_of(
     area = _area(given, solved)
     company = company_of(seen.uv, seen.weight > 0, options.clip.motion.company)
     motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray)
+    motion = replace(
+        motion, chance=np.where(_beyond(given, solved, motion.chance), np.maximum(motion.chance, BEYOND_CHANCE), motion.chance)
+    )
     moves = motion.chance > 0.5
     report(1, 3)
     parallax = parallax_of(seen, solved.state, solved.scale, area * ~moves)
@@ -139,6 +145,17 @@ def _area(given: Given, solved: Solved) -> F64:
     area = np.zeros(len(solved.scale))
     area[rows] = track_area(given.observed.of(rows))
     return area
+
+
+def _beyond(given: Given, solved: Solved, chance: F64) -> B:
+    """(N,) tracks that may move, and would stand still only far beyond everything: there a mover's way looks like none."""
+    seen = given.observed.weight > 0
+    depth = np.ma.median(np.ma.masked_where(~seen, solved.state.depth), axis=0).filled(np.nan)
+    sure = seen.any(0) & (chance < UNSURE_CHANCE) & (depth > 0)
+    if not sure.any():
+        return np.zeros(len(chance), bool)
+    with np.errstate(invalid="ignore"):
+        return (chance >= UNSURE_CHANCE) & (depth > BEYOND * np.quantile(depth[sure], 0.95))
 
 
 def _cameras(given: Given, solved: Solved, parallax: Parallax, still: B) -> tuple[Cameras, float]:
