@@ -45,20 +45,13 @@ class RayEngine:
         """
         self._limits, self._out = limits, temporary.parent.parent
         self._own_place = None if address else _short_place()
-        # Before the import, which reads these.
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        self._before = _set({} if address else _only_here())
         try:
-            import ray  # type: ignore[import-not-found]
-        except ModuleNotFoundError as problem:
-            raise UserError(
-                "The engine ray needs Ray: pip install -r requirements-cluster.txt; the engine local needs nothing."
-            ) from problem
-        self._ray = ray
-        try:
+            self._ray = ray = _imported()
             self._join(address)
-        except ConnectionError as problem:
-            raise UserError(f"There is no Ray cluster at {address}: {problem}.") from problem
+        except BaseException:
+            self._tidy()
+            raise
         resources = ray.cluster_resources()
         self._slots = max(1, int(resources.get("CPU", 1) * _AHEAD))
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
