@@ -85,6 +85,20 @@ def test_what_moved_stays_masked_while_it_pauses():
     assert found[12:18][masks[12:18]].mean() > 0.7
 
 
+def test_a_small_card_that_crosses_fast_is_masked_though_slow_things_are_looked_at_over_long():
+    wall, card = _texture(0, (600, SIZE[1])), np.asarray(_texture(1, (48, 48)) // 2 + np.array([110, 20, 0], np.uint8), np.uint8)
+    pictures, truth = [], np.zeros((24, SIZE[1], SIZE[0]), bool)
+    for t in range(24):
+        picture, x = wall[:, : SIZE[0]].copy(), 20 + 10 * t
+        picture[120:168, x : x + 48] = card
+        truth[t, 120:168, x : x + 48] = True
+        pictures.append(picture)
+    video = Video.from_frames(np.stack(pictures))
+    found = moving_masks(video, _points(video))
+    assert found.tracks.gap == 6
+    assert found.masks[truth].mean() > 0.7 and found.masks[~truth].mean() < 0.02
+
+
 def test_a_video_without_points_to_follow_has_empty_masks():
     video = Video.from_frames(np.full((10, *SIZE[::-1], 3), 90, np.uint8))
     nothing = FlatPoints([np.zeros(0, np.int64)] * 10, [np.zeros((0, 2), np.float32)] * 10)

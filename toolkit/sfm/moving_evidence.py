@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 
 from toolkit.compiling import compiled
 from toolkit.geometry.sampling import pixel_centres
-from toolkit.scene import F32, F64, U8
+from toolkit.scene import F32, F64, I64, U8
 from toolkit.sfm.moving_views import Views
 
 
@@ -55,10 +55,18 @@ class Evidence:
     Attributes:
         odds: (h, w) float32 log-odds of moving, times how much they count.
         weight: (h, w) float32 how much they count, 0..1.
+        heard: (h, w) frames that a pixel was found again in, 0 where it says nothing; empty where that is not asked for.
     """
 
     odds: F32
     weight: F32
+    heard: I64 = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def filled(self, other: Evidence) -> Evidence:
+        """With the other's say where that found a pixel again in more frames."""
+        more = other.heard > self.heard
+        both = zip((other.odds, other.weight, other.heard), (self.odds, self.weight, self.heard), strict=True)
+        return Evidence(*(np.where(more, theirs, own) for theirs, own in both))
 
 
 def reduced(frame: U8, side: int) -> U8:
@@ -87,6 +95,22 @@ def missed_way_back(there: F32, back: F32) -> F32:
         back, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(np.inf,) * 2
     )
     return np.nan_to_num(np.linalg.norm(there + returned, axis=-1), nan=np.inf).astype(np.float32)
+
+
+def looks_alike(picture: U8, other: U8, there: F32, grey: float) -> F32:
+    """(h, w) whether a picture shows the colour that another one shows where flow leads to, 0..1 (a normal density over its largest).
+
+    Args:
+        picture: (h, w, 3).
+        other: (h, w, 3).
+        there: (h, w, 2) flow from the first to the other.
+        grey: Standard deviation of what is seen of one thing, in grey levels of 255.
+    """
+    x, y = np.meshgrid(np.arange(picture.shape[1], dtype=np.float32), np.arange(picture.shape[0], dtype=np.float32))
+    first, second = (cv2.GaussianBlur(p, (0, 0), 1.0) for p in (picture, other))
+    shown = cv2.remap(second, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR)
+    off = cv2.absdiff(first, shown).mean(-1) / grey
+    return np.exp(-0.5 * off**2).astype(np.float32)
 
 
 def evidence_of(grey: U8, flows: list[tuple[F32, F32]], views: Views, size: tuple[int, int], options: EvidenceOptions) -> Evidence:
@@ -124,7 +148,8 @@ def evidence_of(grey: U8, flows: list[tuple[F32, F32]], views: Views, size: tupl
     odds = o.odds(unlike / noise)
     # Where a still thing would look the same too, flow is a guess.
     weight = contrast * np.where(odds > 0, change / (change + o.grey**2), 1.0) * seen
-    return Evidence((odds * weight).reshape(grey.shape).astype(np.float32), weight.reshape(grey.shape).astype(np.float32))
+    shape = grey.shape
+    return Evidence((odds * weight).reshape(shape).astype(np.float32), weight.reshape(shape).astype(np.float32), count.reshape(shape))
 
 
 def clearness(grey: U8, options: EvidenceOptions) -> F32:

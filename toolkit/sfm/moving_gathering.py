@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -11,9 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.scene import F32, F64, U8
-from toolkit.sfm.moving_evidence import Evidence, EvidenceOptions, clearness, evidence_of, flow_between, missed_way_back, reduced
+from toolkit.sfm.moving_evidence import (
+    Evidence,
+    EvidenceOptions,
+    clearness,
+    evidence_of,
+    flow_between,
+    looks_alike,
+    missed_way_back,
+    reduced,
+)
 from toolkit.sfm.moving_seen import Seen
 from toolkit.sfm.moving_tracks import TrackMotion
+from toolkit.sfm.moving_views import Views
 
 _FAR = 1000.0  # missing the way back by more makes no difference
 _AHEAD = 6  # compared frames from later on that are heard: what is left of their say then is a quarter at most
@@ -29,6 +39,8 @@ class GatheringOptions:
         track_reach: Standard deviation of where it counts, in pixels of the reduced frames.
         fade: Share of the evidence of standing that is carried on from one compared frame to the next along the flow, to both sides.
         stay: The same share of that of moving: what moved is the same thing while it pauses.
+        most: Carried on are so many log-odds at most: what moved long may still pause for good.
+        colour: Standard deviation of what is seen of one thing, in grey levels of 255; evidence is carried on to what looks the same.
         block: Frames that are gathered at a time from those after them: memory is bounded by these.
     """
 
@@ -36,7 +48,9 @@ class GatheringOptions:
     track_weight: float = 6.0
     track_reach: float = 2.0
     fade: float = 0.7
-    stay: float = 0.8
+    stay: float = 0.9
+    most: float = 9.0
+    colour: float = 25.0
     block: int = 24
 
 
@@ -50,6 +64,8 @@ class _Frame:
         grey: (h, w).
         earlier: Flow to the frame a gap before, and how far it misses the way back.
         later: The same to the frame a gap after.
+        earlier_close: The same as `earlier` to the closer frame before, until it has said its own.
+        later_close: The same to the closer one after.
         own: What it says by itself.
         before: What the frames before say.
     """
@@ -59,6 +75,8 @@ class _Frame:
     grey: U8
     earlier: tuple[NDArray, NDArray] | None = None
     later: tuple[NDArray, NDArray] | None = None
+    earlier_close: tuple[NDArray, NDArray] | None = None
+    later_close: tuple[NDArray, NDArray] | None = None
     own: NDArray | None = None
     before: NDArray | None = None
 
@@ -89,20 +107,22 @@ def gathered(
     def settle(frame: _Frame) -> None:
         frame.own = _half(_own(frame, motion, seen, size, o))
         if frame.earlier is not None:
-            frame.before = _half(_fetched(before[0], before[0].before, frame.earlier, o))
+            frame.before = _half(_fetched(frame, before[0], before[0].before, frame.earlier, o))
         before.append(frame)
         if len(before) > gap:
             before.popleft()
-        frame.earlier = None
+        frame.earlier = frame.earlier_close = frame.later_close = None
         window.append(frame)
 
     for t, rgb in enumerate(frames):
         picture = reduced(rgb, o.evidence.side)
         frame = _Frame(t, picture, np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
+        if motion.close_gap and len(waiting) >= motion.close_gap:
+            near = waiting[-motion.close_gap]
+            near.later_close, frame.earlier_close = _both_ways(near.grey, frame.grey)
         if len(waiting) == gap:
             first = waiting.popleft()
-            there, back = flow_between(first.grey, frame.grey), flow_between(frame.grey, first.grey)
-            first.later, frame.earlier = _kept(there, back), _kept(back, there)
+            first.later, frame.earlier = _both_ways(first.grey, frame.grey)
             settle(first)
         waiting.append(frame)
         tick(t)
@@ -120,7 +140,7 @@ def _heard(window: deque[_Frame], gap: int, count: int, o: GatheringOptions) -> 
     for i in range(len(frames) - 1, -1, -1):
         later = frames[i].later
         if later is not None and i + gap < len(frames):
-            after[i] = _fetched(frames[i + gap], after[i + gap], later, o).astype(np.float16)
+            after[i] = _fetched(frames[i], frames[i + gap], after[i + gap], later, o).astype(np.float16)
             if i + gap >= count:
                 after[i + gap] = None
     for i in range(count):
@@ -137,18 +157,11 @@ def _heard(window: deque[_Frame], gap: int, count: int, o: GatheringOptions) -> 
 def _own(frame: _Frame, motion: TrackMotion, seen: Seen, size: tuple[int, int], o: GatheringOptions) -> Evidence:
     """What a frame says by itself."""
     grey, shape, t = frame.grey, frame.grey.shape, frame.place
-    odds, weight = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    views = motion.views.get(t)
-    flows, rows = [], []
-    for k, other in enumerate(views.others if views is not None else ()):
-        found = frame.later if other == t + motion.gap else frame.earlier if other == t - motion.gap else None
-        if found is not None:
-            flows.append((found[0].astype(np.float32), found[1].astype(np.float32)))
-            rows.append(k)
-    if views is not None and flows:
-        part = replace(views, others=views.others[rows], A=views.A[rows], a=views.a[rows])
-        told = evidence_of(grey, flows, part, size, o.evidence)
-        odds, weight = told.odds, told.weight
+    told = _by_flow(frame, motion.views.get(t), {t + motion.gap: frame.later, t - motion.gap: frame.earlier}, size, o)
+    if motion.close_gap:
+        flows = {t + motion.close_gap: frame.later_close, t - motion.close_gap: frame.earlier_close}
+        told = told.filled(_by_flow(frame, motion.close.get(t), flows, size, o))
+    odds, weight = told.odds, told.weight
     clear = clearness(grey, o.evidence)
     said = _said(motion, seen.ids[t], t, o.evidence)
     known = np.isfinite(said)
@@ -160,7 +173,28 @@ def _own(frame: _Frame, motion: TrackMotion, seen: Seen, size: tuple[int, int], 
     np.add.at(track_weight, (y, x), counts)
     odds = odds + cv2.GaussianBlur(track_odds, (0, 0), o.track_reach)
     weight = weight + cv2.GaussianBlur(track_weight, (0, 0), o.track_reach)
-    return Evidence(odds.astype(np.float32), weight.astype(np.float32))
+    return Evidence(odds.astype(np.float32), weight.astype(np.float32), told.heard)
+
+
+def _by_flow(
+    frame: _Frame,
+    views: Views | None,
+    flows: Mapping[int, tuple[NDArray, NDArray] | None],
+    size: tuple[int, int],
+    o: GatheringOptions,
+) -> Evidence:
+    """What flow to other frames says of a frame."""
+    found, rows = [], []
+    for k, other in enumerate(views.others.tolist() if views is not None else ()):
+        flow = flows.get(other)
+        if flow is not None:
+            found.append((flow[0].astype(np.float32), flow[1].astype(np.float32)))
+            rows.append(k)
+    if views is None or not found:
+        nothing = np.zeros(frame.grey.shape, np.float32)
+        return Evidence(nothing, nothing, nothing.astype(np.int64))
+    part = replace(views, others=views.others[rows], A=views.A[rows], a=views.a[rows])
+    return evidence_of(frame.grey, found, part, size, o.evidence)
 
 
 def _said(motion: TrackMotion, ids: NDArray, t: int, o: EvidenceOptions) -> F64:
@@ -173,17 +207,20 @@ def _said(motion: TrackMotion, ids: NDArray, t: int, o: EvidenceOptions) -> F64:
     return np.clip(np.where(motion.lasting[ids], whole, now), -o.least, o.most)
 
 
-def _fetched(other: _Frame, passed: NDArray | None, flow: tuple[NDArray, NDArray], o: GatheringOptions) -> F32:
-    """(h, w, 2) evidence of another frame and of those beyond it, brought along the flow to it and faded; none where the flow is lost."""
+def _fetched(frame: _Frame, other: _Frame, passed: NDArray | None, flow: tuple[NDArray, NDArray], o: GatheringOptions) -> F32:
+    """(h, w, 2) evidence of another frame and of those beyond it, brought along the flow to it and faded; none where the flow is lost or
+    leads to another colour.
+    """
     assert other.own is not None
     evidence = other.own.astype(np.float32)
     if passed is not None:
         evidence += passed
+    evidence *= np.minimum(1, o.most / np.maximum(np.abs(evidence[..., :1]), 1e-6))
     there, missed = flow[0].astype(np.float32), flow[1].astype(np.float32)
     height, width = missed.shape
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     both = cv2.remap(evidence, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR)
-    good = (missed <= o.evidence.lost + 0.1 * np.linalg.norm(there, axis=-1)).astype(np.float32)
+    good = (missed <= o.evidence.lost + 0.1 * np.linalg.norm(there, axis=-1)) * looks_alike(frame.picture, other.picture, there, o.colour)
     kept = good * np.where(both[..., 0] > 0, np.float32(o.stay), np.float32(o.fade))
     return np.asarray(both * kept[..., None], np.float32)
 
@@ -191,6 +228,11 @@ def _fetched(other: _Frame, passed: NDArray | None, flow: tuple[NDArray, NDArray
 def _half(evidence: Evidence | F32) -> NDArray:
     both = np.dstack([evidence.odds, evidence.weight]) if isinstance(evidence, Evidence) else evidence
     return both.astype(np.float16)
+
+
+def _both_ways(first: U8, second: U8) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
+    there, back = flow_between(first, second), flow_between(second, first)
+    return _kept(there, back), _kept(back, there)
 
 
 def _kept(there: F32, back: F32) -> tuple[NDArray, NDArray]:

@@ -36,7 +36,7 @@ class MaskOptions:
     gathering: GatheringOptions = field(default_factory=GatheringOptions)
     smoothing: float = 300.0
     edge: float = 6.0
-    prior: float = -0.3
+    prior: float = -0.15
     sure: float = 0.6
     sure_share: float = 0.15
     island: float = 0.001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,6 +26,7 @@ class MovingTrackOptions:
         step: Share of the picture's longer side that tracks move between these, at the 90th percentile, at most.
         stride: The same share at the 98th percentile: small things may go faster.
         long: The farther two others are so many times as far, where most tracks live so long.
+        close: Pixels that are not found again in the nearer two are looked for in two closer ones, so many times as near: what moves fast.
         alive: Share of the tracks of a frame that must live so long.
         floor: Least standard deviation of a position, as a share of the longer side: 0.25 px of 512.
         cap: The evidence of one comparison is at most so many variances: one slip of the tracker says no more than that.
@@ -44,6 +45,7 @@ class MovingTrackOptions:
     step: float = 0.04
     stride: float = 0.05
     long: int = 4
+    close: int = 3
     alive: float = 0.6
     floor: float = 0.0005
     cap: float = 49.0
@@ -70,6 +72,8 @@ class TrackMotion:
         compared: For each frame that was compared the numbers of its points and their (n,) mean squared distance from still things, in
             variances of still tracks; NaN where unknown.
         lasting: (N,) which tracks are off in most comparisons, not only while something passes them.
+        close_gap: Frames to the closer others; 0 where there are none.
+        close: For each frame that was compared how still things move to these.
     """
 
     moving: F32
@@ -79,6 +83,8 @@ class TrackMotion:
     gap: int
     compared: dict[int, tuple[I64, F32]]
     lasting: B
+    close_gap: int = 0
+    close: dict[int, Views] = field(default_factory=dict)
 
 
 def moving_tracks(
@@ -115,21 +121,42 @@ def moving_tracks(
     nearness = (0.0, np.inf) if cameras is None else nearness_of(seen, cameras, gap, far)
     found: dict[int, Views] = {}
     compared: dict[int, tuple[I64, F32]] = {}
+    closer: dict[int, Views] = {}
+    short = gap // o.close
     for m in range(0, T, o.every):
-        others = others_of(m, T, gap, far)
-        if len(others) and len(seen.ids[m]):
-            xy, sigmas = seen.elsewhere(m, others)
-            if cameras is not None:
-                views = views_of_cameras(cameras, m, others, nearness)
-                chosen = [int(np.flatnonzero(others == f)[0]) for f in views.others] if views is not None else []
-                xy, sigmas = xy[:, chosen], sigmas[:, chosen]
-            else:
-                views = views_of_tracks(seen.xy[m], xy, sigmas, base=m, others=others, size=size, seed=seed, options=o.views)
-            if views is not None:
-                found[m] = views
-                compared[m] = seen.ids[m], views.unlikeness(seen.xy[m], xy, sigmas).astype(np.float32)
+        told = _views_and_unlikeness(seen, cameras, nearness, m, others_of(m, T, gap, far), size, seed, o)
+        if told is not None:
+            found[m] = told[0]
+            compared[m] = seen.ids[m], told[1]
+            close = [t for t in (m - short, m + short) if 0 <= t < T] if short else []
+            beside = _views_and_unlikeness(seen, cameras, nearness, m, np.array(close, np.int64), size, seed, o)
+            if beside is not None:
+                closer[m] = beside[0]
         report(m + 1, T)
-    return _judged(found, compared, seen.count, gap, o)
+    return replace(_judged(found, compared, seen.count, gap, o), close_gap=short, close=closer)
+
+
+def _views_and_unlikeness(
+    seen: Seen,
+    cameras: Cameras | None,
+    nearness: tuple[float, float],
+    base: int,
+    others: I64,
+    size: tuple[int, int],
+    seed: int,
+    o: MovingTrackOptions,
+) -> tuple[Views, F32] | None:
+    """How still things move between a frame and others, and how far its points are from that; None where nothing tells."""
+    if len(others) == 0 or len(seen.ids[base]) == 0:
+        return None
+    xy, sigmas = seen.elsewhere(base, others)
+    if cameras is not None:
+        views = views_of_cameras(cameras, base, others, nearness)
+        chosen = [int(np.flatnonzero(others == f)[0]) for f in views.others] if views is not None else []
+        xy, sigmas = xy[:, chosen], sigmas[:, chosen]
+    else:
+        views = views_of_tracks(seen.xy[base], xy, sigmas, base=base, others=others, size=size, seed=seed, options=o.views)
+    return None if views is None else (views, views.unlikeness(seen.xy[base], xy, sigmas).astype(np.float32))
 
 
 def _judged(found: dict[int, Views], compared: dict[int, tuple[I64, F32]], N: int, gap: int, o: MovingTrackOptions) -> TrackMotion:
