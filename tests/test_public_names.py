@@ -10,7 +10,8 @@ from toolkit import stages
 def test_the_public_names_are_frozen():
     assert sorted(tk.__all__) == sorted(
         """Cameras Cancelled DepthVideo Disparity MVTracker MethodInfo MultiViewVideo PairPointmap PointCloud Progress Scene Source
-        StereoVideo TrackPredictor Tracks2D Tracks3D TracksTo4D UserError Video align_depth depth_from_disparity estimate_disparity export filter_drift
+        StereoVideo TrackPredictor
+        Tracks2D Tracks3D TracksTo4D UserError Video align_depth depth_from_disparity estimate_disparity export filter_drift
         inspect iter_video lift_tracks load load_dataset_npz methods optimize_tracks prune_tracks read_video reconstruct
         reconstruct_tracks rectify run save save_dataset_npz scene_motion steps track_multiview track_points track_world view
         write_video""".split()

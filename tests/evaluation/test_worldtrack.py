@@ -17,10 +17,10 @@ from toolkit.evaluation.worldtrack import (
     track_sequence,
     trivial_predictions,
 )
-from toolkit.evaluation.worldtrack_alignment import aligned, ransac_similarity, similarity
+from toolkit.evaluation.worldtrack_alignment import Alignment, aligned, ransac_similarity, similarity
 from toolkit.scene import Cameras
 
-NAMES = {"global": "median_scale", "per_traj": "per_track", "sim3_closed": "sim3"}
+NAMES: dict[str, Alignment] = {"global": "median_scale", "per_traj": "per_track", "sim3_closed": "sim3"}
 
 
 def _cases(file):

@@ -1,5 +1,7 @@
 """WorldTrack and TAPVid-3D files: written and read back, as objects too without running any, and told what is wrong with them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def _changed(path, **new):
 
 def test_a_scene_that_was_written_is_read_back(written, room):
     assert is_worldtrack(written)
-    scene = load_worldtrack_npz(written).scene()
+    scene: Any = load_worldtrack_npz(written).scene()
     first = room.cameras.T_cw[0]
     want = np.einsum("ij,ntj->nti", first[:3, :3], room.tracks_3d.xyz) + first[:3, 3]
     assert np.allclose(scene.tracks_3d.xyz, want, atol=1e-3, equal_nan=True)
@@ -98,4 +100,5 @@ def test_a_file_is_a_clip_to_run_and_a_truth_to_compare_with(written, room):
     with opened_mono(written, slice(2, 6)) as clip:
         frames = list(clip.frames())
     assert len(frames) == 4 and np.abs(frames[0].astype(int) - room.video.frames[2]).mean() < 6
-    assert load_truth(written).tracks_3d.xyz.shape == room.tracks_3d.xyz.shape
+    truth: Any = load_truth(written)
+    assert truth.tracks_3d.xyz.shape == room.tracks_3d.xyz.shape

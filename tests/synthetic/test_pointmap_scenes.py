@@ -1,5 +1,7 @@
 """Generated pairs of pointmaps: exact, dense, the same for the same seed, and apart from what judges."""
 
+from typing import Any
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -112,7 +114,7 @@ def test_a_clip_comes_with_its_truth():
     from toolkit.geometry.cameras import project
     from toolkit.synthetic.pointmap_clips import pointmap_clip
 
-    clip = pointmap_clip(20_000_201, 4, size=(64, 48), every_px=4)
+    clip: Any = pointmap_clip(20_000_201, 4, size=(64, 48), every_px=4)
     assert clip.video is not None and clip.video.frames.shape == (4, 48, 64, 3)
     xy, z = project(clip.tracks_3d.xyz.astype(float), clip.cameras.K, clip.cameras.T_wc)
     seen = clip.tracks_2d.visible

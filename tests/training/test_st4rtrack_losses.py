@@ -1,6 +1,7 @@
 """The published losses and the pose solver with gradients, against what the published code gives."""
 
 import json
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -84,7 +85,8 @@ def test_the_whole_criterion_equals_the_published_one(given, golden):
     raw = (traj[-1] - traj[0]).abs().sum(-1) / traj[0].norm(dim=-1)
     everywhere = (raw > raw[known[0]].mean()).expand_as(known)  # as published, the first frame's mask hides no pixel of the others
     assert bool((clip <= everywhere[0]).all())
-    for name, by in (("reweight_max5", "max"), ("reweight_mean5", "mean")):
+    ways: tuple[tuple[str, Literal["max", "mean"]], ...] = (("reweight_max5", "max"), ("reweight_mean5", "mean"))
+    for name, by in ways:
         weight, log = reweighted(c1, everywhere, known, by=by, per_pair=False)
         assert float(confidence_loss(error1, weight, known, log)) == pytest.approx(told[name]["conf_loss_1"], rel=1e-4)
     both = known & given["crit/gt1/valid_mask"]

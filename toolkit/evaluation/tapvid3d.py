@@ -16,7 +16,7 @@ Scaling = Literal["median", "per_trajectory", "none"]
 
 
 def metres_per_pixel(points: ArrayLike, fx_fy_cx_cy: ArrayLike) -> F64:
-    """(...) how many metres a pixel covers at the depth of points (..., 3) of a camera: depth by the geometric mean of the focal lengths."""
+    """(...) metres that a pixel covers at the depth of points (..., 3) of a camera: depth by the geometric mean of focal lengths."""
     return np.asarray(points, np.float64)[..., 2] / float(np.sqrt(np.prod(np.asarray(fx_fy_cx_cy, np.float64)[:2])))
 
 

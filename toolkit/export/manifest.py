@@ -118,6 +118,7 @@ def _digest(path: Path) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
+    """Of Lift4D and of what its numbers depend on, for whoever wants to have them again."""
     from toolkit import __version__
 
     found = {"lift4d": __version__, "python": platform.python_version()}

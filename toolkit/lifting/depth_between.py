@@ -88,7 +88,7 @@ def depth_between(
     height, width = frame.shape[:2]
     shrink = min(1.0, use.side / max(height, width))
     size = (max(8, round(width * shrink)), max(8, round(height * shrink)))
-    guide = cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    guide = np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)
     base = np.zeros(size[::-1], np.float32) if prior is None else _log(cv2.resize(prior, size, interpolation=cv2.INTER_AREA))
     ok = np.isfinite(depth) & (depth > 0) & np.isfinite(xy).all(-1) & np.isfinite(sigma)
     at = np.clip((xy[ok] * [size[0] / width, size[1] / height]).astype(int), 0, [size[0] - 1, size[1] - 1])
@@ -145,7 +145,8 @@ def _gathered(at: NDArray, value: NDArray, variance: NDArray, weight: NDArray, s
 
 
 def _spread(guide: U8, field: NDArray, use: BetweenOptions) -> F32:
-    return cv2.ximgproc.fastGlobalSmootherFilter(guide, np.asarray(field, np.float32), use.smoothing, use.edge)
+    smooth = cv2.ximgproc.fastGlobalSmootherFilter(guide, np.asarray(field, np.float32), use.smoothing, use.edge)
+    return np.asarray(smooth, np.float32)
 
 
 def _filled(guide: U8, total: NDArray, evidence: NDArray, use: BetweenOptions) -> F32:
@@ -154,7 +155,8 @@ def _filled(guide: U8, total: NDArray, evidence: NDArray, use: BetweenOptions) -
         return np.zeros(evidence.shape, np.float32)
     usual = float((np.asarray(total) / np.maximum(evidence, 1e-9))[evidence > 0].mean())
     ballast = 1e-6 * float(evidence.max())  # where nothing near speaks, the mean of all does
-    return (_spread(guide, total, use) + ballast * usual) / (_spread(guide, evidence, use) + ballast)
+    filled = (_spread(guide, total, use) + ballast * usual) / (_spread(guide, evidence, use) + ballast)
+    return filled.astype(np.float32)
 
 
 def _log(depth: NDArray) -> F32:

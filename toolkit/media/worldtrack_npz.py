@@ -176,7 +176,7 @@ def decoded(data: bytes, name: str, t: int) -> NDArray[np.uint8]:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if picture is None:
         raise UserError(f"Picture {t} of {name} can't be decoded; copy or download the file again.")
-    return np.ascontiguousarray(picture[..., ::-1])
+    return np.ascontiguousarray(picture[..., ::-1], np.uint8)
 
 
 def _encoded(frame: NDArray) -> bytes:

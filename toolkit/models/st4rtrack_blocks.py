@@ -173,7 +173,8 @@ class DenseHead(nn.Module):
         for i, (tokens, resize) in enumerate(zip(taps, self.act_postprocess, strict=True), start=1):
             image = tokens.transpose(1, 2).unflatten(2, (rows, columns))
             levels.append(getattr(self.scratch, f"layer{i}_rn")(resize(image)))
-        x = self.scratch.refinenet4(levels[3])[..., : levels[2].shape[2], : levels[2].shape[3]]
-        x = self.scratch.refinenet3(x, levels[2])
-        x = self.scratch.refinenet2(x, levels[1])
-        return self.head(self.scratch.refinenet1(x, levels[0]))
+        refine = [getattr(self.scratch, f"refinenet{i}") for i in (1, 2, 3, 4)]
+        x = refine[3](levels[3])[..., : levels[2].shape[2], : levels[2].shape[3]]
+        for level in (2, 1, 0):
+            x = refine[level](x, levels[level])
+        return self.head(x)
