@@ -232,8 +232,10 @@ def _on_scale(name: str, depth: NDArray, scene: Scene, options: DenseOptions, wa
 
 
 def _heard(prior: Prior, options: DenseOptions) -> bool:
-    """Whether a depth says something: little error, and less than one depth for all would have."""
-    return not prior.measured or prior.sigma < min(options.usable_sigma, options.better * prior.flat_sigma)
+    """Whether a depth says something: little error, and less than one depth for all would have; a network's must be measured."""
+    if not prior.measured:
+        return prior.name != "network"
+    return prior.sigma < min(options.usable_sigma, options.better * prior.flat_sigma)
 
 
 def _cloud(scene: Scene, depth: DepthVideo, moves: B) -> PointCloud | None:

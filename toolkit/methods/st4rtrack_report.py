@@ -44,7 +44,7 @@ def told(scene: Scene, carried: dict[str, Any]) -> dict[str, Any]:
         ),
     }
     warnings = list(before.get("warnings", []))
-    unheard = [p for p in carried["priors"] if not p["heard"]]
+    unheard = [p for p in carried["priors"] if not p["heard"] and p["measured"]]
     for p in unheard:
         warnings.append(
             f"The depth of the {p['name'].removeprefix('given ')} was not used: it is off by {100 * p['sigma']:.0f} % where tracks tell "

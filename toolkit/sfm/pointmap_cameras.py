@@ -115,18 +115,18 @@ def pose_by_pnp(
     share = 0.0 if inliers is None else len(inliers) / len(good)
     if not ok or share < use.least_share or len(inliers) < LEAST_POINTS:
         return _failed(f"only {100 * share:.0f} % of the points agree on a pose", share)
-    rows = inliers[:, 0]
+    rows = np.asarray(inliers[:, 0], np.intp)
     turn, shift = cv2.solvePnPRefineLM(X[rows], x[rows], lens, None, turn, shift)
     seen, J = cv2.projectPoints(X[rows], turn, shift, lens, None)
     residual = (seen[:, 0] - x[rows]).ravel()
     R = Rotation.from_rotvec(turn[:, 0]).as_matrix()
     T_wc = invert(from_rotation(R, shift[:, 0]))
     depth = X[rows] @ R[2] + shift[2, 0]
-    if not np.isfinite(T_wc).all() or (depth > 0).mean() < 0.5:  # noqa: PLR2004
+    if not np.isfinite(T_wc).all() or np.mean(depth > 0) < 0.5:  # noqa: PLR2004
         return _failed("the points lie behind the camera", share)
     J = J[:, :6]
     noise = float(residual @ residual) / max(len(residual) - 6, 1)
-    return FoundPose(T_wc, noise * np.linalg.pinv(J.T @ J), share)
+    return FoundPose(T_wc, np.asarray(noise * np.linalg.pinv(J.T @ J), np.float64), share)
 
 
 def pose_by_points(own: NDArray, world: NDArray, weight: NDArray | None = None, *, steps: int = STEPS) -> FoundPose:
@@ -154,7 +154,7 @@ def pose_by_points(own: NDArray, world: NDArray, weight: NDArray | None = None, 
         error = np.linalg.norm(a @ R.T + t - b, axis=1) / far
         scale = max(1.4826 * float(np.median(error)), 1e-9)
         w = sure / far**2 / (1 + (error / scale) ** 2)
-    agree = float((error < 3 * scale).mean())
+    agree = float(np.mean(error < 3 * scale))
     eye = np.zeros((len(a), 3, 3))
     eye[:, [2, 0, 1], [1, 2, 0]], eye[:, [1, 2, 0], [2, 0, 1]] = a, -a
     J = np.concatenate([-eye, np.broadcast_to(np.eye(3), eye.shape)], -1) / far[:, None, None]

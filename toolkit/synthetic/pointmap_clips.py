@@ -73,8 +73,8 @@ def pointmap_clip(
     row, column = np.divmod(picked, size[0])
     return Scene(
         cameras=Cameras.from_poses(K, poses, size),
-        tracks_2d=Tracks2D(xy, visible, visible.astype(np.float32), queries),
-        tracks_3d=Tracks3D(xyz, visible, pictures[0][row, column], moves.astype(np.float32)),
+        tracks_2d=Tracks2D(xy.astype(np.float32), visible, visible.astype(np.float32), queries.astype(np.float32)),
+        tracks_3d=Tracks3D(xyz.astype(np.float32), visible, pictures[0][row, column], moves.astype(np.float32)),
         depth=DepthVideo(depth, np.ones_like(depth), "relative"),
         unit="relative",
         method="truth",

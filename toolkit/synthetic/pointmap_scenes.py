@@ -251,7 +251,7 @@ def _thing(p: dict[str, NDArray], rng: np.random.Generator, n: int, distance: fl
             break
     upright = rng.random() < 0.7
     place[1] = eye - size[1] if upright else rng.uniform(-0.4 * distance, 0.7 * eye)
-    turn = Rotation.from_euler("y", rng.uniform(0, 360), degrees=True) if upright else Rotation.random(random_state=rng)
+    turn = Rotation.from_euler("y", rng.uniform(0, 360), degrees=True) if upright else Rotation.random(rng=rng)
     p["present"][n], p["size"][n], p["tilt"][n], p["carrier"][n] = True, size, turn.as_matrix(), place
     if moving:
         _move(p, rng, [n], distance, upright=bool(upright))
