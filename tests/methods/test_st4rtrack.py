@@ -57,7 +57,7 @@ def test_every_track_is_somewhere_at_every_moment(found):
     assert np.isfinite(found.tracks_3d.sigma[ever.all(1)]).all()
 
 
-def test_points_that_are_asked_for_are_followed_both_ways_and_placed_about_as_well_as_by_tracks_alone(truth):
+def test_points_that_are_asked_for_are_followed_both_ways_and_placed_no_worse_than_by_tracks_alone(truth):
     rows = np.flatnonzero(truth.tracks_2d.visible[:, 5])[::3]
     queries = np.column_stack([np.full(len(rows), 5), truth.tracks_2d.xy[rows, 5]])
     scene = tk.track_world(truth.video, queries, K=truth.cameras.K[0], settings=QUICK, weights="none")
@@ -67,7 +67,7 @@ def test_points_that_are_asked_for_are_followed_both_ways_and_placed_about_as_we
     followed = tk.track_points(truth.video, np.concatenate([queries, support]), tracker="draft")
     alone = tk.reconstruct_tracks(followed, truth.cameras.K[0], size=truth.video.size)
     ours, theirs = (tracks_3d(one.tracks_3d.xyz[: len(rows)], gt, seen) for one in (scene, alone))
-    assert ours["APD"] > theirs["APD"] - 1 and ours["EPE"] < 1.05 * theirs["EPE"]
+    assert ours["APD"] >= theirs["APD"] and ours["EPE"] < 1.02 * theirs["EPE"]
 
 
 def test_the_report_says_what_carried_the_result(found):

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
-from toolkit.lifting.still_fusion import fused_still
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.st4rtrack_dense import DenseOptions, with_dense
@@ -191,10 +190,7 @@ def _tracked(
     options = DenseOptions(side=settings.dense_side, views=settings.dense_views, adapt_steps=settings.adapt_steps)
     scene, carried = with_dense(scene, options, network=network, given_depth=depth, masks=masks, listener=listener)
     assert scene.tracks_3d is not None and scene.tracks_2d is not None
-    points = scene.tracks_3d
-    if carried["parallax"] and scene.depth is not None and scene.cameras is not None:
-        points = fused_still(points, scene.tracks_2d, scene.cameras, scene.depth)
-    scene = replace(scene, tracks_3d=held(points))
+    scene = replace(scene, tracks_3d=held(scene.tracks_3d))
     scene = replace(scene, report=told(scene, carried))
     if asked is None:
         return scene
