@@ -22,7 +22,9 @@ class Costs:
         decode_s_per_mpx: Reading and resampling raw frames, per million pixels.
         frame_s: Everything else per frame of 512 x 512 of the result, by preset, for kinds with two eyes.
         frame_s_views: The same for several cameras.
-        frame_s_mono: Following points through a frame of one camera, placing it and finding what moves, by preset.
+        frame_s_mono: Following points through a frame of one camera, placing it, finding what moves, its depth and its files, by preset;
+            measured at normal, guessed for the others.
+        grow_s_mono: Growing a model of such a clip from several pairs, whatever its length; likewise.
         side_mono: Frames of one camera are reduced to so many pixels for that, by preset.
         shown_mpx: Millions of pixels of all frames of one camera's result together; longer clips are shown smaller.
         shown_mb_per_mpx: These pictures, and finding what moves in them.
@@ -56,7 +58,8 @@ class Costs:
     decode_s_per_mpx: float = 0.018
     frame_s: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.385, "fine": 0.49})
     frame_s_views: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.24, "normal": 0.48, "fine": 1.3})
-    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.15, "normal": 0.2, "fine": 0.33})
+    frame_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.28, "normal": 0.4, "fine": 0.65})
+    grow_s_mono: dict[Preset, float] = field(default_factory=lambda: {"draft": 12.0, "normal": 20.0, "fine": 30.0})
     side_mono: dict[Preset, int] = field(default_factory=lambda: {"draft": 640, "normal": 960, "fine": 1440})
     shown_mpx: float = 85.0
     shown_mb_per_mpx: float = 24.0
@@ -141,7 +144,8 @@ def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Es
         side = min(1.0, c.side_mono[preset] / max(size))
         # Half of the work goes with the pixels; a frame of 640 x 480 was measured.
         work_s = frame_s * (0.5 + 0.5 * raw_mpx * side**2 / 0.307)
-        told[preset] = Estimate(round((c.start_s + frames * (2 * raw_mpx * c.decode_s_per_mpx + work_s)) / c.cores_used, 1), memory_mb)
+        in_all_s = c.start_s + c.grow_s_mono[preset] + frames * (2 * raw_mpx * c.decode_s_per_mpx + work_s)
+        told[preset] = Estimate(round(in_all_s / c.cores_used, 1), memory_mb)
     return told
 
 

@@ -150,7 +150,8 @@ def _points_per_frame(result: VideoModel) -> float:
 
 def _focal(result: VideoModel) -> dict[str, Any]:
     """How sure the focal length is; nothing where it was given."""
-    if result.lens.sigma == 0:
+    stands = result.turn is not None and result.turn.degrees < STANDS_DEG  # and so tells nothing of the lens
+    if result.lens.sigma == 0 or stands:
         return {}
     advice = "Give K where it is known, or walk around things while filming."
     focal = measure(100 * result.lens.sigma, "% standard deviation", green=5, amber=10, higher_is_better=False, advice=advice)

@@ -20,6 +20,7 @@ from toolkit.sfm.photo_growth import looked_again, placed, refined_cameras
 from toolkit.sfm.registration import Placed, RegistrationOptions, poses
 from toolkit.sfm.track_table import observation_sigmas
 from toolkit.sfm.two_view import TwoViewOptions
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     import pycolmap
@@ -230,7 +231,8 @@ def _why_nothing(found: Correspondences, options: ModelOptions) -> str:
             "which tells no depth; move the camera sideways between photos, or, if all is one plane, take three photos of it or more"
             f"{'' if options.mapping.fixed_lens else ' and give K'}."
         )
+    most = max(len(pair.pairs) for pair in found.key_pairs.values())
     return (
-        f"The {len(found.key_pairs)} pairs of photos that match see their points under angles too small to tell depth; "
-        "move the camera further sideways between photos."
+        f"No model stands on what the photos share ({counted(len(found.key_pairs), 'pair')} match, by {counted(most, 'point')} at "
+        "most): neighbouring photos should share half of the picture, seen from places further sideways."
     )

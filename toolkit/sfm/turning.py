@@ -13,6 +13,10 @@ from toolkit.sfm.sightings import Sightings
 _HELD = 1e12  # information that keeps an unknown where it is
 
 
+LEAST_NOISE_PX = 0.05
+"""No point is followed better; frames that are copies of each other seem to be exact and tell nothing."""
+
+
 @dataclass(frozen=True, eq=False)
 class Turn:
     """A camera that only turns.
@@ -112,7 +116,7 @@ def fit_turn(seen: Sightings, steps: int, *, fixed_lens: bool = False) -> Turn:
             damp *= 10
             if damp > 1e6:
                 break
-    noise = float(np.median(square)) / 1.386
+    noise = max(float(np.median(square)) / 1.386, LEAST_NOISE_PX**2)
     sigma = np.sqrt(noise * np.diag(np.linalg.inv(told + np.diag(prior * noise + 1e-9)))[3 * frames :: 3])
     return Turn(R, lens, d, square, sigma)
 
