@@ -28,7 +28,7 @@ def test_another_clip_under_the_same_name_is_shown_as_itself(tmp_path):
 
 def test_each_method_that_suits_a_clip_tells_its_own_cost_and_how_many_frames_it_takes():
     found = jobs.look(clip=str(examples()["handheld"].clip), options={}, tell=lambda **_: None)
-    assert found["methods"] == ["vggsfm", "tracksto4d"] and set(found["estimates"]) == set(found["methods"])
+    assert found["methods"] == ["vggsfm", "tracksto4d", "st4rtrack"] and set(found["estimates"]) == set(found["methods"])
     assert found["estimates"]["vggsfm"] == found["estimate"] != found["estimates"]["tracksto4d"]
     for costs in found["estimates"].values():
         assert costs["draft"]["seconds"] < costs["normal"]["seconds"] < costs["fine"]["seconds"]

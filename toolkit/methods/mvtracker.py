@@ -55,6 +55,8 @@ class MvtrackerSettings:
         for name in ("weights", "calibration"):
             if not isinstance(getattr(self, name), str):
                 raise UserError(f"The setting {name} is {getattr(self, name)!r}, but a name or path is needed.")
+        if not isinstance(self.synchronise, bool):
+            raise UserError(f"The setting synchronise is {self.synchronise!r}, but true or false is needed.")
         view = self.query_view
         if isinstance(view, bool) or not (isinstance(view, str) or (isinstance(view, int | np.integer) and view >= 0)):
             raise UserError(f"The setting query_view is {view!r}, but the number of a view from 0, or its name, is needed.")

@@ -113,7 +113,8 @@ def database(
                 frame.add_data_id(image.data_id)
                 db.write_image(image, use_image_id=True)
                 db.write_frame(frame, use_frame_id=True)
-                db.write_keypoints(t + 1, stirred(features.xy, camera, t).astype(np.float32))
+                places = features.xy if trusted else stirred(features.xy, camera, t)
+                db.write_keypoints(t + 1, places.astype(np.float32))
             for n, ((i, j), pair) in enumerate(sorted(found.pairs.items())):
                 report(n, len(found.pairs))
                 db.write_matches(i + 1, j + 1, pair.pairs)
