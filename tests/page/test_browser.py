@@ -282,6 +282,8 @@ def test_points_are_clicked_on_any_frame_taken_back_and_pasted(person, clip):
     assert box is not None
 
     def click_at(x: float, y: float, lines: int) -> None:
+        # Nobody clicks on a picture before it is there, and one that is still being fetched has no pixels to click on.
+        page.wait_for_function("() => { const i = document.querySelector('#picking img'); return i.complete && i.naturalWidth > 0; }")
         picture.click(position={"x": x * box["width"], "y": y * box["height"]})
         page.wait_for_function(f"() => document.querySelector('#points textarea').value.split('\\n').filter(l => l).length == {lines}")
 
