@@ -1,14 +1,15 @@
-"""Following the middle of a round thing of its own colour, such as a ball: its surface turns, so no window stays on it."""
+"""Following the middle of a ball of its own colour: its surface turns, so no window stays on it; first by colour, then by its outline."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.geometry.cameras import project
+from toolkit.multiview.outlines import Outlined, OutlineOptions, Patch, fit_sphere
 from toolkit.multiview.patches import inside_of
 from toolkit.multiview.triangulation import TriangulationOptions, triangulate
 from toolkit.scene import F32, F64, U8, B, MultiViewVideo
@@ -30,6 +31,8 @@ class ThingOptions:
         sigma_radii: Error of a middle, in radii.
         bins: Of a colour channel.
         smooth: Of the colours' histogram, in bins.
+        outlines: How its outline is sought.
+        strayed: A sphere fitted to outlines lies within so many radii of where colours put it.
     """
 
     core_px: float = 5.0
@@ -43,6 +46,8 @@ class ThingOptions:
     sigma_radii: float = 0.03
     bins: int = 24
     smooth: float = 0.7
+    outlines: OutlineOptions = field(default_factory=OutlineOptions)
+    strayed: float = 0.6
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +57,15 @@ class ThingTrack:
     Attributes:
         xy: (V, T, 2) its middle in each view, NaN where not seen.
         sigma_px: (V, T) standard deviation per axis.
+        xyz: (T, 3) its middle in the world; NaN where fewer than two views show it.
+        sigma: (T,) standard deviation per axis.
         radius: In the world's unit.
     """
 
     xy: F64
     sigma_px: F64
+    xyz: F64
+    sigma: F64
     radius: float
 
 
@@ -77,6 +86,7 @@ def follow_thing(clip: MultiViewVideo, query: NDArray, P: NDArray, options: Thin
     odds, radius = start
     V, T = len(clip.views), len(clip.views[0])
     xy, sigma = np.full((V, T, 2), np.nan), np.full((V, T), np.nan)
+    xyz, spread = np.full((T, 3), np.nan), np.full(T, np.nan)
     for direction in (1, -1):
         at, speed, missed = place.copy(), np.zeros(3), 0
         for t in range(t0, T if direction > 0 else -1, direction):
@@ -89,10 +99,51 @@ def follow_thing(clip: MultiViewVideo, query: NDArray, P: NDArray, options: Thin
                 xy[wrong, t], sigma[wrong, t] = np.nan, np.nan
                 speed = np.zeros(3) if t == t0 else found.xyz[0] - at if missed == 0 else speed
                 at, missed = found.xyz[0], 0
+                xyz[t], spread[t] = at, found.sigma[0]
             else:  # one view alone, or none: a middle that nobody confirms
                 xy[:, t], sigma[:, t] = np.nan, np.nan
                 at, speed, missed = at + speed, 0.8 * speed, missed + 1
-    return ThingTrack(xy, sigma, radius)
+    return _outlined(clip, ThingTrack(xy, sigma, xyz, spread, radius), odds, options)
+
+
+def _outlined(clip: MultiViewVideo, track: ThingTrack, odds: F32, options: ThingOptions) -> ThingTrack:
+    """The track by the outlines of a sphere: colours alone lean to the lit side, and away from the hands that hold it."""
+    xy, sigma, xyz, spread = track.xy.copy(), track.sigma_px.copy(), track.xyz.copy(), track.sigma.copy()
+    known = np.flatnonzero(np.isfinite(track.xyz[:, 0]))
+    patches = {int(t): [_patch(clip, v, int(t), track.xyz[t], track.radius, odds, options) for v in range(len(xy))] for t in known}
+    few = known[np.linspace(0, len(known) - 1, min(len(known), 20)).astype(int)]
+    sized = [fit_sphere(patches[int(t)], xyz[t], track.radius, options.outlines, sizing=True) for t in few]
+    radii = [fit.radius for fit in sized if fit is not None]
+    radius = float(np.median(radii)) if radii else track.radius
+    for t, parts in patches.items():
+        fit = fit_sphere(parts, xyz[t], radius, options.outlines)
+        if fit is None or np.linalg.norm(fit.xyz - track.xyz[t]) > options.strayed * radius:
+            continue
+        xyz[t], spread[t] = fit.xyz, fit.sigma
+        xy[:, t], sigma[:, t] = _in_views(clip, t, fit, options)
+    return ThingTrack(xy, sigma, xyz, spread, radius)
+
+
+def _in_views(clip: MultiViewVideo, t: int, fit: Outlined, options: ThingOptions) -> tuple[F64, F64]:
+    """Where each view alone sees the middle of a sphere whose outline it shows."""
+    xy = np.array([project(fit.xyz, camera.K[t], camera.T_wc[t])[0] for camera in clip.cameras]) + fit.miss_px
+    return xy, np.where(np.isfinite(xy[:, 0]), options.outlines.believed_px, np.nan)
+
+
+def _patch(clip: MultiViewVideo, v: int, t: int, xyz_w: F64, radius: float, odds: F32, options: ThingOptions) -> Patch | None:
+    """The part of a picture in which the outline is sought."""
+    camera, frame = clip.cameras[v], clip.views[v].frames[t]
+    xy, depth = project(xyz_w, camera.K[t], camera.T_wc[t])
+    if not np.isfinite(xy).all():
+        return None
+    r = radius * float(max(camera.K[t, 0, 0], camera.K[t, 1, 1])) / float(depth)
+    reach = 2.0 * r + 12
+    low = np.maximum(np.floor(xy - reach), 0).astype(int)
+    high = np.minimum(np.ceil(xy + reach), [frame.shape[1], frame.shape[0]]).astype(int)
+    if (high - low < 8).any() or r < 0.5 * options.least_px:  # noqa: PLR2004 (a picture's corner tells nothing)
+        return None
+    likely = odds[_index(_lab(np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])), options.bins)]
+    return Patch(likely, low, camera.K[t], camera.T_wc[t])
 
 
 def _found_at(clip: MultiViewVideo, t: int, place: F64, options: ThingOptions) -> tuple[F32, float] | None:

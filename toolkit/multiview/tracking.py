@@ -138,11 +138,11 @@ def track_views(
         xyz, sigma = placed.xyz.reshape(N, T, 3), placed.sigma.reshape(N, T)
     xyz, sigma, _ = fuse(xyz, sigma, bodies, options.fusion)
     for n, thing in things.items():
-        seen.xy[:, n], seen.sigma_px[:, n] = thing.xy, thing.sigma_px
-        again = triangulate(thing.xy.transpose(1, 0, 2), thing.sigma_px.T, P.transpose(1, 0, 2, 3), options.follow.triangulation)
-        xyz[n], sigma[n] = again.xyz, again.sigma
+        seen.xy[:, n], seen.sigma_px[:, n], xyz[n], sigma[n] = thing.xy, thing.sigma_px, thing.xyz, thing.sigma
     rows, moments = np.arange(N), asked[:, 0].astype(int)
-    xyz[rows, moments] = asked[:, 1:]
+    # A ball's middle is where its outline puts it; what was asked for lay about there and says nothing of the frames beside.
+    own = np.isin(rows, list(things)) & np.isfinite(xyz[rows, moments, 0])
+    xyz[rows, moments] = np.where(own[:, None], xyz[rows, moments], asked[:, 1:])
     sigma[rows, moments] = np.nanmin(np.column_stack([sigma[rows, moments], np.full(N, _typical(sigma))]), axis=1)
     path, spread = smooth(xyz, sigma, scale=_scale(clip.cameras, asked), options=options.smoothing)
     path[rows, moments] = asked[:, 1:]
