@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_copy
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
 from toolkit.lifting.fusion import FusionOptions, fuse_still
@@ -102,7 +103,7 @@ def refine_depth(
         raise UserError(f"There are {len(depth)} depth maps, but {len(cameras)} cameras; one per frame is needed.")
     options = options or RefineOptions()
     known = known_samples(tracks_3d, cameras)
-    refined = depth.depth.copy()
+    refined = large_copy(depth.depth)
     still: list[NDArray] = []  # packed bits: an eighth of a byte per pixel
 
     def refine_frame(t: int) -> NDArray:

@@ -139,7 +139,11 @@ def measure(
     confidence = np.clip(tracks.confidence[which[landmark], frame].astype(np.float64), 0.05, 1)
     information = np.zeros((len(xy), 2))
     information[:, 0] = np.sqrt(confidence) / sigma
-    disparity, spread = _sample_disparity(depth.depth, depth.confidence, frame, xy, focal_baseline, model.least_confidence)
+    by_frame = np.argsort(frame, kind="stable")  # depth of a long clip lies on disk: a frame of it is looked at once
+    disparity, spread = np.empty((2, len(frame)))
+    disparity[by_frame], spread[by_frame] = _sample_disparity(
+        depth.depth, depth.confidence, frame[by_frame], xy[by_frame], focal_baseline, model.least_confidence
+    )
     sigma_disparity = np.hypot(model.disparity_sigma_px, 0.5 * spread)
     # Where depth ends, at 20 m or at disparity 0, only disparities with a positive error are left: they would pull the background near.
     farthest = focal_baseline / _largest_depth(depth)

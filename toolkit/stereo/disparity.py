@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
+from toolkit.disk_arrays import large_empty
 from toolkit.errors import UserError
 from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
@@ -53,8 +54,7 @@ def estimate_disparity(
     match = matcher_of(matcher).match
     width = stereo.left.size[0]
     search = _given(max_disparity, width) if max_disparity is not None else _found(check_pair(stereo))
-    px = np.empty(stereo.left.frames.shape[:3], np.float32)
-    sure = np.empty_like(px)
+    px, sure = (large_empty(stereo.left.frames.shape[:3], np.float32) for _ in range(2))
     weights = weights_of(matcher)
     pairs = in_order(lambda t: _pair(stereo.left.frames[t], stereo.right.frames[t], match, weights, search, view), range(len(stereo)))
     for t, pair in enumerate(pairs):
@@ -113,12 +113,13 @@ def depth_from_disparity(disparity: Disparity | ArrayLike, *, focal_px: float, b
         px = np.asarray(disparity, np.float32)
         px = px[None] if px.ndim == 2 else px  # noqa: PLR2004  (one frame)
         sure = np.ones(px.shape, np.float32)
-    depth_m = np.empty(px.shape, np.float32)
+    depth_m, trusted = (large_empty(px.shape, np.float32) for _ in range(2))
     for t, frame in enumerate(px):
         with np.errstate(divide="ignore", invalid="ignore"):
             z = focal_px * baseline_m / frame.astype(np.float64)
             depth_m[t] = np.where((frame > 0) & (z <= max_depth_m), z, np.nan)
-    return DepthVideo(depth_m, np.where(np.isnan(depth_m), np.float32(0), sure), "metre")
+        trusted[t] = np.where(np.isnan(depth_m[t]), np.float32(0), sure[t])
+    return DepthVideo(depth_m, trusted, "metre")
 
 
 def _pair(left: U8, right: U8, match: Matcher, weights: ConfidenceWeights, search: SearchRange, view: View) -> tuple[F32, F32]:

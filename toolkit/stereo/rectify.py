@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import large_empty
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.geometry.poses import view_rotation
@@ -282,7 +283,7 @@ def _stream(video: Any) -> Iterator[tuple[float, U8 | tuple[U8, U8]]]:
 
 
 class _Film:
-    """Frames collected one by one in a single growing block of memory."""
+    """Frames collected one by one in a single growing block, on disk where it is large."""
 
     def __init__(self, expected: int) -> None:
         self._block: NDArray[np.uint8] | None = None
@@ -291,13 +292,13 @@ class _Film:
 
     def append(self, frame: U8) -> None:
         if self._block is None:
-            self._block = np.empty((self._expected, *frame.shape), np.uint8)
+            self._block = large_empty((self._expected, *frame.shape), np.uint8)
         if self._count == len(self._block):
-            self._block.resize((2 * self._count, *frame.shape), refcheck=False)
+            full, self._block = self._block, large_empty((2 * self._count, *frame.shape), np.uint8)
+            self._block[: self._count] = full
         self._block[self._count] = frame
         self._count += 1
 
     def frames(self) -> U8:
         assert self._block is not None
-        self._block.resize((self._count, *self._block.shape[1:]), refcheck=False)
-        return self._block
+        return self._block[: self._count]

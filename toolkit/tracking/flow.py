@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import large_empty
 from toolkit.errors import UserError
 from toolkit.parallel import workers
 from toolkit.progress import Report, silent
@@ -92,7 +93,7 @@ def working_frames(frames: U8, *, max_pixels: int) -> U8:
         raise UserError(f"The video is {width} x {height} px, but tracking points needs at least {MIN_SIDE_PX} x {MIN_SIDE_PX}.")
     shrink = min(1.0, float(np.sqrt(max_pixels / (width * height))))
     size = (max(MIN_SIDE_PX, round(width * shrink)), max(MIN_SIDE_PX, round(height * shrink)))
-    gray = np.empty((len(frames), size[1], size[0]), np.uint8)
+    gray = large_empty((len(frames), size[1], size[0]), np.uint8)
     for t, frame in enumerate(frames):
         full = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         gray[t] = full if shrink == 1.0 else cv2.resize(full, size, interpolation=cv2.INTER_AREA)
@@ -114,7 +115,7 @@ def compute_flows(gray: U8, settings: FlowSettings, *, report: Report = silent) 
     # All strides are there in short clips too, without fields: the compiled loops then always see the same types.
     pairs = {s: max(count - s, 0) for s in settings.strides}
     stored = _stored_size((width, height), sum(pairs.values()), settings.memory_mb)
-    later, earlier = ({s: np.empty((n, stored[1], stored[0], 2), np.int16) for s, n in pairs.items()} for _ in range(2))
+    later, earlier = ({s: large_empty((n, stored[1], stored[0], 2), np.int16) for s, n in pairs.items()} for _ in range(2))
     bank = FlowBank((width, height), count, later, earlier)
     local = threading.local()
 

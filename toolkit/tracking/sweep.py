@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from toolkit.disk_arrays import large_empty
 from toolkit.parallel import workers
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8
@@ -135,7 +136,9 @@ class _Carrier:
 
     def __init__(self, gray: U8, flows: FlowBank, settings: MergeSettings, give_up: bool) -> None:
         self._flows = flows
-        self.images = np.stack([cv2.GaussianBlur(frame, (0, 0), _BLUR_SIGMA_PX) for frame in gray])
+        self.images = large_empty(gray.shape, np.uint8)
+        for t, frame in enumerate(gray):
+            self.images[t] = cv2.GaussianBlur(frame, (0, 0), _BLUR_SIGMA_PX)
         self._numbers = settings.packed()
         self._give_up = give_up
         self._strides = np.array(flows.strides, np.int64)

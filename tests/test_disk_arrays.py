@@ -1,0 +1,66 @@
+"""Large arrays in unnamed files: same numbers, little memory, nothing left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+import pytest
+
+from toolkit import disk_arrays
+from toolkit.disk_arrays import LARGE_MB, large_copy, large_empty, large_full
+
+_MANY = LARGE_MB << 20
+
+
+def test_a_small_array_stays_in_memory() -> None:
+    assert large_empty((3, 4), np.float32).base is None
+
+
+def test_a_large_array_is_a_file_without_a_name(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    array = large_empty((_MANY,), np.uint8)
+    assert array.base is not None and array.flags.writeable and not list(tmp_path.iterdir())
+
+
+def test_what_was_written_comes_back_when_its_pages_were_given_back() -> None:
+    values = np.random.default_rng(0).integers(0, 255, (4, _MANY // 2), np.uint8)
+    array = large_copy(values)
+    disk_arrays._keeper._give_back()
+    np.testing.assert_array_equal(array, values)
+    array[1] = 7
+    disk_arrays._keeper._give_back()
+    assert (array[1] == 7).all() and (large_full((_MANY,), 3, np.uint8) == 3).all()
+
+
+@pytest.mark.parametrize("why", ["no folder", "no room"])
+def test_where_no_file_can_be_had_it_is_memory(why, tmp_path, monkeypatch) -> None:
+    if why == "no folder":
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    else:
+        monkeypatch.setattr(disk_arrays.shutil, "disk_usage", lambda folder: _Disk())
+    assert large_empty((_MANY,), np.uint8).base is None
+
+
+class _Disk:
+    free = _MANY
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system tells the peak of memory in another way")
+def test_a_process_that_fills_and_reads_much_more_stays_small() -> None:
+    code = """
+import numpy as np
+from toolkit.disk_arrays import large_empty
+from toolkit.memory import peak_mb
+np.ones((1 << 20)).sum()
+before = peak_mb()
+array = large_empty((400, 1 << 20), np.uint8)
+for t in range(400):
+    array[t] = t % 251
+total = sum(int(array[t].sum()) for t in range(400))
+print(peak_mb() - before, total == sum(t % 251 for t in range(400)) << 20)
+"""
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert out[1] == "True" and float(out[0]) < 200

@@ -1,0 +1,122 @@
+"""Large arrays live in unnamed files, so that memory holds what is being worked on and not the length of a clip."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import shutil
+import tempfile
+import threading
+import time
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+LARGE_MB = 16  # smaller arrays stay in memory: what a few of them take does not matter
+_RESIDENT_MB = 64  # of all such arrays together, before their pages go back
+_LOOK_S = 0.01
+_PAGES_MB = mmap.PAGESIZE / 2**20
+_STATM = Path("/proc/self/statm")
+
+
+def large_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """Room for an array, in an unnamed file where it is large; in memory where it is not, or where no file can be had.
+
+    The file has no name, so that nothing is left of it however the process ends, and all its room is taken beforehand, so that a disk
+    which fills up later does no harm. It lies where `tempfile` puts its own. A large array begins as zeros.
+
+    Args:
+        shape: Of the array.
+        dtype: Of the array.
+    """
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    if size < LARGE_MB << 20 or not hasattr(mmap, "MADV_DONTNEED"):
+        return np.empty(shape, dtype)
+    try:
+        room = _mapped(size)
+    except OSError:  # no such folder, no room on the disk, no leave for files so large
+        return np.empty(shape, dtype)
+    _keeper.watch(room)
+    return np.ndarray(shape, dtype, buffer=room)
+
+
+def large_full(shape: tuple[int, ...], value: float | bool, dtype: DTypeLike) -> NDArray[Any]:
+    """`numpy.full`, in a file where it is large."""
+    array = large_empty(shape, dtype)
+    array[...] = value
+    return array
+
+
+def large_copy(array: NDArray[Any]) -> NDArray[Any]:
+    """`array.copy()`, in a file where it is large."""
+    copy = large_empty(array.shape, array.dtype)
+    copy[...] = array
+    return copy
+
+
+def _mapped(size: int) -> mmap.mmap:
+    """Memory that is a file."""
+    folder = tempfile.gettempdir()
+    if shutil.disk_usage(folder).free < 2 * size:  # others need some, too
+        raise OSError("not enough room")
+    with tempfile.TemporaryFile(dir=folder, prefix="lift4d-") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            file.truncate(size)
+        return mmap.mmap(file.fileno(), size)
+
+
+class _Keeper:
+    """Gives pages of mapped files back while they are worked on: they stay in the file, and come again when they are asked for.
+
+    The system would only do so when all memory is full, and counts them as the program's own until then.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._process = 0
+
+    def watch(self, room: mmap.mmap) -> None:
+        """From now on its pages are given back."""
+        if self._process != os.getpid():  # threads and locks do not outlive a fork
+            self._lock, self._thread, self._process = threading.Lock(), None, os.getpid()
+        with self._lock:
+            self._rooms.add(room)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._keep, name="lift4d-pages", daemon=True)
+                self._thread.start()
+
+    def _keep(self) -> None:
+        before = _shared_mb()
+        while True:
+            time.sleep(_LOOK_S)
+            if not _shared_mb() - before <= _RESIDENT_MB:  # where the system does not tell, at every look
+                self._give_back()
+                before = _shared_mb()
+            with self._lock:
+                if not len(self._rooms):
+                    self._thread = None
+                    return
+
+    def _give_back(self) -> None:
+        with self._lock:
+            rooms = list(self._rooms)
+        for room in rooms:
+            room.madvise(mmap.MADV_DONTNEED)
+
+
+def _shared_mb() -> float:
+    """Memory of this process that belongs to files; NaN where the system does not tell."""
+    try:
+        return int(_STATM.read_text().split()[2]) * _PAGES_MB
+    except OSError:
+        return float("nan")
+
+
+_keeper = _Keeper()
