@@ -56,6 +56,18 @@ def test_masks_are_empty_where_nothing_moves(pan):
     assert not moving_masks(video, _points(video)).masks.any()
 
 
+def test_a_border_that_was_never_imaged_does_not_move():
+    video, _ = _film(moves=False)
+    frames, wide = video.frames.copy(), 22 + np.round(12 * np.sin(np.arange(len(video)) / 3)).astype(int)
+    for t, picture in enumerate(frames):
+        picture[:, : wide[t]] = 0
+    steady = Video.from_frames(frames)
+    points = _points(steady)
+    masks = moving_masks(steady, points).masks
+    assert masks.mean() < 0.0002 and not any(mask[:, :width].any() for mask, width in zip(masks, wide, strict=True))
+    assert all((xy[:, 0] > width).all() for width, xy in zip(wide, points.xy, strict=True))
+
+
 def test_masks_in_blocks_are_those_of_the_whole():
     video, truth = _film(frames=30)
     points = _points(video)

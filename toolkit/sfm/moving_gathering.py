@@ -10,7 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.scene import F32, F64, U8
+from toolkit.scene import F32, F64, U8, B
+from toolkit.sfm.blank_border import blank_border, filled
 from toolkit.sfm.moving_evidence import (
     Evidence,
     EvidenceOptions,
@@ -26,6 +27,7 @@ from toolkit.sfm.moving_tracks import TrackMotion
 from toolkit.sfm.moving_views import Views
 
 _FAR = 1000.0  # missing the way back by more makes no difference
+_BORDER_PX = 8  # of the reduced frame: a patch of flow sees the edge of a black border so far into the picture
 _AHEAD = 6  # compared frames from later on that are heard: what is left of their say then is a quarter at most
 
 
@@ -62,6 +64,7 @@ class _Frame:
         place: Its number in the video.
         picture: (h, w, 3).
         grey: (h, w).
+        blank: (h, w) where it shows nothing; None for nowhere.
         earlier: Flow to the frame a gap before, and how far it misses the way back.
         later: The same to the frame a gap after.
         earlier_close: The same as `earlier` to the closer frame before, until it has said its own.
@@ -73,6 +76,7 @@ class _Frame:
     place: int
     picture: U8
     grey: U8
+    blank: B | None = None
     earlier: tuple[NDArray, NDArray] | None = None
     later: tuple[NDArray, NDArray] | None = None
     earlier_close: tuple[NDArray, NDArray] | None = None
@@ -116,13 +120,17 @@ def gathered(
 
     for t, rgb in enumerate(frames):
         picture = reduced(rgb, o.evidence.side)
-        frame = _Frame(t, picture, np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8))
+        grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
+        blank = blank_border(picture)
+        if blank is not None:
+            grey, blank = filled(grey, blank), blank_border(picture, grown_px=_BORDER_PX)
+        frame = _Frame(t, picture, grey, blank)
         if motion.close_gap and len(waiting) >= motion.close_gap:
             near = waiting[-motion.close_gap]
-            near.later_close, frame.earlier_close = _both_ways(near.grey, frame.grey)
+            near.later_close, frame.earlier_close = _both_ways(near, frame)
         if len(waiting) == gap:
             first = waiting.popleft()
-            first.later, frame.earlier = _both_ways(first.grey, frame.grey)
+            first.later, frame.earlier = _both_ways(first, frame)
             settle(first)
         waiting.append(frame)
         tick(t)
@@ -173,6 +181,8 @@ def _own(frame: _Frame, motion: TrackMotion, seen: Seen, size: tuple[int, int], 
     np.add.at(track_weight, (y, x), counts)
     odds = odds + cv2.GaussianBlur(track_odds, (0, 0), o.track_reach)
     weight = weight + cv2.GaussianBlur(track_weight, (0, 0), o.track_reach)
+    if frame.blank is not None:
+        odds[frame.blank] = weight[frame.blank] = 0
     return Evidence(odds.astype(np.float32), weight.astype(np.float32), told.heard)
 
 
@@ -230,11 +240,15 @@ def _half(evidence: Evidence | F32) -> NDArray:
     return both.astype(np.float16)
 
 
-def _both_ways(first: U8, second: U8) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
-    there, back = flow_between(first, second), flow_between(second, first)
-    return _kept(there, back), _kept(back, there)
+def _both_ways(first: _Frame, second: _Frame) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
+    there, back = flow_between(first.grey, second.grey), flow_between(second.grey, first.grey)
+    return _kept(there, back, second.blank), _kept(back, there, first.blank)
 
 
-def _kept(there: F32, back: F32) -> tuple[NDArray, NDArray]:
+def _kept(there: F32, back: F32, blank: B | None) -> tuple[NDArray, NDArray]:
     missed = np.minimum(missed_way_back(there, back), _FAR)
+    if blank is not None:
+        height, width = missed.shape
+        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+        missed[cv2.remap(blank.astype(np.uint8), x + there[..., 0], y + there[..., 1], cv2.INTER_NEAREST) > 0] = _FAR
     return there.astype(np.float16), missed.astype(np.float16)

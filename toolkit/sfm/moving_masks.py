@@ -11,6 +11,7 @@ import numpy as np
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B, Cameras, Tracks2D, Video
+from toolkit.sfm.blank_border import blank_border
 from toolkit.sfm.moving_evidence import Evidence
 from toolkit.sfm.moving_gathering import GatheringOptions, gathered
 from toolkit.sfm.moving_seen import Followed, Seen
@@ -137,6 +138,9 @@ def _mask(guide: U8, gathered: Evidence, size: tuple[int, int], o: MaskOptions) 
     odds = cv2.ximgproc.fastGlobalSmootherFilter(guide, gathered.odds, o.smoothing, o.edge)
     weight = cv2.ximgproc.fastGlobalSmootherFilter(guide, gathered.weight, o.smoothing, o.edge)
     mean = np.asarray(odds / np.maximum(weight, 1e-6) + o.prior, np.float32)
+    blank = blank_border(guide)
+    if blank is not None:
+        mean[blank] = -1.0
     small = _without_islands(mean, o)
     if not small.any():
         return np.zeros((size[1], size[0]), bool)

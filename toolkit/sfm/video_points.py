@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B
+from toolkit.sfm.blank_border import blank_border
 from toolkit.sfm.features import FeatureOptions, Features, find_features
 from toolkit.sfm.video_tracks import I32, Follower, FollowOptions
 
@@ -105,6 +106,7 @@ def follow_video(
         if shrink < 1:
             grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
             hidden = None if hidden is None else cv2.resize(hidden.astype(np.uint8), small, interpolation=cv2.INTER_NEAREST) > 0  # type: ignore[assignment]
+        hidden = _joined(hidden, blank_border(grey, grown_px=options.follow.window_px // 2))
         points = follower.add(grey, hidden, last=t == count - 1)  # type: ignore[arg-type]
         if points.keyframe:
             keyframes.append(t)
@@ -116,6 +118,10 @@ def follow_video(
         xy.append(points.xy * scale)
         report(t + 1, count)
     return VideoPoints(size, ids, xy, keyframes, cuts, features, np.array(way))
+
+
+def _joined(hidden: B | None, blank: B | None) -> B | None:
+    return blank if hidden is None else hidden if blank is None else hidden | blank
 
 
 def _way(ids: I32, xy: F32, next_ids: I32, next_xy: F32) -> float:
