@@ -33,7 +33,15 @@ def test_points_go_along_their_rays_by_how_sure_each_is(placed):
         np.testing.assert_allclose(depth(drawn, centres), expected, rtol=1e-4)
         away = drawn.xyz - centres[:, None]
         np.testing.assert_allclose(away[..., :2] / away[..., 2:], uv, atol=1e-9)
-        assert (drawn.sigma <= min(sigma, 0.3) + 1e-9).all()
+
+
+def test_two_that_agree_are_surer_than_either_and_two_that_contradict_each_other_are_not(placed):
+    movers, centres, R, uv = placed
+    same, other = (drawn_to_network(movers, centres, R, uv, np.full((FRAMES, COUNT), depth), 0.3) for depth in (2.0, 4.0))
+    np.testing.assert_allclose(same.sigma, 0.3 / np.sqrt(2))
+    np.testing.assert_allclose(other.sigma, np.hypot(0.3 / np.sqrt(2), 0.5 * np.log(2)), err_msg="two guesses, each as likely")
+    one_source = drawn_to_network(movers, centres, R, uv, np.full((FRAMES, COUNT), 2.0), 0.3, alike=1.0)
+    np.testing.assert_allclose(one_source.sigma, 0.3, err_msg="what is told twice by the same source is no surer")
 
 
 def test_tracks_that_were_not_asked_about_go_with_their_body(placed):

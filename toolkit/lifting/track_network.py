@@ -13,11 +13,12 @@ MOST_RATIO = float(np.log(3.0))
 """Of the two depths, as a logarithm; a network that differs by more speaks of something else."""
 
 
-def drawn_to_network(movers: Movers, centres: F64, R: F64, uv: F64, believed: F64, sigma: float) -> Movers:
+def drawn_to_network(movers: Movers, centres: F64, R: F64, uv: F64, believed: F64, sigma: float, *, alike: float = 0.0) -> Movers:
     """Moving points drawn along their viewing rays towards a network's depths.
 
     How far a body is, is told by how it moves; the network adds what it learned of scenes, and how the points of a body lie to each other.
-    The two are wrong in different ways. Tracks that the network was not asked about go with the nearest one of their body.
+    Tracks that the network was not asked about go with the nearest one of their body. Where the two contradict each other the result is
+    less sure: its variance is that of the two mixed, and of what they have in common.
 
     Args:
         movers: As placed.
@@ -26,6 +27,7 @@ def drawn_to_network(movers: Movers, centres: F64, R: F64, uv: F64, believed: F6
         uv: (T, M, 2) where the tracks are seen, normalised.
         believed: (T, M) depths of the network in the unit of the cameras, NaN where there are none.
         sigma: How sure the network is, as a logarithm.
+        alike: Correlation of the errors of the two.
     """
     away = movers.xyz - centres[:, None]
     depth = np.einsum("tj,tmj->tm", R[:, :, 2], away)
@@ -46,5 +48,6 @@ def drawn_to_network(movers: Movers, centres: F64, R: F64, uv: F64, believed: F6
             source[lacking] = having[apart.argmin(1)]
     share = movers.sigma**2 / (movers.sigma**2 + sigma**2)
     drawn = centres[:, None] + away * np.exp(share * ratio[:, source])[..., None]
-    both = np.where(asked[source], movers.sigma * sigma / np.hypot(movers.sigma, sigma), movers.sigma)
-    return replace(movers, xyz=drawn, sigma=both)
+    variance = ((1 - share) * movers.sigma) ** 2 + (share * sigma) ** 2 + 2 * alike * share * (1 - share) * movers.sigma * sigma
+    mixed = np.sqrt(variance + share * (1 - share) * usual[source] ** 2)
+    return replace(movers, xyz=drawn, sigma=np.where(asked[source], mixed, movers.sigma))

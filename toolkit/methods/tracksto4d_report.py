@@ -28,6 +28,7 @@ LEAST_EXPLAINED = 0.3  # of the picture's area; less is no world
 UNSURE_FOCAL = 0.15
 FLAGGED = 2.5  # times the usual error of a frame
 JOINT = 0.05
+UNSURE_DEPTH = 0.15  # a standard deviation of depths against each other, as a logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Findings:
         cameras: Of the scene.
         log_focal: Logarithm of the focal length over the assumed one.
         focal_sigma: How sure it is; None where it was given.
+        doubt: How unsure the depth of what stands still is, as a logarithm; NaN where none can be known.
         network: Whether a network was asked.
     """
 
@@ -56,6 +58,7 @@ class Findings:
     cameras: Cameras
     log_focal: float
     focal_sigma: float | None
+    doubt: float
     network: bool
 
 
@@ -121,6 +124,14 @@ def _quality(found: Findings, error_px: NDArray, explained: float, placed: float
         "angle between rays": measure(
             angle, "degrees (median)", green=4, amber=2, higher_is_better=True, advice="Walk further sideways, or film nearer things."
         ),
+        "depth of what stands still": measure(
+            100 * found.doubt,
+            "% standard deviation (median)",
+            green=8,
+            amber=100 * UNSURE_DEPTH,
+            higher_is_better=False,
+            advice="The scene may be flatter or deeper than shown: walk further sideways, or give K where the lens is known.",
+        ),
         "still part of the picture": measure(
             100 * explained,
             "% of its area",
@@ -178,6 +189,11 @@ def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str,
         )
     elif parallax.px < LITTLE_PARALLAX_PX:
         told.append(f"There is little parallax ({parallax.px:.1f} px): depth is unsure; the scene may be flatter or deeper than shown.")
+    if found.doubt > UNSURE_DEPTH:
+        told.append(
+            f"How deep the scene is, is known to {100 * found.doubt:.0f} % only: it may be flatter or deeper than shown, and the camera "
+            "have gone another way."
+        )
     if explained < LEAST_EXPLAINED:
         told.append(
             f"Only {100 * explained:.0f} % of the picture fits a still world: everything may be moving, and the cameras may follow "

@@ -24,6 +24,7 @@ from toolkit.sfm.depth_scale import log_linear
 from toolkit.sfm.spaced_clip import SpacingOptions, solve_spaced
 from toolkit.sfm.track_clip import ClipOptions, Solved
 from toolkit.sfm.track_company import company_of
+from toolkit.sfm.track_doubt import depth_doubt
 from toolkit.sfm.track_hypotheses import track_area
 from toolkit.sfm.track_motion import motion_of
 from toolkit.sfm.track_parallax import Parallax, focal_sigma, parallax_of, point_sigmas
@@ -45,6 +46,8 @@ class SolvingOptions:
         movers: How what moves is placed.
         sure: Still points whose error is a larger share of their depth are left out of the cloud.
         network_sigma: How sure a network's depth of what moves is at best, as a logarithm; its error on what stands still comes on top.
+        alike: Correlation of the errors of such evidence and of the bodies' places, which have heard it once; measured on 144 generated
+            scenes.
         network_spread: Where its depths of still points are off by more, as a logarithm, it sees a world that it has not learned, and its
             word on how far away things are is not heard.
         map_sigma: And that of a depth map.
@@ -55,6 +58,7 @@ class SolvingOptions:
     movers: MoverOptions = field(default_factory=MoverOptions)
     sure: float = 0.25
     network_sigma: float = 0.15
+    alike: float = 0.65
     network_spread: float = 0.2
     map_sigma: float = 0.1
 
@@ -126,7 +130,8 @@ def scene_of(
     cloud = still & (sigma[:, 0] < options.sure * reach) & (solved.scale < 3 * seen.px)
     level = np.where(known, motion.chance, 0).astype(np.float32)
     focal = None if given.focal_known else _focal_sigma(given, solved, parallax)
-    findings = Findings(given, solved, parallax, motion, moves & known, movers, cameras, log_focal, focal, weights is not None)
+    doubt = depth_doubt(seen.weighted((~moves).astype(float)), solved.state, solved.scale) if parallax.known else float("nan")
+    findings = Findings(given, solved, parallax, motion, moves & known, movers, cameras, log_focal, focal, doubt, weights is not None)
     report(3, 3)
     return Scene(
         cameras=cameras,
@@ -190,7 +195,8 @@ def _points(
     evidence = _evidence(given, solved, rows, told, options, depth)
     movers = place_movers(uv[:, rows], seen.weight[:, rows] > 0, around, options.movers, evidence=evidence, seed=seed)
     for told_depth in evidence:
-        movers = drawn_to_network(movers, state.c, state.R, uv[:, rows], np.exp(told_depth.log_depth), told_depth.sigma)
+        log_depth, sure = told_depth.log_depth, told_depth.sigma
+        movers = drawn_to_network(movers, state.c, state.R, uv[:, rows], np.exp(log_depth), sure, alike=options.alike)
     xyz[rows] = movers.xyz.swapaxes(0, 1)
     far = np.linalg.norm(movers.xyz - state.c[:, None], axis=-1)
     sigma[rows] = (far * movers.sigma).T

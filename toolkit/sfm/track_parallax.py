@@ -16,7 +16,8 @@ ROUNDS = 12
 MOST_TRACKS = 400  # that a turn is fitted to
 BEST_SHARE = 0.9  # of the weight of all tracks: those that fit their still points worst are left out
 MORE = 0.75  # quantile: where most of the picture is one wall, a quarter of the tracks tells a walk from a turn
-LEAST_PX = 1.0  # by which these must stray: a flat picture that slides strays by half of it from a turn, and tells no depth
+BEYOND_ERROR = 1.4  # errors by which these must stray: more unknowns explain up to 0.95 of one where a camera only turns
+LEAST_PX = 1.0  # and at least so far: a flat picture that slides strays by half of it from a turn, and tells no depth
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +43,7 @@ class Parallax:
     @property
     def known(self) -> bool:
         """Whether depth can be told: points must stray by more than a tracker's error, some of which more unknowns explain too."""
-        return bool(self.most_px > max(LEAST_PX, 2.0 * self.error_px))
+        return bool(self.most_px > max(LEAST_PX, BEYOND_ERROR * self.error_px))
 
 
 def parallax_of(seen: Observed, state: State, scale: F64, weight: F64) -> Parallax:
