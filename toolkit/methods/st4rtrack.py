@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit.disk_arrays import large_copy, large_full
 from toolkit.errors import UserError
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
-from toolkit.methods.st4rtrack_dense import DenseOptions, with_dense
+from toolkit.methods.st4rtrack_dense import DenseOptions, adapted_to, with_dense
 from toolkit.methods.st4rtrack_intake import checked_pair_weights, read_pair_network
-from toolkit.methods.st4rtrack_report import told
+from toolkit.methods.st4rtrack_report import told, told_together
+from toolkit.methods.st4rtrack_windows import LongScene, WindowOptions, handed_back, of_part, windows_of
 from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
 from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
 from toolkit.progress import Listener, reporter
-from toolkit.scene import B, DepthVideo, Scene, Tracks3D, Video
+from toolkit.scene import F32, B, DepthVideo, Scene, Tracks2D, Tracks3D, Video
 from toolkit.tracking import track_points
+from toolkit.tracking.queries import checked_queries
 from toolkit.tracking.registry import find_tracker, prepare_tracker
+
+if TYPE_CHECKING:
+    from toolkit.methods.st4rtrack_dense import Network
 
 LEAST_FRAMES = 3
 MOST_MPX = 60.0  # of all frames of the result together: depth and its confidence are held for each
@@ -40,7 +48,9 @@ class St4rtrackSettings:
         weights: Of the two-view network whose depth is evidence beside the tracks: "auto" for those that come with the package, if any;
             "none"; or the path of a file.
         dense_side: Frames are matched for dense depth at so many pixels; 0 to spread the depth of tracks alone.
-        dense_views: Frames that are matched themselves, at most, spread over the clip.
+        dense_views: Frames that are matched themselves, at most, spread over a window.
+        window: Frames that are reconstructed together, at most. Longer clips are put together of windows that share a quarter of it, so
+            that memory does not grow with their length.
         adapt_steps: Steps that the network first learns from this very video, without labels: from its tracks and from both of its maps
             meeting. It stops early where tracks that it does not learn from gain no more; the report tells by how much they did.
     """
@@ -53,6 +63,7 @@ class St4rtrackSettings:
     weights: str = "auto"
     dense_side: int = 288
     dense_views: int = 40
+    window: int = 80
     adapt_steps: int = 0
 
     def __post_init__(self) -> None:
@@ -68,6 +79,7 @@ class St4rtrackSettings:
                 "max_frames": (LEAST_FRAMES, 2000),
                 "dense_side": (0, 1024),
                 "dense_views": (2, 1000),
+                "window": (16, 1000),
                 "adapt_steps": (0, 10_000),
             },
         )
@@ -176,27 +188,80 @@ def _tracked(
     if settings.adapt_steps and weights is None:
         raise UserError("There is no network to adapt: none comes with this copy of the package, or weights is none; leave out adapting.")
     network = None if weights is None else read_pair_network(weights)  # a file that is none is told before the long work
-    report = reporter(listener, "tracks", "Following points")
-    asked, start = starts(video, queries, settings.every)
-    tracks = track_points(video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=seed, report=report)
-    give_back()
-    given = taken_in(tracks, K, video.size, masks)
+    asked = None if queries is None else checked_queries(queries, frames=len(video), size=video.size)
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": seed}}
-    scene = scene_of(
-        given, SolvingOptions(), weights=checked_weights("auto"), depth=depth, rgb=colours(tracks.queries, video), facts=facts,
-        seed=seed, listener=listener,
-    )  # fmt: skip
-    scene = replace(scene, video=video, method="st4rtrack")
-    options = DenseOptions(side=settings.dense_side, views=settings.dense_views, adapt_steps=settings.adapt_steps)
-    scene, carried = with_dense(scene, options, network=network, given_depth=depth, masks=masks, listener=listener)
-    assert scene.tracks_3d is not None and scene.tracks_2d is not None
-    scene = replace(scene, tracks_3d=held(scene.tracks_3d))
-    scene = replace(scene, report=told(scene, carried))
-    if asked is None:
-        return scene
-    rows = np.arange(asked)
+    options = WindowOptions(frames=settings.window)
+    work = _Work(settings, network, facts, seed)
+    windows = windows_of(len(video), options)
+    if len(windows) == 1:
+        scene, carried = work.reconstructed(video, asked, K, masks, depth, listener)
+        assert scene.tracks_3d is not None
+        scene = replace(scene, tracks_3d=held(scene.tracks_3d), report=told(scene, carried))
+        return scene if asked is None else _only(scene, len(asked))
+    count = 0 if asked is None else len(asked)
+    long, told_of = LongScene(video, windows, count, options), []
+    early = [] if asked is None else handed_back(video, asked, windows, long.anchor, _follow(settings, seed))
+    for k, window in enumerate(windows):
+        rows, points = (np.zeros(0, int), None) if asked is None else long.starts(k, asked, early[k])
+        part, carried = work.reconstructed(
+            Video(video.frames[window], video.times_s[window]), points if rows.size else None, K, None if masks is None else masks[window],
+            None if depth is None else replace(depth, depth=depth.depth[window], confidence=depth.confidence[window]),
+            of_part(listener, k, len(windows)),
+        )  # fmt: skip
+        if K is None and part.report["focal"]["source"] == "found":
+            assert part.cameras is not None
+            K = part.cameras.K[0]  # one lens took the whole clip
+        long.add(k, part, rows)
+        told_of.append((window, told(part, carried)))
+        del part
+        give_back()
+    scene = long.scene()
     assert scene.tracks_3d is not None
-    return replace(scene, tracks_2d=tracks.select(rows), tracks_3d=scene.tracks_3d.select(rows))
+    return replace(scene, tracks_3d=held(scene.tracks_3d), report=told_together(told_of, long.told(), scene))
+
+
+@dataclass(eq=False)
+class _Work:
+    """What is done with each window of a clip, and the network that learns from the first one."""
+
+    settings: St4rtrackSettings
+    network: Network | None
+    facts: dict[str, Any]
+    seed: int
+    adapted: dict[str, Any] | None = None
+
+    def reconstructed(
+        self, video: Video, asked: F32 | None, K: NDArray | None, masks: B | None, depth: DepthVideo | None, listener: Listener
+    ) -> tuple[Scene, dict[str, Any]]:
+        """A scene of some frames, with tracks of what was asked for first, and what carried it."""
+        use = self.settings
+        report = reporter(listener, "tracks", "Following points")
+        _, start = starts(video, asked, use.every)
+        tracks = track_points(video, start, tracker=use.tracker, grid=use.grid, every=use.every, seed=self.seed, report=report)
+        give_back()
+        given = taken_in(tracks, K, video.size, masks)
+        scene = scene_of(
+            given, SolvingOptions(), weights=checked_weights("auto"), depth=depth, rgb=colours(tracks.queries, video), facts=self.facts,
+            seed=self.seed, listener=listener,
+        )  # fmt: skip
+        scene = replace(scene, video=video, method="st4rtrack")
+        give_back()
+        if use.adapt_steps and self.adapted is None and self.network is not None:
+            self.network, self.adapted = adapted_to(self.network, scene, use.adapt_steps, depth, listener)
+        options = DenseOptions(side=use.dense_side, views=use.dense_views)
+        scene, carried = with_dense(scene, options, network=self.network, given_depth=depth, masks=masks, listener=listener)
+        return scene, carried if not self.adapted else {**carried, "adaptation": self.adapted}
+
+
+def _follow(settings: St4rtrackSettings, seed: int) -> Callable[[Video, F32], Tracks2D]:
+    return lambda video, points: track_points(video, points, tracker=settings.tracker, seed=seed)
+
+
+def _only(scene: Scene, count: int) -> Scene:
+    """The scene with the first tracks alone."""
+    assert scene.tracks_2d is not None and scene.tracks_3d is not None
+    rows = np.arange(count)
+    return replace(scene, tracks_2d=scene.tracks_2d.select(rows), tracks_3d=scene.tracks_3d.select(rows))
 
 
 def held(tracks: Tracks3D) -> Tracks3D:
@@ -204,16 +269,18 @@ def held(tracks: Tracks3D) -> Tracks3D:
 
     The contract of the published system: what a frame showed has a place at every other moment, seen there or not.
     """
-    xyz = tracks.xyz.copy()
-    sigma = np.full(xyz.shape[:2], np.nan, np.float32) if tracks.sigma is None else tracks.sigma.copy()
-    known = np.asarray(np.isfinite(xyz).all(axis=-1))
-    frames = np.arange(known.shape[1])
-    for n in np.flatnonzero(known.any(1) & ~known.all(1)):
-        at = np.flatnonzero(known[n])
-        nearest = at[np.abs(frames[:, None] - at).argmin(1)]
+    xyz, count = large_copy(tracks.xyz), tracks.xyz.shape[1]
+    sigma = large_full(xyz.shape[:2], np.nan, np.float32) if tracks.sigma is None else large_copy(tracks.sigma)
+    frames = np.arange(count)
+    for n in range(len(xyz)):
+        at = np.flatnonzero(np.isfinite(xyz[n]).all(-1))
+        if not 0 < len(at) < count:
+            continue
+        after = np.searchsorted(at, frames).clip(0, len(at) - 1)
+        before = np.maximum(after - 1, 0)
+        nearest = np.where(np.abs(at[before] - frames) <= np.abs(at[after] - frames), at[before], at[after])
         steps = np.linalg.norm(np.diff(xyz[n, at], axis=0), axis=-1)
         usual = float(np.median(steps)) if len(steps) else 0.0
-        away = np.abs(frames - nearest)
         xyz[n] = xyz[n, nearest]
-        sigma[n] = np.hypot(np.nan_to_num(sigma[n, nearest]), HELD_GROWS * usual * away)
+        sigma[n] = np.hypot(np.nan_to_num(sigma[n, nearest]), HELD_GROWS * usual * np.abs(frames - nearest))
     return Tracks3D(xyz, tracks.visible, tracks.rgb, tracks.motion, sigma)

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import large_full
 from toolkit.geometry.cameras import project
 from toolkit.geometry.sampling import sample_bilinear
 from toolkit.lifting.depth_between import BetweenOptions, confidence_of_sigma, depth_between
@@ -39,7 +40,6 @@ class DenseOptions:
         unmeasured_sigma: So wrong a network is taken to be where no track tells depth.
         mover_radius: Around a moving track so large a share of the picture is left out of the matching.
         between: How depth is spread from pixels that are known.
-        adapt_steps: Steps that the network first learns from this very video.
     """
 
     side: int = 288
@@ -49,7 +49,6 @@ class DenseOptions:
     unmeasured_sigma: float = 0.35
     mover_radius: float = 0.02
     between: BetweenOptions = field(default_factory=BetweenOptions)
-    adapt_steps: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +95,8 @@ def with_dense(
     report = reporter(listener, "depth", "Spreading depth over every pixel")
     _, z = project(tracks.xyz.astype(np.float64), scene.cameras.K, scene.cameras.T_wc)
     sigma = _relative_sigma(scene, z)
-    depth = np.full((frames, height, width), np.nan, np.float32)
-    sure, moves = np.zeros(depth.shape, np.float32), np.zeros(depth.shape, bool)
+    shape = (frames, height, width)
+    depth, sure, moves = large_full(shape, np.nan, np.float32), large_full(shape, 0, np.float32), large_full(shape, False, np.bool_)
     for t in range(frames):
         if registered[t]:
             seen = tracks.visible[:, t]
@@ -119,6 +118,21 @@ def with_dense(
     carried["spread"] = max(0.0, 1 - carried["matched"] - carried["unknown"])
     video = DepthVideo(depth, sure, scene.unit)
     return replace(scene, depth=video, masks=moves, points=_cloud(scene, video, moves) if walks else scene.points), carried
+
+
+def adapted_to(network: Network, scene: Scene, steps: int, depth: DepthVideo | None, listener: Listener) -> tuple[Network, dict[str, Any]]:
+    """A network that has learned from a scene's video and tracks, and what it gained, for the report; a published one stays as it is."""
+    from toolkit.models.pairpointmap import PairPointmap
+    from toolkit.training.pairpointmap_adaptation import AdaptOptions, adapt
+
+    assert scene.video is not None and scene.cameras is not None and scene.tracks_2d is not None
+    if not isinstance(network, PairPointmap):
+        return network, {"steps": 0, "held_out_px": []}
+    found = adapt(
+        network, scene.video, scene.tracks_2d, scene.cameras.K[0], depth=None if depth is None else depth.depth,
+        options=AdaptOptions(steps=steps), report=reporter(listener, "adapting", "Adapting the network to this video"),
+    )  # fmt: skip
+    return found.network, {"steps": found.steps, "held_out_px": [round(e, 2) for e in found.error_px]}
 
 
 def _walks(scene: Scene) -> bool:
@@ -176,17 +190,6 @@ def _priors(
         from toolkit.models.pairpointmap import PairPointmap
         from toolkit.models.pairpointmap_video import depths_by_published, depths_of_video
 
-        if options.adapt_steps and isinstance(network, PairPointmap):
-            from toolkit.training.pairpointmap_adaptation import AdaptOptions, adapt
-
-            report = reporter(listener, "adapting", "Adapting the network to this video")
-            lens, steps = scene.cameras.K[0], AdaptOptions(steps=options.adapt_steps)
-            assert scene.tracks_2d is not None
-            told = adapt(
-                network, scene.video, scene.tracks_2d, lens, depth=None if given is None else given.depth, options=steps, report=report
-            )
-            network = told.network
-            carried["adaptation"] = {"steps": told.steps, "held_out_px": [round(e, 2) for e in told.error_px]}
         report = reporter(listener, "network", "Asking the two-view network")
         if isinstance(network, PairPointmap):
             depths = depths_of_video(network, scene.video.frames, scene.cameras.K[0] if walks else None, report=report)

@@ -9,6 +9,12 @@ import numpy as np
 from toolkit.methods.quality import measure
 from toolkit.scene import Scene
 
+MOVING = 0.5
+
+
+SHARES = {"matched": "matched in other frames", "spread": "spread from tracks and matches around", "unknown": "unknown"}
+LOOSE_PERCENT = 5.0  # of the scale, or of the distance of what is seen: windows that agree no better are told
+
 
 def told(scene: Scene, carried: dict[str, Any]) -> dict[str, Any]:
     """The report of a scene with dense depth.
@@ -22,11 +28,7 @@ def told(scene: Scene, carried: dict[str, Any]) -> dict[str, Any]:
     shares = {name: round(100 * carried[name], 1) for name in ("matched", "spread", "unknown")}
     evidence = {
         "cameras": "bundle adjustment of tracks" if carried["parallax"] else "rotations alone: the camera does not walk",
-        "pixels_percent": {
-            "matched in other frames": shares["matched"],
-            "spread from tracks and matches around": shares["spread"],
-            "unknown": shares["unknown"],
-        },
+        "pixels_percent": {title: shares[name] for name, title in SHARES.items()},
         "depth_from_elsewhere": carried["priors"],
         "moving_percent": round(100 * float(scene.masks.mean()), 1) if scene.masks is not None else 0.0,
     }
@@ -63,3 +65,70 @@ def told(scene: Scene, carried: dict[str, Any]) -> dict[str, Any]:
         "quality": {**before.get("quality", {}), **quality},
         "warnings": warnings,
     }
+
+
+def told_together(parts: list[tuple[slice, dict[str, Any]]], joints: list[dict[str, Any]], scene: Scene) -> dict[str, Any]:
+    """The report of a scene that was put together of windows.
+
+    Args:
+        parts: Frames and report of each.
+        joints: How each was joined to those before, by `LongScene.told`.
+        scene: All of it.
+    """
+    first = parts[0][1]
+    assert scene.cameras is not None and scene.tracks_3d is not None and scene.tracks_2d is not None and scene.masks is not None
+    reports = [report for _, report in parts]
+    shares = {title: round(float(np.mean([r["evidence"]["pixels_percent"][title] for r in reports])), 1) for title in SHARES.values()}
+    evidence = {
+        **first["evidence"],
+        "cameras": "; ".join(dict.fromkeys(r["evidence"]["cameras"] for r in reports)),
+        "pixels_percent": shares,
+        "depth_from_elsewhere": [
+            {"frames": [window.start, window.stop - 1], **prior} for window, r in parts for prior in r["evidence"]["depth_from_elsewhere"]
+        ],
+        "moving_percent": round(float(np.mean([r["evidence"]["moving_percent"] for r in reports])), 1),
+    }
+    warnings = [f"Frames {window.start} to {window.stop - 1}: {line}" for window, report in parts for line in report["warnings"]]
+    apart = [joint["frames"][0] for joint in joints if not joint["joined"]]
+    if apart:
+        warnings.append(
+            f"What comes after frame {apart[0]} could not be joined to what comes before: no frame there has a camera in both, as after a "
+            "cut; it has no place in this world."
+        )
+    loose = [j for j in joints if max(j.get("scale_spread_percent", 0), j.get("way_percent", 0)) > LOOSE_PERCENT]
+    if loose:
+        warnings.append(
+            f"The world may drift: {len(loose)} of {len(joints) - 1} windows could not be fitted to the one before within "
+            f"{LOOSE_PERCENT:.0f} %."
+        )
+    frames: list[dict[str, Any]] = [{}] * scene.frames
+    for window, report in parts:
+        for row in report["frames"]:
+            t = row["frame"] + window.start
+            frames[t] = {**row, "frame": t, "registered": bool(scene.cameras.registered[t])}
+    return {
+        **first,
+        "tracks": len(scene.tracks_3d),
+        "moving_tracks": int((scene.tracks_3d.motion > MOVING).sum()),
+        "bodies": max(r["bodies"] for r in reports),
+        "registered": int(scene.cameras.registered.sum()),
+        "evidence": evidence,
+        "anchors": [int(t) for t in np.unique(scene.tracks_2d.queries[:, 0]).astype(int)],
+        "windows": joints,
+        "frames": frames,
+        "quality": _worst([r["quality"] for r in reports]),
+        "warnings": list(dict.fromkeys(warnings)),
+    }
+
+
+def _worst(qualities: list[dict[str, Any]]) -> dict[str, Any]:
+    """Of each figure that of the window in which it is worst; one that is not known somewhere counts as worst."""
+    out: dict[str, Any] = {}
+    for quality in qualities:
+        for name, row in quality.items():
+            if name in out and out[name]["value"] is not None and row["value"] is not None:
+                better = row["value"] > out[name]["value"]
+                out[name] = out[name] if better == row["higher_is_better"] else row
+            elif name not in out or row["value"] is None:
+                out[name] = row
+    return out
