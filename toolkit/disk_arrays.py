@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 LARGE_MB = 16  # smaller arrays stay in memory: what a few of them take does not matter
-_RESIDENT_MB = 64  # of all such arrays together, before their pages go back
+_RESIDENT_MB = 96  # of all such arrays together, before their pages go back
+_PIECE = 2_000_000  # samples that are computed with at a time: some ten arrays of them are there at once
 _LOOK_S = 0.01
 _PAGES_MB = mmap.PAGESIZE / 2**20
 _STATM = Path("/proc/self/statm")
@@ -55,6 +57,30 @@ def large_copy(array: NDArray[Any]) -> NDArray[Any]:
     copy = large_empty(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def large_take(array: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
+    """`array[rows]` for a mask or indices of the first axis, in a file where it is large."""
+    if array.nbytes < LARGE_MB << 20:
+        return array[rows]
+    index = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+    taken = large_empty((len(index), *array.shape[1:]), array.dtype)
+    for some in pieces(len(index), array[:1].size):
+        np.take(array, index[some], axis=0, out=taken[some])
+    return taken
+
+
+def pieces(rows: int, samples: int, *, most: int = _PIECE) -> Iterator[slice]:
+    """All rows, so many at a time that what is computed from them fits into memory, however long they are.
+
+    Args:
+        rows: How many there are.
+        samples: In each of them.
+        most: Samples at a time.
+    """
+    step = max(1, most // max(samples, 1))
+    for first in range(0, rows, step):
+        yield slice(first, min(first + step, rows))
 
 
 def _mapped(size: int) -> mmap.mmap:

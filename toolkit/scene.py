@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from toolkit.disk_arrays import large_copy, large_take
 from toolkit.errors import UserError
 from toolkit.wording import counted
 
@@ -217,8 +218,8 @@ class Tracks2D:
     def select(self, which: ArrayLike) -> Tracks2D:
         """The tracks of a boolean mask (N,) or of indices."""
         i = np.asarray(which)
-        sigma = None if self.sigma_px is None else self.sigma_px[i]
-        return Tracks2D(self.xy[i], self.visible[i], self.confidence[i], self.queries[i], sigma)
+        sigma = None if self.sigma_px is None else large_take(self.sigma_px, i)
+        return Tracks2D(large_take(self.xy, i), large_take(self.visible, i), large_take(self.confidence, i), self.queries[i], sigma)
 
     def __str__(self) -> str:
         """For a person: "4096 tracks x 57 frames, 81 % visible"."""
@@ -261,14 +262,15 @@ class Tracks3D:
     def select(self, which: ArrayLike) -> Tracks3D:
         """The tracks of a boolean mask (N,) or of indices."""
         i = np.asarray(which)
-        return Tracks3D(self.xyz[i], self.visible[i], self.rgb[i], self.motion[i], None if self.sigma is None else self.sigma[i])
+        sigma = None if self.sigma is None else large_take(self.sigma, i)
+        return Tracks3D(large_take(self.xyz, i), large_take(self.visible, i), self.rgb[i], self.motion[i], sigma)
 
     def replaced(self, which: ArrayLike, others: Tracks3D) -> Tracks3D:
         """These tracks with those of a boolean mask (N,) or of indices replaced by `others`, in order."""
         i = np.asarray(which)
 
         def mixed(mine: Any, theirs: Any) -> Any:
-            out = mine.copy()
+            out = large_copy(mine)
             out[i] = theirs
             return out
 

@@ -11,6 +11,13 @@ from toolkit.compiling import compiled
 from toolkit.lifting.motion import known_samples
 from toolkit.scene import F64, B, Cameras, Tracks3D
 
+_USUAL_FRAMES = 200
+
+
+def rows_at_once(usual: int, frames: int) -> int:
+    """Tracks that are worked on at a time: fewer in a long clip, so that they take no more memory than in one of 200 frames."""
+    return max(1, min(usual, usual * _USUAL_FRAMES // max(frames, 1)))
+
 
 @dataclass(frozen=True)
 class Observations:

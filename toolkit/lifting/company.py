@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_empty, pieces
 from toolkit.scene import F64, B, Cameras, Tracks2D, Tracks3D
 
 
@@ -55,7 +56,7 @@ def moves_alone(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, know
         (N,) the tracks that were judged and move alone.
     """
     alone = np.zeros(len(known), bool)
-    known = known & np.isfinite(tracks_2d.xy).all(-1)
+    known = _tracked(known, tracks_2d)
     common = min(options.common, known.shape[1])
     candidates = np.flatnonzero((tracks_3d.motion > options.suspect) & known.any(1))
     for here, partners, crowded in _on_surface(tracks_2d, tracks_3d, cameras, known, candidates, options):
@@ -82,7 +83,7 @@ def share_on_surface(
         (M,) share, 0..1; NaN where fewer than half the `neighbours` are found.
     """
     share = np.full(len(known), np.nan)
-    known = known & np.isfinite(tracks_2d.xy).all(-1)
+    known = _tracked(known, tracks_2d)
     which = np.asarray(which)
     for here, partners, _ in _on_surface(tracks_2d, tracks_3d, cameras, known, which[known[which].any(1)], options):
         count = (partners >= 0).sum(1)
@@ -91,14 +92,30 @@ def share_on_surface(
     return share[which]
 
 
+def _tracked(known: B, tracks_2d: Tracks2D) -> B:
+    """(N, T) those of the samples that have a place in the image."""
+    both = large_empty(known.shape, np.bool_)
+    for some in pieces(*known.shape):
+        both[some] = known[some] & np.isfinite(tracks_2d.xy[some]).all(-1)
+    return both
+
+
+def _middle(known: B, rows: NDArray) -> NDArray[np.intp]:
+    """(M,) frame in the middle of a track's samples."""
+    middle = np.empty(len(rows), np.intp)
+    for some in pieces(len(rows), known.shape[1]):
+        order = np.cumsum(known[rows[some]], axis=1)
+        middle[some] = (order >= (order[:, -1:] + 1) // 2).argmax(1)
+    return middle
+
+
 def _on_surface(
     tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, known: B, candidates: NDArray, options: CompanyOptions
 ) -> Iterator[tuple[NDArray, NDArray, B]]:
     """Yields candidates, their (M, K) nearest tracks at the same depth, -1 for none, and whether any are near at all."""
     if not len(candidates):
         return
-    order = np.cumsum(known[candidates], axis=1)
-    middle = (order >= (order[:, -1:] + 1) // 2).argmax(1)  # in the middle of its life a track has most neighbours
+    middle = _middle(known, candidates)  # in the middle of its life a track has most neighbours
     T_cw = cameras.T_cw
     for t in np.unique(middle):
         here, there = candidates[middle == t], np.flatnonzero(known[:, t])

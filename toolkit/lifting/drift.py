@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import large_empty, pieces
 from toolkit.errors import UserError
 from toolkit.geometry import sampling
 from toolkit.lifting.company import CompanyOptions, moves_alone
@@ -164,7 +165,9 @@ def _measured(tracks_2d: Tracks2D, tracks_3d: Tracks3D, cameras: Cameras, option
     poor = _poor(tracks_2d, known, options)
     jump = largest_jump(tracks_3d, cameras, least_sigmas=options.jump_sigmas) > options.jump_ratio
     useless = poor["no depth"] | jump | poor["unsure"]
-    drift = moves_alone(tracks_2d, tracks_3d, cameras, known & ~useless[:, None], options.company)
+    usable = large_empty(known.shape, np.bool_)
+    np.logical_and(known, ~useless[:, None], out=usable)
+    drift = moves_alone(tracks_2d, tracks_3d, cameras, usable, options.company)
     return _with_reasons(len(known), {**poor, "jump": jump, "drift": drift})
 
 
@@ -182,10 +185,11 @@ def _poor(tracks_2d: Tracks2D, known: B, options: DriftOptions) -> dict[str, B]:
 def _median(values: NDArray, seen: B, unknown: float) -> NDArray:
     """(N,) median over the seen samples that are numbers; `unknown` where there are none."""
     out = np.full(len(values), unknown)
-    usable = seen & np.isfinite(values)
-    rows = np.flatnonzero(usable.any(1))
-    if len(rows):
-        out[rows] = np.nanmedian(np.where(usable[rows], values[rows], np.nan), axis=1)
+    for some in pieces(*seen.shape):
+        usable = seen[some] & np.isfinite(values[some])
+        rows = np.flatnonzero(usable.any(1))
+        if len(rows):
+            out[some.start + rows] = np.nanmedian(np.where(usable[rows], values[some][rows], np.nan), axis=1)
     return out
 
 

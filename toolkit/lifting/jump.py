@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from toolkit.compiling import compiled
+from toolkit.lifting._observe import rows_at_once
 from toolkit.lifting.label import NoiseOptions, see
 from toolkit.lifting.motion import check_frames
 from toolkit.scene import F32, Cameras, Tracks3D
@@ -27,8 +28,9 @@ def largest_jump(tracks_3d: Tracks3D, cameras: Cameras, *, least_sigmas: float =
     """
     check_frames(tracks_3d, cameras)
     share = np.zeros(len(tracks_3d), np.float32)
-    for start in range(0, len(share), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(share)))
+    step = rows_at_once(_CHUNK, len(cameras))
+    for start in range(0, len(share), step):
+        rows = np.arange(start, min(start + step, len(share)))
         seen = see(tracks_3d, cameras, None, NoiseOptions(), rows)
         _largest_jump(seen.seen[..., 2], seen.sigma, seen.known, least_sigmas, share[start : start + len(rows)])
     return share

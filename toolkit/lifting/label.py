@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.lifting._observe import Observations, observe
+from toolkit.lifting._observe import Observations, observe, rows_at_once
 from toolkit.lifting._still import fit_still
 from toolkit.lifting.motion import check_frames
 from toolkit.parallel import in_order
 from toolkit.scene import F32, F64, Cameras, Tracks2D, Tracks3D
 
 _CHUNK = 2048
+_LEAST_SAMPLE = 300  # tracks that the errors of a long clip are taken from
 
 
 @dataclass(frozen=True)
@@ -124,12 +125,14 @@ def motion_label(
     found = estimate_noise(tracks_3d, cameras, sigma_px, noise)
     label = np.zeros(len(tracks_3d), np.float32)
 
+    step = rows_at_once(_CHUNK, len(cameras))
+
     def label_some(start: int) -> None:
-        rows = np.arange(start, min(start + _CHUNK, len(tracks_3d)))
+        rows = np.arange(start, min(start + step, len(tracks_3d)))
         observations = see(tracks_3d, cameras, sigma_px, noise, rows)
         label[rows] = moving_probability(still_points(observations, found)[1], found, options)
 
-    deque(in_order(label_some, range(0, len(tracks_3d), _CHUNK)), maxlen=0)
+    deque(in_order(label_some, range(0, len(tracks_3d), step)), maxlen=0)
     return label
 
 
@@ -197,7 +200,8 @@ def estimate_noise(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | No
     rows = np.flatnonzero(count >= 2 * options.block)
     if len(rows) < options.fewest:
         return assumed
-    rows = rows[np.linspace(0, len(rows) - 1, min(options.sample, len(rows))).astype(np.intp)]
+    sample = max(rows_at_once(options.sample, len(cameras)), _LEAST_SAMPLE)
+    rows = rows[np.linspace(0, len(rows) - 1, min(sample, len(rows))).astype(np.intp)]
     residual = still_points(see(tracks_3d, cameras, sigma_px, options, rows), assumed)[1]
     residual = residual[np.isfinite(residual[..., 0]).sum(1) >= options.block]
     if len(residual) < options.fewest:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_full, pieces
 from toolkit.errors import UserError
 from toolkit.geometry import sampling
 from toolkit.lifting.label import motion_label
@@ -87,9 +88,9 @@ def lift_tracks(
         raise UserError(
             f"The depth is {width} x {height}, but the cameras are {cameras.size[0, 0]} x {cameras.size[0, 1]}; resize one of them."
         )
-    xyz = np.full((len(tracks), frames, 3), np.nan, np.float32)
-    sigma = np.full((len(tracks), frames), np.nan, np.float32)
-    visible = np.zeros((len(tracks), frames), bool)
+    xyz = large_full((len(tracks), frames, 3), np.nan, np.float32)
+    sigma = large_full((len(tracks), frames), np.nan, np.float32)
+    visible = large_full((len(tracks), frames), False, np.bool_)
 
     def lift_frame(t: int) -> None:
         xy = tracks.xy[:, t].astype(np.float64)
@@ -109,8 +110,9 @@ def lift_tracks(
     motion = np.zeros(len(tracks), np.float32)
     if mode == "reference":
         return Tracks3D(xyz, visible, rgb, motion)
-    xyz[~visible] = np.nan
-    sigma[~visible] = np.nan
+    for some in pieces(*visible.shape):
+        xyz[some][~visible[some]] = np.nan
+        sigma[some][~visible[some]] = np.nan
     lifted = Tracks3D(xyz, visible, rgb, motion, sigma)
     return replace(lifted, motion=motion_label(lifted, cameras, tracks)) if label else lifted
 

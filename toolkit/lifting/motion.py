@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_empty, large_full, pieces
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, Tracks3D
@@ -38,7 +39,7 @@ def scene_motion(tracks_3d: Tracks3D, cameras: Cameras, *, window: int = 16, rep
     K_wc = cameras.K @ cameras.T_cw[:, :3]  # (T, 3, 4)
     size = cameras.size.astype(np.float64)
     known = known_samples(tracks_3d, cameras)
-    displacement_px = np.zeros(known.shape, np.float32)
+    displacement_px = large_full(known.shape, 0, np.float32)
     for start in range(0, len(known), _CHUNK):
         part = slice(start, start + _CHUNK)
         _largest_displacement(tracks_3d.xyz[part], known[part], K_wc, size, window, displacement_px[part])
@@ -67,7 +68,10 @@ def published_motion_weight(displacement_px: NDArray, visible: NDArray) -> F64:
 
 def known_samples(tracks_3d: Tracks3D, cameras: Cameras) -> B:
     """(N, T) which samples are measured, hold numbers, and belong to a frame with a camera."""
-    return tracks_3d.visible & np.isfinite(tracks_3d.xyz).all(-1) & cameras.registered
+    known = large_empty(tracks_3d.visible.shape, np.bool_)
+    for some in pieces(*known.shape):
+        known[some] = tracks_3d.visible[some] & np.isfinite(tracks_3d.xyz[some]).all(-1) & cameras.registered
+    return known
 
 
 def check_frames(tracks: Tracks3D, cameras: Cameras) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_empty, large_full, pieces
+from toolkit.lifting._observe import rows_at_once
 from toolkit.lifting.label import NoiseOptions, see
 from toolkit.lifting.motion import check_frames
 from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
@@ -43,10 +45,13 @@ def drop_other_surfaces(
     Samples without depth stay as they are in the image.
     """
     accepted = on_first_surface(tracks_3d, cameras, tracks_2d.queries[:, 0], options=options)
-    known = np.isfinite(tracks_3d.xyz).all(-1)
-    seen = replace(tracks_2d, visible=tracks_2d.visible & ~(known & ~accepted))
-    xyz = np.where(accepted[..., None], tracks_3d.xyz, np.float32(np.nan))
-    return seen, replace(tracks_3d, xyz=xyz, visible=tracks_3d.visible & accepted)
+    seen, xyz = large_empty(accepted.shape, np.bool_), large_empty(tracks_3d.xyz.shape, np.float32)
+    for some in pieces(*accepted.shape):
+        known = np.isfinite(tracks_3d.xyz[some]).all(-1)
+        seen[some] = tracks_2d.visible[some] & ~(known & ~accepted[some])
+        xyz[some] = np.where(accepted[some][..., None], tracks_3d.xyz[some], np.float32(np.nan))
+        accepted[some] &= tracks_3d.visible[some]
+    return replace(tracks_2d, visible=seen), replace(tracks_3d, xyz=xyz, visible=accepted)
 
 
 def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArray, *, options: SurfaceOptions | None = None) -> B:
@@ -66,10 +71,11 @@ def on_first_surface(tracks_3d: Tracks3D, cameras: Cameras, query_frames: NDArra
     """
     check_frames(tracks_3d, cameras)
     o = options or SurfaceOptions()
-    accepted = np.zeros(tracks_3d.visible.shape, bool)
+    accepted = large_full(tracks_3d.visible.shape, False, np.bool_)
+    step = rows_at_once(_CHUNK, len(cameras))
     start_frames = np.asarray(query_frames).astype(np.int64)
-    for start in range(0, len(accepted), _CHUNK):
-        rows = np.arange(start, min(start + _CHUNK, len(accepted)))
+    for start in range(0, len(accepted), step):
+        rows = np.arange(start, min(start + step, len(accepted)))
         seen = see(tracks_3d, cameras, None, NoiseOptions(), rows)
         _follow(
             seen.seen[..., 2],

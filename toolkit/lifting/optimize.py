@@ -8,9 +8,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import large_full
 from toolkit.errors import UserError
 from toolkit.lifting._banded import minimise
 from toolkit.lifting._moving import smooth_paths
+from toolkit.lifting._observe import rows_at_once
 from toolkit.lifting._published import adam
 from toolkit.lifting.label import LabelOptions, Noise, NoiseOptions, estimate_noise, moving_probability, see, sigma_of, still_points
 from toolkit.lifting.motion import check_frames, known_samples, published_motion_weight, scene_motion
@@ -113,13 +115,14 @@ def _most_likely(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | None
     """The default mode."""
     N, T = tracks_3d.visible.shape
     noise = estimate_noise(tracks_3d, cameras, sigma_px, options.noise)
-    xyz = np.full((N, T, 3), np.nan, np.float32)
-    sigma = np.full((N, T), np.nan, np.float32)
-    visible = np.zeros((N, T), bool)
+    xyz = large_full((N, T, 3), np.nan, np.float32)
+    sigma = large_full((N, T), np.nan, np.float32)
+    visible = large_full((N, T), False, np.bool_)
     motion = np.zeros(N, np.float32)
+    step = rows_at_once(_CHUNK, T)
 
     def optimise_some(start: int) -> int:
-        rows = np.arange(start, min(start + _CHUNK, N))
+        rows = np.arange(start, min(start + step, N))
         seen = see(tracks_3d, cameras, sigma_px, options.noise, rows)
         point, residual, variance = still_points(seen, noise)
         motion[rows] = moving_probability(residual, noise, options.label)
@@ -151,7 +154,7 @@ def _most_likely(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | None
         sigma[rows] = np.where(given, sigma[rows], np.nan)
         return int(rows[-1]) + 1
 
-    for done in in_order(optimise_some, range(0, N, _CHUNK)):
+    for done in in_order(optimise_some, range(0, N, step)):
         report(done, N)
     return Tracks3D(xyz, visible, tracks_3d.rgb, motion, sigma)
 

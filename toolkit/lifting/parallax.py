@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_copy, large_full, pieces
 from toolkit.geometry.cameras import project
-from toolkit.lifting._observe import Observations, solve3
+from toolkit.lifting._observe import Observations, rows_at_once, solve3
 from toolkit.lifting.label import NoiseOptions, see, sigma_of
 from toolkit.lifting.motion import check_frames
 from toolkit.parallel import in_order
@@ -73,22 +74,22 @@ def stand_by_parallax(
     check_frames(tracks_3d, cameras)
     o = options or ParallaxOptions()
     noise, told_px = NoiseOptions(), sigma_of(tracks_2d)
-    xy, seen_2d, xyz, motion = tracks_2d.xy.copy(), tracks_2d.visible.copy(), tracks_3d.xyz.copy(), tracks_3d.motion.copy()
-    shape = tracks_3d.visible.shape
-    sigma = np.full(shape, np.nan, np.float32) if tracks_3d.sigma is None else tracks_3d.sigma.copy()
-    sigma_px = None if told_px is None else told_px.copy()
-    known, changed = tracks_3d.visible.copy(), np.zeros(len(tracks_3d), bool)
+    motion = tracks_3d.motion.copy()
+    xy, seen_2d, xyz, known = (large_copy(part) for part in (tracks_2d.xy, tracks_2d.visible, tracks_3d.xyz, tracks_3d.visible))
+    sigma = large_full(known.shape, np.nan, np.float32) if tracks_3d.sigma is None else large_copy(tracks_3d.sigma)
+    sigma_px = None if told_px is None else large_copy(told_px)
+    changed = np.zeros(len(tracks_3d), bool)
     suspects = np.flatnonzero(motion > o.suspect)
-    starts = range(0, len(suspects), _CHUNK)
+    step = rows_at_once(_CHUNK, len(cameras))
+    starts = range(0, len(suspects), step)
 
     def weigh(start: int) -> _Standing:
-        rows = suspects[start : start + _CHUNK]
+        rows = suspects[start : start + step]
         return _weigh(see(tracks_3d, cameras, told_px, noise, rows), tracks_2d.queries[rows, 0].astype(np.int64), o)
 
-    found = list(in_order(weigh, starts))
-    for start, standing in zip(starts, found, strict=True):
+    for start, standing in zip(starts, in_order(weigh, starts), strict=True):
         still = standing.told & (standing.evidence < o.least_evidence)
-        here, inverse, point = suspects[start : start + _CHUNK][still], standing.inverse[still], standing.point[still]
+        here, inverse, point = suspects[start : start + step][still], standing.inverse[still], standing.point[still]
         off = np.abs(standing.measured[still] - inverse)
         sigma[here] = np.fmax(standing.sigma[still], off) / inverse**2
         if sigma_px is not None:
@@ -101,7 +102,8 @@ def stand_by_parallax(
         xyz[here], motion[here], changed[here] = point[:, None], 0.0, True
         known[here] &= seen_2d[here]
 
-    xyz[~known], sigma[~known] = np.nan, np.nan
+    for some in pieces(*known.shape):
+        xyz[some][~known[some]], sigma[some][~known[some]] = np.nan, np.nan
     moved = replace(tracks_2d, xy=xy, visible=seen_2d, sigma_px=sigma_px)
     return moved, replace(tracks_3d, xyz=xyz, visible=known, motion=motion, sigma=sigma), changed
 

@@ -8,11 +8,13 @@ should be, and does it look the same?
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_copy, large_empty, large_full, pieces
 from toolkit.geometry.cameras import project
 from toolkit.lifting._patches import compare, query_patches, smooth_grey
 from toolkit.lifting.company import CompanyOptions, share_on_surface
@@ -107,19 +109,64 @@ def put_back_still(
     _stand(*image, tracks_3d.xyz, tracks_3d.visible, _sigma(tracks_3d), query_frame, K, T_cw, size, o.apart_px, o.share, point, share, far)
     doubted = np.flatnonzero(far >= o.fewest)
     allowed = np.clip(o.sigmas * share[doubted], o.share, o.most_share)
-    xy, z = np.full((len(doubted), T, 2), np.nan, np.float32), np.full((len(doubted), T), np.nan, np.float32)
-    _predict(point[doubted], K, T_cw, xy, z)
+    standing, shown = large_empty((len(doubted), T, 2), np.float32), large_empty((len(doubted), T), np.bool_)
+    stands, away = np.zeros(len(doubted), bool), np.zeros(len(doubted))
+    parts = list(pieces(len(doubted), T))
+    for number, some in enumerate(parts):
+        rows = doubted[some]
+        told = partial(_part_of, report, number, len(parts))
+        scene = (tracks_2d, video, depth, cameras, query_frame)
+        standing[some], shown[some], stands[some], away[some] = _judge(rows, point[rows], allowed[some], *scene, o, told)
+    moves = np.zeros(N, bool)
+    moves[doubted[~stands & (away >= o.least_sigmas)]] = True
+    still = ~moves[doubted]
+    asked = np.flatnonzero(still)
+    company = share_on_surface(tracks_2d, tracks_3d, cameras, known_samples(tracks_3d, cameras), doubted[asked], moves, o.company)
+    unsure = ~stands[asked]
+    overruled = (company >= o.overruling_share) & (away[asked] >= o.least_sigmas)
+    still[asked] = ~np.where(unsure, company >= o.moving_share, overruled)
+    put_back = np.zeros(N, bool)
+    put_back[doubted[still]] = True
+    new_xy, visible = large_copy(tracks_2d.xy), large_copy(tracks_2d.visible)
+    for i in np.flatnonzero(still):
+        new_xy[doubted[i]] = np.where(np.isfinite(standing[i]), standing[i], new_xy[doubted[i]])
+        visible[doubted[i]] = shown[i]
+    return replace(tracks_2d, xy=new_xy, visible=visible), put_back
+
+
+def _part_of(report: Report, number: int, parts: int, done: int, total: int) -> None:
+    report(number * total + done, parts * total)
+
+
+def _judge(
+    rows: NDArray,
+    point: F64,
+    allowed: F64,
+    tracks_2d: Tracks2D,
+    video: Video,
+    depth: DepthVideo,
+    cameras: Cameras,
+    query_frame: NDArray,
+    o: StillTestOptions,
+    report: Report,
+) -> tuple[F32, B, B, F64]:
+    """Whether some tracks stand still: (P, T, 2) where they then are, (P, T) seen there, (P,) most speaks for it, (P,) sigmas away."""
+    T = len(cameras)
+    K, T_cw = np.nan_to_num(cameras.K), np.where(cameras.registered[:, None, None], cameras.T_cw, np.nan)
+    size = np.array(video.size, np.float64)
+    xy, z = np.full((len(rows), T, 2), np.nan, np.float32), np.full((len(rows), T), np.nan, np.float32)
+    _predict(point, K, T_cw, xy, z)
     inside = np.asarray((xy >= 1).all(-1) & (xy <= size - 1).all(-1) & (z > 0))
-    differs = inside & tracks_2d.visible[doubted] & (np.linalg.norm(tracks_2d.xy[doubted] - xy, axis=-1) > o.apart_px)
-    relation = np.zeros((len(doubted), T), np.int8)  # of the surface seen there: 0 unknown, 1 right, 2 nearer, 3 farther
-    likeness = np.full((2, len(doubted), T), np.nan, np.float32)  # with the query's patch: at the standing place, at the tracked one
-    patches = query_patches(tracks_2d, video, depth, cameras, doubted, query_frame, o.radius)
+    differs = inside & tracks_2d.visible[rows] & (np.linalg.norm(tracks_2d.xy[rows] - xy, axis=-1) > o.apart_px)
+    relation = np.zeros((len(rows), T), np.int8)  # of the surface seen there: 0 unknown, 1 right, 2 nearer, 3 farther
+    likeness = np.full((2, len(rows), T), np.nan, np.float32)  # with the query's patch: at the standing place, at the tracked one
+    patches = query_patches(tracks_2d, video, depth, cameras, rows, query_frame, o.radius)
     for t in range(T):
         if not cameras.registered[t]:
             continue
         grey = smooth_grey(video.frames[t])
         _judge_depth(xy[:, t], z[:, t], inside[:, t], allowed, depth.depth[t], relation[:, t])
-        compare(grey, tracks_2d.xy[doubted, t], xy[:, t], relation[:, t] == 1, differs[:, t], *patches, K[t], T_cw[t], likeness[:, :, t])
+        compare(grey, tracks_2d.xy[rows, t], xy[:, t], relation[:, t] == 1, differs[:, t], *patches, K[t], T_cw[t], likeness[:, :, t])
         report(t + 1, T)
     stays, follows = likeness
     # A patch without texture, or seen too differently, looks like nothing in particular: then depth has most of the say.
@@ -129,27 +176,13 @@ def put_back_still(
     undecided = right_depth & ~looks_right & ~looks_wrong
     votes = (looks_right & differs).sum(1) + o.weak_vote * (undecided & differs).sum(1) + o.hidden_vote * ((relation == 2) & differs).sum(1)
     against = o.odds * ((looks_wrong | (relation == 3)) & differs).sum(1)
-    offset = tracks_2d.xy[doubted] - xy
+    offset = tracks_2d.xy[rows] - xy
     in_place = (right_depth & differs).sum(1) >= o.in_place * np.maximum(differs.sum(1), 1)
-    across = _across_epipolar_lines(offset[in_place], point[doubted[in_place]], query_frame[doubted[in_place]], xy[in_place], cameras)
+    across = _across_epipolar_lines(offset[in_place], point[in_place], query_frame[rows[in_place]], xy[in_place], cameras)
     distance = np.linalg.norm(offset, axis=-1)
     distance[in_place] = across
-    away = _sigmas_away(tracks_2d, doubted, distance, differs, o.usual_sigma_px)
-    stands, moves = votes > against, np.zeros(N, bool)
-    moves[doubted[~stands & (away >= o.least_sigmas)]] = True
-    still = ~moves[doubted]
-    asked = np.flatnonzero(still)
-    company = share_on_surface(tracks_2d, tracks_3d, cameras, known_samples(tracks_3d, cameras), doubted[asked], moves, o.company)
-    unsure = ~stands[asked]
-    overruled = (company >= o.overruling_share) & (away[asked] >= o.least_sigmas)
-    still[asked] = ~np.where(unsure, company >= o.moving_share, overruled)
-    rows = doubted[still]
-    put_back = np.zeros(N, bool)
-    put_back[rows] = True
-    new_xy, visible = tracks_2d.xy.copy(), tracks_2d.visible.copy()
-    new_xy[rows] = np.where(np.isfinite(xy[still]), xy[still], new_xy[rows])
-    visible[rows] = inside[still] & (looks_right | undecided)[still]
-    return replace(tracks_2d, xy=new_xy, visible=visible), put_back
+    away = _sigmas_away(tracks_2d, rows, distance, differs, o.usual_sigma_px)
+    return xy, inside & (looks_right | undecided), votes > against, away
 
 
 def _across_epipolar_lines(offset: F32, point: F64, query: NDArray, standing: F32, cameras: Cameras) -> F32:
@@ -178,7 +211,7 @@ def _sigmas_away(tracks: Tracks2D, rows: NDArray, distance: F32, differs: B, usu
 
 def _sigma(tracks_3d: Tracks3D) -> F32:
     """(N, T) standard deviations of the samples; NaN, for a share of the depth, where there are none."""
-    return np.full(tracks_3d.visible.shape, np.nan, np.float32) if tracks_3d.sigma is None else tracks_3d.sigma
+    return large_full(tracks_3d.visible.shape, np.nan, np.float32) if tracks_3d.sigma is None else tracks_3d.sigma
 
 
 @compiled()

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import pieces
 from toolkit.methods.quality import measure
 from toolkit.methods.request import Request
 from toolkit.methods.stereo_intake import Intake
@@ -122,9 +123,13 @@ def _spread(scene: Scene) -> dict[str, Any]:
     share = float("nan")
     still = tracks.motion <= 0.5
     if tracks.sigma is not None and still.any():
-        distance = np.linalg.norm(tracks.xyz[still] - scene.cameras.centres.astype(np.float32), axis=-1)
-        ratio = tracks.sigma[still] / distance
-        share = float(np.nanmedian(ratio)) if np.isfinite(ratio).any() else share
+        ratios = []
+        for some in pieces(*tracks.visible.shape):
+            distance = np.linalg.norm(tracks.xyz[some] - scene.cameras.centres.astype(np.float32), axis=-1)
+            ratio = (tracks.sigma[some] / distance)[still[some]]
+            ratios.append(ratio[~np.isnan(ratio)])
+        ratio = np.concatenate(ratios)
+        share = float(np.median(ratio)) if np.isfinite(ratio).any() else share
     advice = "Depth is uncertain: things are far for this baseline; a narrower field of view or the preset fine helps."
     return measure(100 * share, "% of their distance", green=2, amber=6, higher_is_better=False, advice=advice)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from toolkit.disk_arrays import large_empty, pieces
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, Tracks2D, Video
 from toolkit.tracking.certainty import confidence_of, sigma_of
@@ -82,12 +83,19 @@ def track_classical(
 
 def _finished(state: TrackState, scale: F32, settings: ClassicalSettings) -> Tracks2D:
     """A state in pixels of the video, smoothed where asked, with visibility and certainty."""
-    visible = state.certain(settings.merge)
+    count, frames = state.drift.shape
+    visible = large_empty((count, frames), np.bool_)
+    for some in pieces(count, frames):
+        visible[some] = state.part(some).certain(settings.merge)
     if settings.smooth:
         majority_over_time(visible, state.start, settings.merge.visible_window)
         smooth_tracks(state.xy, state.start)
     rows = np.arange(len(state.start))
-    xy = state.xy / scale
-    queries = np.column_stack([state.start, xy[rows, state.start]]).astype(np.float32)
     mean_scale = float(np.sqrt(scale.prod()))
-    return Tracks2D(xy, visible, confidence_of(state), queries, sigma_of(state) / mean_scale)
+    confidence, sigma = (large_empty((count, frames), np.float32) for _ in range(2))
+    for some in pieces(count, frames):
+        part = state.part(some)
+        part.xy[...] /= scale
+        confidence[some], sigma[some] = confidence_of(part), sigma_of(part) / mean_scale
+    queries = np.column_stack([state.start, state.xy[rows, state.start]]).astype(np.float32)
+    return Tracks2D(state.xy, visible, confidence, queries, sigma)

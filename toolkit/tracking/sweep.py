@@ -21,6 +21,7 @@ from toolkit.tracking.patches import cut_queries
 from toolkit.tracking.queries import grid_points, query_frames
 
 _ROWS_PER_TASK = 2048  # enough work to outweigh handing it to a thread
+_SLAB_SAMPLES = 1 << 22  # 92 MB of them; what is not used of it takes nothing
 _BLUR_SIGMA_PX = 1.0  # patches are compared a little blurred, so that half a pixel and noise do not matter
 
 Seeding = Callable[[int, list[TrackState]], F32]
@@ -35,12 +36,15 @@ class GridSettings:
         cover_cells: A cell needs no new track when a visible one is this close to its centre, in cells. A grid of tracks that
             moved as a whole leaves no centre further than 0.71 from a track.
         jitter: Share of a cell by which grid points are moved, so that no column of texture is missed by every grid.
-        most_samples: Tracks times frames at most (about 20 bytes each); beyond it a random part of the new cells is taken.
+        most_samples: Tracks times frames at most (about 40 bytes each, on disk where they are many); beyond it a random part of the new
+            cells is taken.
+        most_at_once: So many of them may begin at any time; the others are spread evenly, so that a long clip has tracks to its end.
     """
 
     cover_cells: float = 0.8
     jitter: float = 0.0
-    most_samples: int = 16_000_000
+    most_samples: int = 48_000_000
+    most_at_once: int = 16_000_000
 
 
 def track_queries(gray: U8, flows: FlowBank, queries: F32, settings: MergeSettings, *, report: Report = silent) -> TrackState:
@@ -75,7 +79,7 @@ def track_grid(
     frames, height, width = gray.shape
     moments = query_frames(frames, every=every)
     cell = np.array([width, height]) / np.asarray(grid, np.float64)
-    most_tracks = max(1, chosen.most_samples // frames)
+    at_once, most_tracks = (max(1, most // frames) for most in (chosen.most_at_once, chosen.most_samples))
     rng = np.random.default_rng(seed)
 
     def uncovered(t: int, blocks: list[TrackState]) -> F32:
@@ -86,7 +90,8 @@ def track_grid(
         if any(len(xy) for xy in living):
             distance, _ = KDTree(np.concatenate(living) / cell).query(points / cell, distance_upper_bound=chosen.cover_cells)
             points = points[np.isinf(distance)]
-        room = most_tracks - sum(len(b.start) for b in blocks)
+        allowed = at_once + int((most_tracks - at_once) * (moments.index(t) + 1) / len(moments))
+        room = allowed - sum(len(b.start) for b in blocks)
         if len(points) > room:
             points = points[np.sort(rng.permutation(len(points))[: max(room, 0)])]
         return points
@@ -110,6 +115,7 @@ def _sweep(
     """
     frames = len(gray)
     blocks = [TrackState.empty(total, frames)] if total is not None else []
+    room = _Room(frames)
     seeded = 0
     carrier = _Carrier(gray, flows, settings, give_up)
     with carrier.pool:
@@ -119,7 +125,7 @@ def _sweep(
             points = seeding(t, blocks)
             if len(points):
                 if total is None:
-                    blocks.append(TrackState.empty(len(points), frames))
+                    blocks.append(room.take(len(points)))
                 _plant(blocks[-1], seeded if total is not None else 0, t, points, carrier.images[t])
                 seeded += len(points)
             report(t + 1, 2 * frames)
@@ -172,10 +178,32 @@ def _plant(block: TrackState, first: int, t: int, points: NDArray, image: U8) ->
     cut_queries(image, np.ascontiguousarray(points, np.float32), block.patches[rows])
 
 
+class _Room:
+    """Places for blocks of tracks side by side in larger arrays: those of a long clip are large enough for the disk."""
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+        self._free = TrackState.empty(0, frames)
+
+    def take(self, count: int) -> TrackState:
+        if len(self._free.start) < count:
+            self._free = TrackState.empty(max(count, _SLAB_SAMPLES // self._frames), self._frames)
+        block, self._free = self._free.part(slice(0, count)), self._free.part(slice(count, None))
+        return block
+
+
 def _joined(blocks: list[TrackState], frames: int) -> TrackState:
     """One state of all blocks, without what only the sweeps needed; empties the list, for both at once would fill the memory."""
     nothing = TrackState.empty(0, frames)
-    parts = {name: [getattr(b, name) for b in [nothing, *blocks]] for name in ("start", "found", "drift", "xy")}
+    names = ("start", "found", "drift", "xy")
+    count = sum(len(block.start) for block in blocks)
+    parts = {name: [getattr(block, name) for block in blocks] for name in names}
     blocks.clear()
-    kept = {name: np.concatenate(parts.pop(name)) for name in tuple(parts)}
+    kept = {}
+    for name in names:
+        like = getattr(nothing, name)
+        kept[name], first = large_empty((count, *like.shape[1:]), like.dtype), 0
+        for part in parts.pop(name):
+            kept[name][first : first + len(part)] = part
+            first += len(part)
     return replace(nothing, **kept)
