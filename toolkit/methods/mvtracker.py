@@ -16,6 +16,7 @@ from toolkit.methods.mvtracker_queries import asked_points, grid_points
 from toolkit.methods.mvtracker_report import describe
 from toolkit.methods.request import Preset, Request
 from toolkit.multiview.checking import checked_clip
+from toolkit.multiview.still import what_stands
 from toolkit.multiview.tracking import MultiViewOptions, MultiViewTracks, grey_views, track_views
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, MultiViewVideo, Scene, Tracks3D, Unit
@@ -35,6 +36,7 @@ class MvtrackerSettings:
         max_frames: Frames that are used where none are asked for.
         weights: "auto" or "none" for geometry alone, or the path of a published MVTracker checkpoint that you have; it needs depth.
         window_px: Side of the windows that are followed, in pixels.
+        surroundings: Whether the floor and what else stands still is found, where cameras stand, for the cloud of the scene.
     """
 
     points: int = 400
@@ -45,6 +47,7 @@ class MvtrackerSettings:
     max_frames: int = 300
     weights: str = "auto"
     window_px: int = 21
+    surroundings: bool = True
 
     def __post_init__(self) -> None:
         """Checks every setting before anything is computed."""
@@ -55,8 +58,9 @@ class MvtrackerSettings:
         for name in ("weights", "calibration"):
             if not isinstance(getattr(self, name), str):
                 raise UserError(f"The setting {name} is {getattr(self, name)!r}, but a name or path is needed.")
-        if not isinstance(self.synchronise, bool):
-            raise UserError(f"The setting synchronise is {self.synchronise!r}, but true or false is needed.")
+        for name in ("synchronise", "surroundings"):
+            if not isinstance(getattr(self, name), bool):
+                raise UserError(f"The setting {name} is {getattr(self, name)!r}, but true or false is needed.")
         view = self.query_view
         if isinstance(view, bool) or not (isinstance(view, str) or (isinstance(view, int | np.integer) and view >= 0)):
             raise UserError(f"The setting query_view is {view!r}, but the number of a view from 0, or its name, is needed.")
@@ -139,6 +143,12 @@ def run(request: Request, listener: Listener) -> Scene:
     found = found.select(kept)
     give_back()
     scene = _scene(clip, found, unit)
+    if settings.surroundings:
+        report = reporter(listener, "surroundings", "Looking for the floor and what stands still")
+        report(0, 1)
+        still = what_stands(clip)
+        report(1, 1)
+        scene = replace(scene, points=None if still is None else still.points)
     told_settings = {**asdict(settings), "seed": request.seed}
     report_ = describe(found, names, warnings, {"source": facts, "settings": told_settings}, asked=len(asked), unit=unit)
     return replace(scene, report=report_)

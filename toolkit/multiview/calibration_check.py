@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.geometry.poses import invert
 from toolkit.geometry.sampling import from_opencv
+from toolkit.multiview.synchrony import SynchronyOptions, disagreement, lags, moving_masks
 from toolkit.scene import F64, U8
 
 
@@ -24,10 +25,9 @@ class CheckOptions:
         side_px: Longer side of the pictures that are compared.
         least: Matches of a pair that tell anything: walls that repeat give a score that agree with each other and with nothing else.
         ratio: Of descriptions, see Lowe 2004.
-        most_lag: Frames by which clips are shifted against each other at most.
         least_motion: Frames with something that moves, of which the middle is compared.
         surer: How much smaller the error must get to blame something else than the pair.
-        alike: Correlation of how much moves over time that tells a shift.
+        synchrony: How clips are compared.
     """
 
     good_px: float = 3.0
@@ -35,10 +35,9 @@ class CheckOptions:
     side_px: int = 720
     least: int = 24
     ratio: float = 0.75
-    most_lag: int = 20
     least_motion: int = 12
     surer: float = 0.4
-    alike: float = 0.5
+    synchrony: SynchronyOptions = field(default_factory=SynchronyOptions)
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,17 +83,17 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
     """
     options = options or CheckOptions()
     warnings = _copies(views)
-    lags = lags_of(views, options)
-    matches = {(a, b): _matches(views[a], views[b], options) for a, b in combinations(range(len(views)), 2)}
+    late_by = lags_of(views, options)
     movers = _movers(views)
-    shifted = {(a, b): _together(movers[a], movers[b], lags.get(a, 0), lags.get(b, 0)) for a, b in matches}
+    matches = {(a, b): _matches(views[a], views[b], options) for a, b in combinations(range(len(views)), 2)}
+    shifted = {(a, b): _together(movers[a], movers[b], late_by.get(a, 0), late_by.get(b, 0)) for a, b in matches}
     looks = {pair: _error(views[pair[0]], views[pair[1]], *found) for pair, found in matches.items() if len(found[0]) >= options.least}
     moves = {
         pair: _error(views[pair[0]], views[pair[1]], *found) for pair, found in shifted.items() if len(found[0]) >= options.least_motion
     }
     blame = _blame(views, matches, looks, shifted, moves, options)
-    warnings += blame or _pairs(views, looks, moves, options)
-    for v, lag in lags.items():
+    warnings += blame or _pairs(views, looks, options)
+    for v, lag in late_by.items():
         if lag:
             late = "late" if lag > 0 else "early"
             warnings.append(
@@ -103,7 +102,7 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
     return RigCheck(
         {_name(views, p): (round(e, 2), len(matches[p][0])) for p, e in looks.items()},
         {_name(views, p): (round(e, 2), len(shifted[p][0])) for p, e in moves.items()},
-        {views[v].name: lag for v, lag in lags.items()},
+        {views[v].name: lag for v, lag in late_by.items()},
         tuple(warnings),
     )
 
@@ -213,28 +212,15 @@ def _together(a: F64, b: F64, lag_a: int, lag_b: int) -> tuple[F64, F64]:
 
 
 def lags_of(views: list[Sighted], options: CheckOptions | None = None) -> dict[int, int]:
-    """By how many frames each view is late against the first, told by how much changes from frame to frame; {} where nothing tells."""
+    """By how many frames each view is late against the first, see `toolkit.multiview.synchrony`; {} where nothing tells.
+
+    Args:
+        views: Each with some frames.
+        options: What counts.
+    """
     options = options or CheckOptions()
-    pace = []
-    for view in views:
-        small = np.stack([cv2.resize(f, (96, 64), interpolation=cv2.INTER_AREA) for f in view.frames]).astype(np.float32)
-        change = np.abs(np.diff(small, axis=0)).mean((1, 2))
-        pace.append(change)
-    lags = {}
-    most = min(options.most_lag, len(pace[0]) // 3)
-    for v in range(1, len(views)):
-        scores = {lag: _correlation(pace[0], pace[v], lag) for lag in range(-most, most + 1)}
-        lag = max(scores, key=lambda k: (scores[k], -abs(k)))
-        if scores[lag] >= options.alike:
-            lags[v] = lag if scores[lag] - scores[0] > 0.15 else 0  # noqa: PLR2004 (a neighbour of the true lag is nearly as good)
-    return {0: 0, **lags} if lags else {}
-
-
-def _correlation(a: NDArray, b: NDArray, lag: int) -> float:
-    one, two = (a[: len(a) - lag], b[lag:]) if lag >= 0 else (a[-lag:], b[: len(b) + lag])
-    if min(one.std(), two.std()) < 1e-6:
-        return -1.0
-    return float(np.corrcoef(one, two)[0, 1])
+    apart = disagreement([moving_masks(v.frames) for v in views], [v.K for v in views], [v.T_wc for v in views], options.synchrony)
+    return lags(apart, len(views), options.synchrony)
 
 
 Places = dict[tuple[int, int], tuple[F64, F64]]
@@ -276,26 +262,19 @@ def _blame(
     return []
 
 
-def _pairs(
-    views: list[Sighted], looks: dict[tuple[int, int], float], moves: dict[tuple[int, int], float], options: CheckOptions
-) -> list[str]:
-    """Views that disagree with all others, else pairs that do."""
-    bad = {p for p, e in looks.items() if e > options.bad_px} | {p for p, e in moves.items() if e > 4 * options.bad_px and p not in looks}
-    good = {p for p, e in looks.items() if e <= options.bad_px} | {
-        p for p, e in moves.items() if e <= 4 * options.bad_px and p not in looks
-    }
+def _pairs(views: list[Sighted], looks: dict[tuple[int, int], float], options: CheckOptions) -> list[str]:
+    """Views that disagree with all others, else pairs that do: by what looks alike alone, as the middle of what moves is but a guess."""
+    bad = {p for p, e in looks.items() if e > options.bad_px}
+    good = {p for p, e in looks.items() if e <= options.bad_px}
     told = []
     for v, view in enumerate(views):
         mine_bad, mine_good = [p for p in bad if v in p], [p for p in good if v in p]
         others_good = [p for p in good if v not in p]
         if mine_bad and not mine_good and others_good:
-            worst = max(looks.get(p, moves.get(p, 0.0)) for p in mine_bad)
+            worst = max(looks[p] for p in mine_bad)
             told.append(
                 f"{view.name} does not fit the other views (up to {worst:.0f} px from their epipolar lines), which fit each other: "
                 "its calibration is wrong, or it was moved or filmed at another time."
             )
             bad -= set(mine_bad)
-    for pair in sorted(bad):
-        error = looks.get(pair, moves.get(pair, 0.0))
-        told.append(f"{_name(views, pair)}: pictures disagree with the calibration by {error:.0f} px.")
-    return told
+    return told + [f"{_name(views, pair)}: pictures disagree with the calibration by {looks[pair]:.0f} px." for pair in sorted(bad)]

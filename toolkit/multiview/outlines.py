@@ -180,7 +180,7 @@ def _edges(
 
 
 def _steps_along(patch: Patch, xy: F64, normal: F64, r: float, reach: float, options: OutlineOptions) -> F64:
-    """(D,) where along each normal the likelihood falls most, in pixels from `xy`; NaN where it hardly falls or lies outside the picture."""
+    """(D,) where along each normal the likelihood falls most, in pixels from `xy`; NaN where it hardly falls or outside the picture."""
     half = max(reach * r, options.least_reach_px)
     side = max(options.side * r, options.least_side_px)
     pace = 0.5

@@ -211,7 +211,8 @@ def _told(
     residual[~visible] = np.nan
     known = np.isfinite(xyz[..., 0])
     rgb = _colours(clip, queries, visible)
-    told = Tracks3D(xyz.astype(np.float32), known & visible.any(0), rgb, _motion(xyz, sigma), sigma.astype(np.float32))
+    motion = _motion(xyz, sigma, _scale(clip.cameras, queries))
+    told = Tracks3D(xyz.astype(np.float32), known & visible.any(0), rgb, motion, sigma.astype(np.float32))
     return MultiViewTracks(told, tuple(tracks_2d), residual, bodies)
 
 
@@ -232,13 +233,16 @@ def _colours(clip: MultiViewVideo, queries: F32, visible: B) -> U8:
         return np.nan_to_num(np.nanmedian(found, axis=0), nan=128.0).astype(np.uint8) if len(queries) else np.zeros((0, 3), np.uint8)
 
 
-def _motion(xyz: F64, sigma: F64) -> F32:
-    """(N,) 0 still .. 1 moving: half where the path is as wide as five of its sigmas and a thousandth of the scene."""
+def _motion(xyz: F64, sigma: F64, scale: float) -> F32:
+    """(N,) 0 still .. 1 moving: half where the path is as wide as eight of its sigmas and three thousandths of the scene.
+
+    Of a point that stands still the places of all frames, in three axes, spread over five or six sigmas.
+    """
     import warnings
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         wide = np.linalg.norm(np.nanpercentile(xyz, 95, axis=1) - np.nanpercentile(xyz, 5, axis=1), axis=-1)
-        doubt = 5 * np.nanmedian(sigma, axis=1)
+        doubt = np.hypot(8 * np.nanmedian(sigma, axis=1), 0.003 * scale)
     ratio = np.nan_to_num(wide / np.maximum(doubt, 1e-12))
     return (ratio**2 / (1 + ratio**2)).astype(np.float32)
