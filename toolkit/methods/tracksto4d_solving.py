@@ -33,6 +33,7 @@ GREY = 128  # without pictures nobody knows a point's colour
 UNSURE_CHANCE = 0.2  # of motion: a track that surely stands still has a smaller one
 BEYOND = 3.0  # times as far as nearly all that surely stands still
 BEYOND_CHANCE = 0.51  # of motion, of an unsure track that would stand still so far away
+WIDEST_LOG = -1.2  # of the focal length over that of a usual camera: no flat picture spans 125 degrees
 LEAST_POSE = 6  # still points that a frame's camera stands on
 
 
@@ -99,6 +100,10 @@ def scene_of(
     network = None if model is None else network_of(model, given)
     clip = options.clip if network is None else replace(options.clip, tracks=min(options.clip.tracks, 256))
     solved = solve_spaced(seen, clip, options.spacing, network=network, seed=seed, report=report)
+    if seen.free_focal and solved.state.log_focal < WIDEST_LOG:  # it ran away, as it does where tracks say nothing of it
+        seen = replace(seen, free_focal=False)
+        given = replace(given, observed=seen)
+        solved = solve_spaced(seen, clip, options.spacing, network=network, seed=seed, report=report)
     if not solved.spread < options.network_spread:
         solved = replace(solved, believed=None)
     report = reporter(listener, "movers", "Placing what moves")
@@ -230,7 +235,7 @@ def _evidence(
 def _focal_sigma(given: Given, solved: Solved, parallax: Parallax) -> float:
     """How sure the found focal length is; as sure as before where there is no parallax."""
     prior = given.observed.beliefs.focal_sigma
-    if not parallax.known:
+    if not parallax.known or not given.observed.free_focal:
         return prior
     rows = np.flatnonzero(solved.adjusted & (solved.scale < 3 * given.observed.px))
     if len(rows) < 8 or len(given.observed.uv) > 320:
