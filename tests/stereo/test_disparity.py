@@ -144,7 +144,8 @@ def test_negative_disparity_is_told_and_unknown():
     assert np.isnan(px[behind]).mean() > 0.9
     assert (confidence[np.isnan(px)] == 0).all()
     near = truth > 8
-    assert np.median(np.abs(px - truth)[near]) < 0.3
+    assert np.isnan(px[near]).mean() < 0.01  # a wrong match at its edge may lie behind infinity
+    assert np.nanmedian(np.abs(px - truth)[near]) < 0.3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 40), (40, 3), (5, 7)])

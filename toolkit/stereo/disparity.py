@@ -16,9 +16,9 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B, DepthVideo, Disparity, StereoVideo
 from toolkit.stereo.confidence import ConfidenceWeights, confidence, evidence, weights_of
 from toolkit.stereo.fill import FillSettings, agrees_both_ways, fill_holes, without_speckles
-from toolkit.stereo.registry import Match, Matcher, SearchRange, matcher_of, mirror
+from toolkit.stereo.registry import Match, MatcherInfo, SearchRange, matcher_of, mirror
 from toolkit.stereo.search import SearchCheck, check_images, check_pair
-from toolkit.stereo.subpixel import refine_subpixel
+from toolkit.stereo.subpixel import SubpixelSettings, refine_subpixel
 
 View = Literal["left", "right"]
 
@@ -51,12 +51,12 @@ def estimate_disparity(
     Warns:
         UserWarning: Negative disparities or a vertical offset, in a sentence.
     """
-    match = matcher_of(matcher).match
+    info = matcher_of(matcher)
     width = stereo.left.size[0]
     search = _given(max_disparity, width) if max_disparity is not None else _found(check_pair(stereo))
     px, sure = (large_empty(stereo.left.frames.shape[:3], np.float32) for _ in range(2))
     weights = weights_of(matcher)
-    pairs = in_order(lambda t: _pair(stereo.left.frames[t], stereo.right.frames[t], match, weights, search, view), range(len(stereo)))
+    pairs = in_order(lambda t: _pair(stereo.left.frames[t], stereo.right.frames[t], info, weights, search, view), range(len(stereo)))
     for t, pair in enumerate(pairs):
         px[t], sure[t] = pair
         report(t + 1, len(stereo))
@@ -82,7 +82,7 @@ def match_pair(left: U8, right: U8, *, matcher: str = "auto", max_disparity: int
             f"The left image is {left.shape[1]} x {left.shape[0]}, the right one {right.shape[1]} x {right.shape[0]}; both must be alike."
         )
     search = _given(max_disparity, left.shape[1]) if max_disparity is not None else _found(check_images([(left, right)]))
-    return _pair(left, right, matcher_of(matcher).match, weights_of(matcher), search, view)
+    return _pair(left, right, matcher_of(matcher), weights_of(matcher), search, view)
 
 
 def depth_from_disparity(disparity: Disparity | ArrayLike, *, focal_px: float, baseline_m: float, max_depth_m: float = 20.0) -> DepthVideo:
@@ -122,17 +122,17 @@ def depth_from_disparity(disparity: Disparity | ArrayLike, *, focal_px: float, b
     return DepthVideo(depth_m, trusted, "metre")
 
 
-def _pair(left: U8, right: U8, match: Matcher, weights: ConfidenceWeights, search: SearchRange, view: View) -> tuple[F32, F32]:
+def _pair(left: U8, right: U8, matcher: MatcherInfo, weights: ConfidenceWeights, search: SearchRange, view: View) -> tuple[F32, F32]:
     """One frame: match, check, fill, sharpen, judge."""
     if view == "right":
-        px, sure = _pair(mirror(right), mirror(left), match, weights, search, "left")
+        px, sure = _pair(mirror(right), mirror(left), matcher, weights, search, "left")
         return mirror(px), mirror(sure)
     left, right = np.ascontiguousarray(left), np.ascontiguousarray(right)
-    found = match(left, right, search)
+    found = matcher.match(left, right, search)
     px, known = _dense(found, left)
     if np.isnan(px).all():
         return px, np.zeros_like(px)
-    px = refine_subpixel(px, left, right)
+    px = refine_subpixel(px, left, right, settings=SubpixelSettings(steps=matcher.subpixel_steps))
     sure = confidence(evidence(left, right, px, found.right_px, known, found.margin), weights)
     behind = px <= 0
     px[behind], sure[behind] = np.nan, 0

@@ -81,6 +81,6 @@ def fine(left: U8, right: U8, search: SearchRange) -> Match:
     return Match(found.px, mirror(other.px), found.margin)
 
 
-add_matcher("draft", draft, sentence="Half the resolution: quick, coarse at edges.")
+add_matcher("draft", draft, sentence="Half the resolution: quick, coarse at edges.", subpixel_steps=2)
 add_matcher("normal", normal, sentence="Full resolution: for most clips.")
 add_matcher("fine", fine, sentence="Matches from each eye on its own: slower, best at what only one eye sees.")

@@ -60,10 +60,12 @@ class MatcherInfo:
     Attributes:
         match: The matcher.
         sentence: What it is good for, for a person.
+        subpixel_steps: How often the fraction of a pixel is refined; more where the matcher's own is coarse.
     """
 
     match: Matcher
     sentence: str
+    subpixel_steps: int = 1
 
 
 _MATCHERS: dict[str, MatcherInfo] = {}
@@ -91,9 +93,9 @@ def matcher_of(name: str) -> MatcherInfo:
     return known[wanted]
 
 
-def add_matcher(name: str, match: Matcher, *, sentence: str) -> None:
+def add_matcher(name: str, match: Matcher, *, sentence: str, subpixel_steps: int = 1) -> None:
     """Registers a matcher that gives both eyes' disparities; a name that is taken is replaced."""
-    _MATCHERS[name] = MatcherInfo(match, sentence)
+    _MATCHERS[name] = MatcherInfo(match, sentence, subpixel_steps)
 
 
 def register_matcher(name: str, function: PairFunction, *, sentence: str = "A matcher of your own.") -> None:
