@@ -12,6 +12,7 @@ from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B, Cameras, Tracks2D, Video
 from toolkit.sfm.blank_border import blank_border
+from toolkit.sfm.moving_colours import ColourOptions, with_colours
 from toolkit.sfm.moving_evidence import Evidence
 from toolkit.sfm.moving_gathering import GatheringOptions, gathered
 from toolkit.sfm.moving_seen import Followed, Seen
@@ -25,6 +26,7 @@ class MaskOptions:
     Attributes:
         tracks: When a track moves.
         gathering: What pixels say, and how it is gathered over time.
+        colours: How outlines are drawn to where colours end.
         smoothing: Strength of the smoothing along edges (lambda of Min et al., IEEE TIP 2014).
         edge: Difference of colour at which it stops, of 255.
         prior: Log-odds of moving before anything is seen.
@@ -35,9 +37,10 @@ class MaskOptions:
 
     tracks: MovingTrackOptions = field(default_factory=lambda: MovingTrackOptions(every=1))
     gathering: GatheringOptions = field(default_factory=GatheringOptions)
+    colours: ColourOptions = field(default_factory=ColourOptions)
     smoothing: float = 300.0
     edge: float = 6.0
-    prior: float = -0.15
+    prior: float = -0.2
     sure: float = 0.6
     sure_share: float = 0.15
     island: float = 0.001
@@ -135,9 +138,9 @@ def stream_masks(
 
 def _mask(guide: U8, gathered: Evidence, size: tuple[int, int], o: MaskOptions) -> B:
     """(H, W) mask of a frame from what is said of its pixels."""
-    odds = cv2.ximgproc.fastGlobalSmootherFilter(guide, gathered.odds, o.smoothing, o.edge)
-    weight = cv2.ximgproc.fastGlobalSmootherFilter(guide, gathered.weight, o.smoothing, o.edge)
-    mean = np.asarray(odds / np.maximum(weight, 1e-6) + o.prior, np.float32)
+    mean = _spread(guide, gathered.odds, gathered.weight, o)
+    if (mean > 0).any():
+        mean = _spread(guide, *with_colours(guide, gathered.odds, gathered.weight, mean > 0, o.colours), o)
     blank = blank_border(guide)
     if blank is not None:
         mean[blank] = -1.0
@@ -146,6 +149,12 @@ def _mask(guide: U8, gathered: Evidence, size: tuple[int, int], o: MaskOptions) 
         return np.zeros((size[1], size[0]), bool)
     shown = np.where(small, np.maximum(mean, 0.01), np.minimum(mean, -0.01)).astype(np.float32)
     return np.asarray(cv2.resize(np.clip(shown, -1, 1), size, interpolation=cv2.INTER_LINEAR) > 0)
+
+
+def _spread(guide: U8, odds: F32, weight: F32, o: MaskOptions) -> F32:
+    """(h, w) mean log-odds of moving, spread along edges of the picture."""
+    odds, weight = (np.asarray(cv2.ximgproc.fastGlobalSmootherFilter(guide, p, o.smoothing, o.edge)) for p in (odds, weight))
+    return np.asarray(odds / np.maximum(weight, 1e-6) + o.prior, np.float32)
 
 
 def _without_islands(mean: F32, o: MaskOptions) -> B:
