@@ -16,7 +16,9 @@ from toolkit.media.npz import NpzReader
 from toolkit.media.photos import opened_photos
 from toolkit.media.rig_formats import read_rig_file
 from toolkit.media.sequences import read_image
+from toolkit.media.worldtrack_npz import is_worldtrack, load_worldtrack_npz
 from toolkit.multiview.lifting import focus_of
+from toolkit.run import inspect
 from toolkit.scene import Cameras
 
 
@@ -168,3 +170,16 @@ def test_what_a_camera_wrote_beside_a_photo_may_be_nonsense(tmp_path):
     (tmp_path / "a.jpg").write_bytes(data.getvalue())
     with opened_photos(tmp_path / "a.jpg") as photos:
         assert photos[0].size == (16, 16) and photos[0].focal_px is None
+
+
+def test_a_zip_file_that_asks_for_a_newer_program_is_no_recording(tmp_path):
+    path = tmp_path / "clip.npz"
+    np.savez(path, a=np.zeros(3))
+    spoilt = bytearray(path.read_bytes())
+    spoilt[spoilt.index(b"PK\x01\x02") + 6] = 173  # the version that is needed to unpack it: 17.3
+    path.write_bytes(spoilt)
+    assert not is_worldtrack(path)
+    with pytest.raises(UserError, match="is not an .npz file"):
+        load_worldtrack_npz(path)
+    with pytest.raises(UserError):
+        inspect(path)

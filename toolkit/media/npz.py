@@ -23,7 +23,7 @@ MAX_ARRAY_BYTES = 8 << 30
 """One array may not unfold to more: the largest released clip has 0.1 GB."""
 
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
-_DAMAGED = (
+DAMAGED = (
     zipfile.BadZipFile,
     zipfile.LargeZipFile,
     zlib.error,
@@ -61,7 +61,7 @@ class NpzReader:
             try:
                 with zipfile.ZipFile(_Window(self._buffer)) as archive:
                     members = archive.infolist()
-            except _DAMAGED as error:
+            except DAMAGED as error:
                 raise UserError(f"{self.name} is not an .npz file, or it is cut off; copy or download it again.") from error
             self._members = {m.filename.removesuffix(".npy"): m for m in members if m.filename.endswith(".npy")}
             if not self._members:
@@ -137,7 +137,7 @@ class NpzReader:
                         raise UserError(f"{name!r} in {self.name} is cut off.")
                     yield np.frombuffer(data, dtype).reshape(shape[1:])
                 member.read(1)  # the checksum is compared where the member ends
-        except _DAMAGED as error:
+        except DAMAGED as error:
             raise UserError(f"{name!r} in {self.name} is damaged.") from error
 
     def shape(self, name: str) -> tuple[tuple[int, ...], np.dtype]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.poses import invert, transform
-from toolkit.media.npz import MAX_ARRAY_BYTES
+from toolkit.media.npz import DAMAGED, MAX_ARRAY_BYTES
 from toolkit.media.writing import replacing
 from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Scene, Tracks2D, Tracks3D, Video
 
@@ -100,7 +100,7 @@ def is_worldtrack(path: str | os.PathLike[str]) -> bool:
     try:
         with zipfile.ZipFile(path) as archive:
             names = {name.removesuffix(".npy") for name in archive.namelist()}
-    except (zipfile.BadZipFile, OSError):
+    except DAMAGED:
         return False
     return {PICTURES, POINTS} <= names
 
@@ -122,7 +122,7 @@ def load_worldtrack_npz(path: str | os.PathLike[str]) -> WorldtrackFile:
                     raise UserError(f"{place.name} has no {needed!r}; it has {', '.join(sorted(names)[:8])}.")
             pictures = _pictures(archive, place.name)
             arrays = {name: _numbers(archive, name, place.name) for name in (POINTS, LENS, SEEN, POSES, DEPTH) if name in names}
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
+    except DAMAGED as error:
         raise UserError(f"{place.name} is not an .npz file, or it is cut off; copy or download it again.") from error
     points, seen = arrays[POINTS].astype(np.float64), arrays[SEEN].astype(bool)
     count = len(pictures)

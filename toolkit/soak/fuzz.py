@@ -28,7 +28,7 @@ from toolkit.soak.cases import Case, write_case
 from toolkit.soak.corpus import copied_corpus, write_corpus
 
 GOOD = ("opened", "refused")
-_FRAMES = 3
+_FRAMES, _LONG = 3, 30  # a whole clip longer than the second would only take time
 _SMALL: dict[str, Any] = {"size": 96, "grid": (16, 16)}  # pictures and points of two eyes: less to compute, the same code
 _LONGEST_SENTENCE = 600
 
@@ -177,7 +177,7 @@ def _opened(case: Case, out: Path) -> dict[str, Any]:
     try:
         source = inspect(case.path)
         settings = _SMALL if source.kind in ("vr180", "stereo") else {}
-        frames = _FRAMES if case.number % 2 and source.kind != "scene" else None
+        frames = _FRAMES if (case.number % 2 or source.frames > _LONG) and source.kind != "scene" else None
         scene = run(case.path, preset="draft", frames=frames, progress=lambda event: None, **settings)
         suited = [name for name, form in FORMATS.items() if not form.lacks(scene)]
         export(scene, out / "result", suited[case.number % len(suited)] if suited else [])
