@@ -23,7 +23,7 @@ from toolkit.views.depth import draw_depth
 from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.overlay import draw_tracks
 
-OF_OTHERS = {"reprojections.mp4", "transforms_photos.json", "masks", "views", "scene.rrd"}
+OF_OTHERS = {"reprojections.mp4", "pointmaps.mp4", "transforms_photos.json", "masks", "views", "scene.rrd"}
 """What scenes of other methods give, or packages that are not required."""
 OF_TWO_EYES = [name for name in FORMATS if name not in OF_OTHERS]
 

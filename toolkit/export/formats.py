@@ -26,6 +26,7 @@ from toolkit.views.overlay import draw_tracks
 from toolkit.views.page import lacks as page_lacks
 from toolkit.views.page import write_page
 from toolkit.views.reprojections import draw_reprojections
+from toolkit.views.two_maps import draw_pointmaps, lacks_pointmaps
 
 # As good as the usual setting (signal to noise of drawn pictures), a fifth larger, in two thirds of the time.
 _DRAWN = Encoding(crf=20, preset="superfast")
@@ -130,6 +131,10 @@ def _reprojected(scene: Scene) -> str:
     return "" if scene.report.get("reprojection_error_px") is not None else "points that were placed by where pictures show them"
 
 
+def _two_maps(scene: Scene) -> str:
+    return "two pointmaps of every moment, as the method st4rtrack finds them" if scene.method != "st4rtrack" else lacks_pointmaps(scene)
+
+
 def _write_page(scene: Scene, path: Path, tick: Tick, seed: int) -> None:
     write_page(scene, path, seed=seed, report=lambda *_: tick())
 
@@ -169,6 +174,11 @@ FORMATS: dict[str, Format] = {
         "any browser or player",
         lambda scene, path, tick, seed: _write_video(lambda s, n: draw_tracks_3d(s, seed=n), scene, path, tick, seed),
         _known_3d,
+    ),
+    "pointmaps.mp4": Format(
+        "any browser or player: what the first frame showed, moved along (orange), and what each frame shows (blue)",
+        lambda scene, path, tick, seed: _write_video(lambda s, n: draw_pointmaps(s), scene, path, tick, seed),
+        _two_maps,
     ),
     "scene.html": Format(
         "any browser, without a network: the 4D scene to turn and play",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.spatial.transform import Rotation
 
 from toolkit.disk_arrays import large_full
@@ -319,7 +319,7 @@ class LongScene:
         new = np.flatnonzero(part.tracks_2d.visible[:, at] & np.isfinite(xyz[:, at]).all(-1) & (row_of < 0))
         if not len(old) or not len(new):
             return
-        apart, near = cKDTree(part.tracks_2d.xy[new, at]).query(self._xy[old, anchor], distance_upper_bound=self._options.link_px)
+        apart, near = KDTree(part.tracks_2d.xy[new, at]).query(self._xy[old, anchor], distance_upper_bound=self._options.link_px)
         taken = np.zeros(len(new), bool)
         for i in np.argsort(apart, kind="stable"):
             if not np.isfinite(apart[i]):

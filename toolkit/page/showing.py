@@ -41,7 +41,7 @@ class Showing:
             tracks_told=texts.TRACKS if tracks else texts.NO_TRACKS,
             depth=depth,
             depth_told=texts.DEPTH if depth else texts.NO_DEPTH,
-            fly=_if_there(files / "tracks_3d.mp4"),
+            fly=_if_there(files / "pointmaps.mp4") or _if_there(files / "tracks_3d.mp4"),
             scene={"page": _file(files / "scene.html"), "gone": texts.NOT_HERE} if page else None,
             files=_offered(folder, told["opens_with"]),
             partly=gr.update(value=told.get("partly", ""), visible="partly" in told),

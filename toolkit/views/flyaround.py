@@ -89,7 +89,7 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
     fps = scene.video.fps if scene.video is not None else 30.0
     rgb, items = _colours(scene, moving, fps)
     strip = legend.strip(size, items)
-    centre, eyes = _eyes(scene, flight)
+    centre, eyes = eyes_around(scene, flight)
     focal_px = float(intrinsics_from_fov(flight.fov_deg, size)[0, 0])
     grow = float(np.sqrt(size[0] * size[1])) / 512
     reach = float(np.linalg.norm(eyes[0, :3, 3] - centre))
@@ -97,13 +97,13 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
     cloud_side = _spacing(cloud, reach)
     # Dark scenes need their light: the cloud is dimmed only as far as the live part still stands out.
     gain = float(np.clip(70 / max(1.0, float(cloud.rgb.mean())), flight.cloud_gain, 0.85)) if len(cloud) else 1.0
-    backdrop = _backdrop(size)
+    backdrop = backdrop_of(size)
     for t in range(xyz.shape[1]):
         image, zbuffer = backdrop.copy(), np.full((size[1], size[0]), np.inf, np.float32)
         T_cw = invert(eyes[t])
         splat(image, zbuffer, cloud.xyz, cloud.rgb, T_cw, focal_px=focal_px, size_w=cloud_side, gain=gain)
         _splat_live(image, zbuffer, scene, t, T_cw, focal_px, flight)
-        paths, depths = _to_screen(xyz[:, max(0, t - trail) : t + 1], T_cw, focal_px, size)
+        paths, depths = to_screen(xyz[:, max(0, t - trail) : t + 1], T_cw, focal_px, size)
         seen = np.isfinite(depths)
         # A hair in front of the surface it lies on: trails run inside the cloud's own thickness.
         near = depths - np.float32(0.05 * reach)
@@ -114,10 +114,10 @@ def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> 
         alpha = np.where(moving, 0.95, 0.35)
         draw_discs(image, paths[:, -1], rgb[:, t], alpha, radius, depths=near[:, -1], zbuffer=zbuffer, behind=0.2)
         if scene.cameras is not None:
-            _draw_cameras(image, zbuffer, scene.cameras, t, T_cw, focal_px, flight.frustum * reach / flight.pull_back)
+            draw_cameras(image, zbuffer, scene.cameras, t, T_cw, focal_px, flight.frustum * reach / flight.pull_back)
         for view in scene.views:
             if view.cameras is not None:
-                _draw_cameras(image, zbuffer, view.cameras, t, T_cw, focal_px, 0.7 * flight.frustum * reach / flight.pull_back)
+                draw_cameras(image, zbuffer, view.cameras, t, T_cw, focal_px, 0.7 * flight.frustum * reach / flight.pull_back)
         yield np.concatenate([image, strip])
 
 
@@ -141,7 +141,7 @@ def _colours(scene: Scene, moving: NDArray, fps: float) -> tuple[U8, list[legend
     return rgb, items
 
 
-def _eyes(scene: Scene, flight: Flight) -> tuple[F64, F64]:
+def eyes_around(scene: Scene, flight: Flight) -> tuple[F64, F64]:
     """The point looked at and the eye's (T, 4, 4) world-from-eye pose of each frame."""
     assert scene.tracks_3d is not None
     tracks, frames = scene.tracks_3d, scene.tracks_3d.xyz.shape[1]
@@ -202,7 +202,7 @@ def _splat_live(image: U8, zbuffer: F32, scene: Scene, t: int, T_cw: F64, focal_
     splat(image, zbuffer, xyz_c, colour, T_ec, focal_px, size, gain=flight.live_gain, lead=0.03)
 
 
-def _to_screen(xyz_w: NDArray, T_cw: F64, focal_px: float, size: tuple[int, int]) -> tuple[F32, F32]:
+def to_screen(xyz_w: NDArray, T_cw: F64, focal_px: float, size: tuple[int, int]) -> tuple[F32, F32]:
     """Pixels (..., 2) and depth (...) of world points for the eye; NaN behind it."""
     xyz_e = xyz_w @ T_cw[:3, :3].T + T_cw[:3, 3]
     z = np.where(xyz_e[..., 2] > 1e-6, xyz_e[..., 2], np.nan)
@@ -211,11 +211,11 @@ def _to_screen(xyz_w: NDArray, T_cw: F64, focal_px: float, size: tuple[int, int]
     return xy.astype(np.float32), z.astype(np.float32)
 
 
-def _draw_cameras(image: U8, zbuffer: F32, cameras: Cameras, t: int, T_cw: F64, focal_px: float, length: float) -> None:
+def draw_cameras(image: U8, zbuffer: F32, cameras: Cameras, t: int, T_cw: F64, focal_px: float, length: float) -> None:
     """The path so far solid, the rest faint, and the current frustum; what lies behind the cloud shines through."""
     size = (image.shape[1], image.shape[0])
     rgb, width = np.array([CAMERA_RGB], np.uint8), 1.2 * image.shape[1] / 512
-    path, depths = _to_screen(np.where(cameras.registered[:, None], cameras.centres, np.nan)[None], T_cw, focal_px, size)
+    path, depths = to_screen(np.where(cameras.registered[:, None], cameras.centres, np.nan)[None], T_cw, focal_px, size)
     pairs = np.stack([path[0, :-1], path[0, 1:]], axis=1), np.stack([depths[0, :-1], depths[0, 1:]], axis=1)
     past = np.arange(len(cameras) - 1) < t
     rgb_each = np.repeat(rgb, len(past), 0)
@@ -237,11 +237,11 @@ def _draw_cameras(image: U8, zbuffer: F32, cameras: Cameras, t: int, T_cw: F64, 
     far = unproject(corners, np.full(4, length), cameras.K[t], cameras.T_wc[t])
     apex = cameras.centres[t]
     lines = [(far[i], far[(i + 1) % 4]) for i in range(4)] + [(apex, far[i]) for i in range(4)]
-    xy, depths = _to_screen(np.array(lines), T_cw, focal_px, size)
+    xy, depths = to_screen(np.array(lines), T_cw, focal_px, size)
     draw_trails(image, xy, np.ones((8, 2), bool), np.repeat(rgb, 8, 0), 0.9, 1.3 * width, depths=depths, zbuffer=zbuffer, behind=0.5)
 
 
-def _backdrop(size: tuple[int, int]) -> U8:
+def backdrop_of(size: tuple[int, int]) -> U8:
     """A dark vertical gradient."""
     shade = np.linspace(0.6, 1.5, size[1])[:, None, None] * np.array(legend.BACKGROUND)
     return np.ascontiguousarray(np.broadcast_to(shade, (size[1], size[0], 3)).astype(np.uint8))
