@@ -18,6 +18,7 @@ from toolkit.wording import counted
 
 STANDS_DEG = 0.5  # a hand or a tripod in the wind turns a camera by as much
 NARROW_DEG = 2.0  # under which depth is hardly told; a video sees a point from many places between
+SURE_SHARE = 0.5  # of the picture that a mere turn explains
 FEW_POINTS, MANY_POINTS = 30, 80  # of the model in a frame: a pose has six unknowns, and a third of the points may be wrong
 
 
@@ -109,10 +110,12 @@ def _angle(result: VideoModel, angle_deg: float) -> dict[str, Any]:
 def _turn_warnings(result: VideoModel) -> list[str]:
     if result.turn is None:
         return []
+    share = result.turn.share
+    unsure = " Less than half of the picture says so: the turns are right if that part is far away or stands." if share < SURE_SHARE else ""
     does = "stands still" if result.turn.degrees < STANDS_DEG else f"only turns, by up to {result.turn.degrees:.1f} degrees"
     return [
-        f"The camera {does}, or moves too little: that explains {100 * result.turn.share:.0f} % of what the frames show. So no depth, no "
-        "points and no path can be known, only how it was turned in every frame; move further sideways while filming."
+        f"The camera {does}, or moves too little: that explains {100 * share:.0f} % of what the frames show. So no depth, no "
+        f"points and no path can be known, only how it was turned in every frame; move further sideways while filming.{unsure}"
     ]
 
 

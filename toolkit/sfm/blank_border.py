@@ -29,7 +29,7 @@ def blank_border(picture: U8, *, grown_px: int = 0) -> B | None:
     if not (black[0].any() or black[-1].any() or black[:, 0].any() or black[:, -1].any()):
         return None
     count, label, stats, _ = cv2.connectedComponentsWithStats(black.astype(np.uint8), connectivity=4)
-    label = np.asarray(label)
+    label = np.asarray(label, np.int64)
     at_edge = np.unique(np.concatenate([label[0], label[-1], label[:, 0], label[:, -1]]))
     large = np.zeros(count, bool)
     large[at_edge] = stats[at_edge, cv2.CC_STAT_AREA] >= max(_LEAST * black.size, 1)

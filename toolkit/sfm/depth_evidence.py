@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 
 class NoDepth(UserError):  # noqa: N818  (what was found, told to a person like any other)
-    """Nothing in the pictures shows depth; a camera that stayed in its place may explain them."""
+    """Nothing in the pictures shows depth; a camera that stayed in its place may explain them.
+
+    Attributes:
+        share: Of the picture that a moving camera explains all the same; too little to go by.
+    """
+
+    def __init__(self, message: str, *, share: float = 0.0) -> None:
+        """With the sentence for the person."""
+        super().__init__(message)
+        self.share = share
 
 
 @dataclass(frozen=True, eq=False)

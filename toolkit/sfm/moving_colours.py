@@ -69,4 +69,4 @@ def _gathered(values: F32, reach: float) -> F32:
     """(h, w[, c]) values blurred, at half of their size: what is so smooth loses nothing by it."""
     height, width = values.shape[:2]
     half = cv2.resize(values, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-    return np.asarray(cv2.resize(cv2.GaussianBlur(half, (0, 0), reach / 2), (width, height), interpolation=cv2.INTER_LINEAR))
+    return np.asarray(cv2.resize(cv2.GaussianBlur(half, (0, 0), reach / 2), (width, height), interpolation=cv2.INTER_LINEAR), np.float32)

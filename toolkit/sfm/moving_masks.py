@@ -153,8 +153,8 @@ def _mask(guide: U8, gathered: Evidence, size: tuple[int, int], o: MaskOptions) 
 
 def _spread(guide: U8, odds: F32, weight: F32, o: MaskOptions) -> F32:
     """(h, w) mean log-odds of moving, spread along edges of the picture."""
-    odds, weight = (np.asarray(cv2.ximgproc.fastGlobalSmootherFilter(guide, p, o.smoothing, o.edge)) for p in (odds, weight))
-    return np.asarray(odds / np.maximum(weight, 1e-6) + o.prior, np.float32)
+    over, under = (np.asarray(cv2.ximgproc.fastGlobalSmootherFilter(guide, p, o.smoothing, o.edge), np.float32) for p in (odds, weight))
+    return np.asarray(over / np.maximum(under, 1e-6) + o.prior, np.float32)
 
 
 def _without_islands(mean: F32, o: MaskOptions) -> B:

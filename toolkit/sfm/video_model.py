@@ -119,14 +119,14 @@ def build(
     """
     try:
         return _moving(points, frames, options, known_T_cw, seed, report)
-    except NoDepth:
+    except NoDepth as missing:
         turn = None
         if known_T_cw is None:
             camera, fixed, total = frames.found.cameras[0], options.growth.fixed_lens, len(frames.frames) + len(points) + 2
             turn = turned_camera(
                 points, frames.frames, camera, options.turn, fixed_lens=fixed, seed=seed, report=lambda n, _: report(total - 1, total)
             )
-        if turn is None:
+        if turn is None or turn.share < missing.share:
             raise
     model = load_pycolmap().Reconstruction()
     model.add_camera(turn.camera)
@@ -197,7 +197,7 @@ def _without_depth(
         raise NoDepth(why_nothing(frames, options))
     # A camera that moves must explain enough of the picture, and more of it than one that stays: the simpler explanation has the say.
     if shown.share < max(options.parallax.share, shown.still):
-        raise NoDepth(why_flat(shown, "frames", "while filming"))
+        raise NoDepth(why_flat(shown, "frames", "while filming"), share=shown.share)
     return shown.flat
 
 

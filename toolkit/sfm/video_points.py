@@ -101,13 +101,13 @@ def follow_video(
     features: dict[int, Features] = {}
     way: list[float] = []
     for t, rgb in enumerate(frames):
-        grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+        grey = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
         hidden = ignore(t)
         if shrink < 1:
-            grey = cv2.resize(grey, small, interpolation=cv2.INTER_AREA)
+            grey = np.asarray(cv2.resize(grey, small, interpolation=cv2.INTER_AREA), np.uint8)
             hidden = None if hidden is None else cv2.resize(hidden.astype(np.uint8), small, interpolation=cv2.INTER_NEAREST) > 0  # type: ignore[assignment]
         hidden = _joined(hidden, blank_border(grey, grown_px=options.follow.window_px // 2))
-        points = follower.add(grey, hidden, last=t == count - 1)  # type: ignore[arg-type]
+        points = follower.add(grey, hidden, last=t == count - 1)
         if points.keyframe:
             keyframes.append(t)
             features[t] = find_features(grey, enlarged=(float(scale[0]), float(scale[1])), ignore=hidden, options=options.features)  # type: ignore[arg-type]

@@ -29,7 +29,8 @@ class TurnOptions:
     """When a video is taken to be filmed from one place, and how its turns are found.
 
     Attributes:
-        still: Least share of the picture that a mere turn must explain; the rest may move.
+        still: Least share of the picture that a mere turn must explain; the rest may move, or be near. No thing that moves fills so much
+            of it while nothing else is explained by as much.
         most_frames: Frames that are fitted together; the others follow from the directions of points that these tell.
         steps: Of that fit, at most.
         rounds: Of the robust fit of each frame.
@@ -38,7 +39,7 @@ class TurnOptions:
         parallax: How the share that a turn explains is counted.
     """
 
-    still: float = 0.45
+    still: float = 0.33
     most_frames: int = 120
     steps: int = 80
     rounds: int = 12
