@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-LARGE_MB = 16  # smaller arrays stay in memory: what a few of them take does not matter
+LARGE_MB = 4  # smaller arrays stay in memory: what a few of them take does not matter
 _RESIDENT_MB = 96  # of all such arrays together, before their pages go back
 _PIECE = 2_000_000  # samples that are computed with at a time: some ten arrays of them are there at once
 _LOOK_S = 0.01

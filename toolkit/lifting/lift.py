@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
 from toolkit.disk_arrays import large_full, pieces
@@ -14,7 +15,7 @@ from toolkit.geometry import sampling
 from toolkit.lifting.label import motion_label
 from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
-from toolkit.scene import F32, F64, U8, Cameras, DepthVideo, Tracks2D, Tracks3D, Video
+from toolkit.scene import F32, F64, U8, B, Cameras, DepthVideo, Tracks2D, Tracks3D, Video
 
 _GREY = 128
 
@@ -92,17 +93,20 @@ def lift_tracks(
     sigma = large_full((len(tracks), frames), np.nan, np.float32)
     visible = large_full((len(tracks), frames), False, np.bool_)
 
+    life = _first_and_last(tracks.visible) if mode == "default" else np.array([[0, frames]] * len(tracks)).reshape(-1, 2)
+
     def lift_frame(t: int) -> None:
-        xy = tracks.xy[:, t].astype(np.float64)
-        seen = tracks.visible[:, t] & np.isfinite(xy).all(1) & (xy >= 0).all(1) & (xy < (width, height)).all(1)
+        rows = np.flatnonzero((life[:, 0] <= t) & (t <= life[:, 1]))
+        xy = tracks.xy[rows, t].astype(np.float64)
+        seen = tracks.visible[rows, t] & np.isfinite(xy).all(1) & (xy >= 0).all(1) & (xy < (width, height)).all(1)
         if mode == "reference":
             z = _rounded_depth(depth.depth[t], xy)
         else:
-            sigma_px = np.full(len(xy), options.pixel_sigma) if tracks.sigma_px is None else tracks.sigma_px[:, t].astype(np.float64)
+            sigma_px = np.full(len(xy), options.pixel_sigma) if tracks.sigma_px is None else tracks.sigma_px[rows, t].astype(np.float64)
             sigma_px = np.where(np.isfinite(sigma_px), sigma_px, options.pixel_sigma)
-            z, sigma[:, t] = _depth_on_surface(depth, t, xy, sigma_px, cameras.K[t], options)
-        visible[:, t] = seen & (z > 0) & (z < max_depth_m) & cameras.registered[t]
-        xyz[:, t] = _unproject(xy, z, cameras.K[t], cameras.T_wc[t])
+            z, sigma[rows, t] = _depth_on_surface(depth, t, xy, sigma_px, cameras.K[t], options)
+        visible[rows, t] = seen & (z > 0) & (z < max_depth_m) & cameras.registered[t]
+        xyz[rows, t] = _unproject(xy, z, cameras.K[t], cameras.T_wc[t])
 
     for done, _ in enumerate(in_order(lift_frame, range(frames)), 1):
         report(done, frames)
@@ -115,6 +119,16 @@ def lift_tracks(
         sigma[some][~visible[some]] = np.nan
     lifted = Tracks3D(xyz, visible, rgb, motion, sigma)
     return replace(lifted, motion=motion_label(lifted, cameras, tracks)) if label else lifted
+
+
+def _first_and_last(visible: B) -> NDArray[np.int64]:
+    """(N, 2) the frames between which a track is seen; none where it never is."""
+    out = np.empty((len(visible), 2), np.int64)
+    for some in pieces(*visible.shape):
+        seen = visible[some]
+        out[some, 0] = np.where(seen.any(1), seen.argmax(1), visible.shape[1])
+        out[some, 1] = visible.shape[1] - 1 - seen[:, ::-1].argmax(1)
+    return out
 
 
 def _unproject(xy: F64, z: F64, K: F64, T_wc: F64) -> F64:

@@ -27,6 +27,7 @@ from toolkit.stereo.registry import matcher_of
 from toolkit.tracking import track_points
 from toolkit.tracking.queries import checked_queries, grid_queries
 from toolkit.tracking.registry import find_tracker, prepare_tracker
+from toolkit.tracking.windows import LONGEST_WHOLE
 
 LEAST_DISPARITY_PX = 1.4  # 20 m in Stereo4D's view; a fifth of a pixel is a seventh of the depth there
 SUPPORT_GRID = (32, 32)  # points that help to find the cameras where only a few were asked for
@@ -236,6 +237,9 @@ def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, T
         tracks = track_points(video, None, grid=settings.grid, every=settings.every, **options)
         return tracks, tracks
     asked = checked_queries(request.queries, frames=len(video), size=video.size)
+    if len(video) > LONGEST_WHOLE:  # as many more tracks as a long clip needs would all go from end to end
+        support = track_points(video, None, grid=SUPPORT_GRID, every=settings.every, **options)
+        return track_points(video, asked, **options), support
     grid = grid_queries(video.size, len(video), grid=SUPPORT_GRID, every=settings.every)
     both = track_points(video, np.concatenate([asked, grid]), **options)
     return both.select(np.arange(len(asked))), both

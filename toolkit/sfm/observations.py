@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import pieces
 from toolkit.geometry.sampling import sample_nearest
 from toolkit.scene import F64, I64, DepthVideo, Tracks2D, Video
 
@@ -122,14 +123,7 @@ def measure(
         model: Standard deviations.
         most: Keep at most so many measurements of each track, evenly over its visible frames; None for all.
     """
-    visible = tracks.visible[which] & np.isfinite(tracks.xy[which]).all(2)
-    if most is not None:
-        rank, count = np.cumsum(visible, 1) - 1, visible.sum(1, keepdims=True)
-        # A sample stays where its place in the evenly thinned list differs from that of the one before.
-        place = rank * most // np.maximum(count, 1)
-        before = np.where(rank > 0, (rank - 1) * most // np.maximum(count, 1), -1)
-        visible &= (count <= most) | (place != before)
-    landmark, frame = np.nonzero(visible)
+    landmark, frame = _samples(tracks, which, most)
     xy = tracks.xy[which[landmark], frame].astype(np.float64)
     sigma = np.full(len(xy), model.sigma_px)
     if tracks.sigma_px is not None:
@@ -159,6 +153,22 @@ def measure(
     lonely = ~has[0][landmark]
     information[lonely, 1] = (1 / (supposed_px * np.sqrt(np.maximum(np.diff(start), 1))))[landmark[lonely]]
     return Observations(np.asarray(which, np.int64), start, frame.astype(np.int64), uvd, information)
+
+
+def _samples(tracks: Tracks2D, which: I64, most: int | None) -> tuple[I64, I64]:
+    """(M,) landmark and frame of the samples that are used."""
+    found: list[NDArray[np.int64]] = [np.zeros((2, 0), np.int64)]
+    for some in pieces(len(which), tracks.visible.shape[1]):
+        visible = tracks.visible[which[some]] & np.isfinite(tracks.xy[which[some]]).all(2)
+        if most is not None:
+            rank, count = np.cumsum(visible, 1) - 1, visible.sum(1, keepdims=True)
+            # A sample stays where its place in the evenly thinned list differs from that of the one before.
+            place = rank * most // np.maximum(count, 1)
+            before = np.where(rank > 0, (rank - 1) * most // np.maximum(count, 1), -1)
+            visible &= (count <= most) | (place != before)
+        found.append(np.stack(np.nonzero(visible)) + np.array([[some.start], [0]]))
+    landmark, frame = np.concatenate(found, axis=1)
+    return landmark, frame
 
 
 def _displacement(landmark: I64, xy: F64, landmarks: int) -> F64:
@@ -201,10 +211,13 @@ def _sample_disparity(depth, confidence, frame, xy, focal_baseline, least):  # p
 
 def _information(tracks: Tracks2D) -> F64:
     """(N,) visible samples of each track, each divided by its variance in px^2."""
-    weight = tracks.visible * np.clip(tracks.confidence, 0.05, 1)
-    if tracks.sigma_px is not None:
-        weight = weight / (0.25 + np.nan_to_num(tracks.sigma_px, nan=1.0) ** 2)
-    return weight.sum(1).astype(np.float64)
+    total = np.zeros(len(tracks))
+    for some in pieces(*tracks.visible.shape):
+        weight = tracks.visible[some] * np.clip(tracks.confidence[some], 0.05, 1)
+        if tracks.sigma_px is not None:
+            weight = weight / (0.25 + np.nan_to_num(tracks.sigma_px[some], nan=1.0) ** 2)
+        total[some] = weight.sum(1)
+    return total
 
 
 def _texture(tracks: Tracks2D, video: Video) -> F64:

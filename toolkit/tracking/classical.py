@@ -16,6 +16,7 @@ from toolkit.tracking.prune import prune_tracks
 from toolkit.tracking.queries import checked_queries, grid_points, query_frames
 from toolkit.tracking.smoothing import majority_over_time, smooth_tracks
 from toolkit.tracking.sweep import GridSettings, track_grid, track_queries
+from toolkit.tracking.windows import LONGEST_WHOLE, track_in_windows
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,8 @@ def track_classical(
     def report_sweep(done: int, _: int) -> None:
         report(2 * frames + done, total)
 
+    if asked is None and frames > LONGEST_WHOLE:
+        return track_in_windows(gray, flows, scale, settings, grid=grid, every=every, seed=seed, finish=_finished, report=report_sweep)
     if asked is None:
         state = track_grid(gray, flows, settings.merge, grid=grid, every=every, seed=seed, seeding=settings.grid, report=report_sweep)
         del flows  # the largest part of the memory, no longer needed

@@ -81,6 +81,11 @@ class FlowBank:
             tuple(back[s][first[s]] if exists[s] else _EMPTY for s in self.strides),
         )
 
+    def part(self, first: int, last: int) -> FlowBank:
+        """The fields between frames first .. last-1, in the same memory."""
+        later, earlier = ({s: fields[first : max(first, last - s)] for s, fields in way.items()} for way in (self.later, self.earlier))
+        return FlowBank(self.size, last - first, later, earlier)
+
 
 def working_frames(frames: U8, *, max_pixels: int) -> U8:
     """(T, h, w) gray frames of at most about `max_pixels`, from (T, H, W, 3) RGB.

@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from toolkit.compiling import compiled
-from toolkit.disk_arrays import large_full
 from toolkit.scene import F32, F64, U8, B
 from toolkit.tracking.flow import UNITS_PER_PX
 from toolkit.tracking.patches import CORE_PX, PATCH_PIXELS, RADIUS_PX, cut, likeness_of_cores, likeness_to_query
@@ -129,12 +128,12 @@ class TrackState:
     def empty(count: int, frames: int) -> TrackState:
         """Room for `count` tracks."""
         return TrackState(
-            large_full((count, frames, 2), 0, np.float32),
-            large_full((count, frames), -1.0, np.float32),
-            large_full((count, frames), 0, np.uint8),
-            large_full((count, frames), 0, np.float32),
-            large_full((count, frames), 0, np.float32),
-            large_full((count, frames), 0, np.uint8),
+            np.zeros((count, frames, 2), np.float32),
+            np.full((count, frames), -1.0, np.float32),
+            np.zeros((count, frames), np.uint8),
+            np.zeros((count, frames), np.float32),
+            np.zeros((count, frames), np.float32),
+            np.zeros((count, frames), np.uint8),
             np.zeros(count, np.int64),
             np.zeros((count, PATCH_PIXELS), np.float32),
         )

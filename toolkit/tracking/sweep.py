@@ -21,7 +21,6 @@ from toolkit.tracking.patches import cut_queries
 from toolkit.tracking.queries import grid_points, query_frames
 
 _ROWS_PER_TASK = 2048  # enough work to outweigh handing it to a thread
-_SLAB_SAMPLES = 1 << 22  # 92 MB of them; what is not used of it takes nothing
 _BLUR_SIGMA_PX = 1.0  # patches are compared a little blurred, so that half a pixel and noise do not matter
 
 Seeding = Callable[[int, list[TrackState]], F32]
@@ -38,13 +37,11 @@ class GridSettings:
         jitter: Share of a cell by which grid points are moved, so that no column of texture is missed by every grid.
         most_samples: Tracks times frames at most (about 40 bytes each, on disk where they are many); beyond it a random part of the new
             cells is taken.
-        most_at_once: So many of them may begin at any time; the others are spread evenly, so that a long clip has tracks to its end.
     """
 
     cover_cells: float = 0.8
     jitter: float = 0.0
-    most_samples: int = 48_000_000
-    most_at_once: int = 16_000_000
+    most_samples: int = 16_000_000
 
 
 def track_queries(gray: U8, flows: FlowBank, queries: F32, settings: MergeSettings, *, report: Report = silent) -> TrackState:
@@ -69,29 +66,32 @@ def track_grid(
     every: int,
     seed: int,
     seeding: GridSettings | None = None,
+    moments: range | None = None,
+    most: int | None = None,
+    covered: Callable[[int], F32] | None = None,
     report: Report = silent,
 ) -> TrackState:
     """Tracks of a grid in every `every`-th frame, without those that would only follow a track which is there already.
 
-    Arguments as in `track_queries`; `grid`, `every` and `seed` as in `track_points`.
+    Arguments as in `track_queries`; `grid`, `every` and `seed` as in `track_points`. A part of a clip has `moments` that are asked
+    instead, `most` tracks, and places (n, 2) that earlier tracks are `covered` by in a frame.
     """
     chosen = seeding or GridSettings()
     frames, height, width = gray.shape
-    moments = query_frames(frames, every=every)
+    moments = query_frames(frames, every=every) if moments is None else moments
     cell = np.array([width, height]) / np.asarray(grid, np.float64)
-    at_once, most_tracks = (max(1, most // frames) for most in (chosen.most_at_once, chosen.most_samples))
+    most_tracks = max(1, chosen.most_samples // frames) if most is None else most
     rng = np.random.default_rng(seed)
 
     def uncovered(t: int, blocks: list[TrackState]) -> F32:
         if t not in moments:
             return np.zeros((0, 2), np.float32)
         points = grid_points((width, height), grid=grid, jitter=chosen.jitter, seed=seed + t)
-        living = [b.xy[b.certain(settings, t), t] for b in blocks]
+        living = [b.xy[b.certain(settings, t), t] for b in blocks] + ([] if covered is None else [covered(t)])
         if any(len(xy) for xy in living):
             distance, _ = KDTree(np.concatenate(living) / cell).query(points / cell, distance_upper_bound=chosen.cover_cells)
             points = points[np.isinf(distance)]
-        allowed = at_once + int((most_tracks - at_once) * (moments.index(t) + 1) / len(moments))
-        room = allowed - sum(len(b.start) for b in blocks)
+        room = most_tracks - sum(len(b.start) for b in blocks)
         if len(points) > room:
             points = points[np.sort(rng.permutation(len(points))[: max(room, 0)])]
         return points
@@ -115,7 +115,6 @@ def _sweep(
     """
     frames = len(gray)
     blocks = [TrackState.empty(total, frames)] if total is not None else []
-    room = _Room(frames)
     seeded = 0
     carrier = _Carrier(gray, flows, settings, give_up)
     with carrier.pool:
@@ -125,7 +124,7 @@ def _sweep(
             points = seeding(t, blocks)
             if len(points):
                 if total is None:
-                    blocks.append(room.take(len(points)))
+                    blocks.append(TrackState.empty(len(points), frames))
                 _plant(blocks[-1], seeded if total is not None else 0, t, points, carrier.images[t])
                 seeded += len(points)
             report(t + 1, 2 * frames)
@@ -176,20 +175,6 @@ def _plant(block: TrackState, first: int, t: int, points: NDArray, image: U8) ->
     block.alike[rows, t] = 1
     block.start[rows] = t
     cut_queries(image, np.ascontiguousarray(points, np.float32), block.patches[rows])
-
-
-class _Room:
-    """Places for blocks of tracks side by side in larger arrays: those of a long clip are large enough for the disk."""
-
-    def __init__(self, frames: int) -> None:
-        self._frames = frames
-        self._free = TrackState.empty(0, frames)
-
-    def take(self, count: int) -> TrackState:
-        if len(self._free.start) < count:
-            self._free = TrackState.empty(max(count, _SLAB_SAMPLES // self._frames), self._frames)
-        block, self._free = self._free.part(slice(0, count)), self._free.part(slice(count, None))
-        return block
 
 
 def _joined(blocks: list[TrackState], frames: int) -> TrackState:
