@@ -216,6 +216,11 @@ def _tracked(
         del part
         give_back()
     scene = long.scene()
+    assert scene.tracks_3d is not None and scene.tracks_2d is not None
+    if asked is not None:
+        scene = replace(
+            scene, tracks_2d=replace(scene.tracks_2d, queries=asked), tracks_3d=replace(scene.tracks_3d, rgb=colours(asked, video))
+        )
     assert scene.tracks_3d is not None
     return replace(scene, tracks_3d=held(scene.tracks_3d), report=told_together(told_of, long.told(), scene))
 

@@ -197,13 +197,14 @@ class LongScene:
         window, anchor = self._windows[k], self.anchor(k)
         fit = self._fit(k, part) if k else Fit(1.0, np.eye(3), np.zeros(3), 0.0, 0.0, 0.0)
         self.fits.append(fit)
-        own = slice(anchor - window.start, None)
-        there = slice(anchor, window.stop)
+        first = anchor if fit is not None else self._windows[k - 1].stop
+        own = slice(first - window.start, None)
+        there = slice(first, window.stop)
         self._K[there] = part.cameras.K[own]
         if part.masks is not None:
             self._moves[there] = part.masks[own]
         if fit is None:  # a world of its own, which nothing joins to this one: its depth is told, its places are not
-            for t in range(anchor, window.stop):
+            for t in range(first, window.stop):
                 self._depth[t], self._sure[t] = part.depth.depth[t - window.start], part.depth.confidence[t - window.start]
             return
         self._T_wc[there] = fit.poses(part.cameras.T_wc)[own]
@@ -257,7 +258,7 @@ class LongScene:
     def told(self) -> list[dict[str, Any]]:
         """How each window was joined to the world so far, for the report."""
         rows: list[dict[str, Any]] = []
-        for window, fit in zip(self._windows, self.fits, strict=True):
+        for window, fit in zip(self._windows, self.fits, strict=False):
             row: dict[str, Any] = {"frames": [window.start, window.stop - 1], "joined": fit is not None}
             if fit is not None and window.start:
                 row |= {
