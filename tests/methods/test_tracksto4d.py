@@ -138,6 +138,31 @@ def test_three_frames_are_explained_with_what_is_unsure(scene):
     assert "parallax" in told(found)
 
 
+def test_tracks_of_three_frames_each_are_explained_and_what_they_leave_open_is_told(scene):
+    first = np.random.default_rng(1).integers(0, 18, (100, 1))
+    short = scene.tracks.visible & (np.arange(20) >= first) & (np.arange(20) < first + 3)
+    for weights in (None, "auto"):
+        found = tk.reconstruct_tracks(replace(scene.tracks, visible=short), scene.K, size=scene.size, weights=weights)
+        assert "How deep the scene is can hardly be told" in told(found)
+        assert found.report["quality"]["depth of what stands still"]["value"] > 50
+
+
+def test_a_long_clip_with_a_part_that_no_track_goes_through_is_refused_in_a_sentence():
+    scene = track_scene(4002, 140, 60, recipe=HELD_OUT)
+    visible = scene.tracks.visible & ((np.arange(140) < 20) | (np.arange(140) > 110))
+    with pytest.raises(tk.UserError, match=r"Only \d+ tracks? can be followed through a part of the clip"):
+        xy = scene.tracks.xy + 8 * np.arange(140)[:, None].astype(np.float32) % 200  # fast enough that all frames are used
+        tk.reconstruct_tracks(replace(scene.tracks, xy=xy, visible=visible), scene.K, size=scene.size, weights=None)
+
+
+def test_a_short_way_of_the_camera_is_no_turn():
+    """What moves and an orbit that keeps things in the middle leave a pixel of parallax."""
+    scene = track_scene(9_700_010, 50, 100, recipe=HELD_OUT)
+    found = tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size)
+    assert "little parallax" in told(found) and "only turns" not in told(found)
+    assert scored(scene, found)["ate_distance"] < 0.01 and scored(scene, found)["AbsRel_static"] < 0.1
+
+
 def test_coordinates_that_are_not_finite_are_left_out(scene):
     xy = scene.tracks.xy.copy()
     xy[::3, ::2], xy[1::3, 5] = np.nan, np.inf
@@ -160,6 +185,7 @@ def test_a_frame_without_tracks_has_no_camera(scene):
         (lambda s: (frames_of(s.tracks, slice(0, 2)), s.K, s.size), "2 frames, but at least 3"),
         (lambda s: (s.tracks, np.array([[5.0, 0, 256], [0, 5, 192], [0, 0, 1]]), s.size), "focal lengths 5 and 5"),
         (lambda s: (s.tracks, np.array([[20.0, 0, 256], [0, 20, 192], [0, 0, 1]]), s.size), "would span 171 degrees"),
+        (lambda s: (s.tracks, np.array([[1e6, 0, 256], [0, 1e6, 192], [0, 0, 1]]), s.size), "would span 0.0293 degrees"),
         (lambda s: (replace(s.tracks, xy=s.tracks.xy + 9999), s.K, s.size), "Only 0 of 100 tracks are seen inside"),
         (lambda s: (replace(s.tracks, xy=np.full_like(s.tracks.xy, np.nan)), s.K, s.size), "Only 0 of 100 tracks"),
         (lambda s: (s.tracks, s.K, None), "The size is None"),

@@ -19,6 +19,7 @@ from toolkit.progress import Listener, reporter
 from toolkit.scene import DepthVideo, Scene, Tracks2D, Video
 from toolkit.tracking import track_points
 from toolkit.tracking.registry import find_tracker, prepare_tracker
+from toolkit.wording import counted
 
 MOST_MPX = 85.0  # of all frames of the result together
 
@@ -149,7 +150,7 @@ def run(request: Request, listener: Listener) -> Scene:
         recording, request.frames, max_side=settings.max_side, max_frames=settings.max_frames, most_mpx=MOST_MPX, report=report
     )
     if len(video) < 3:
-        raise UserError(f"The video has {len(video)} frames, but at least 3 are needed to tell depth and motion.")
+        raise UserError(f"The video has {counted(len(video), 'frame')}, but at least 3 are needed to tell depth and motion.")
     K, masks = lens_and_masks(request, video, shrink)
     asked, start = starts(video, request.queries, settings.every)
     report = reporter(listener, "tracks", "Following points")

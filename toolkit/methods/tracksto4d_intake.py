@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 USUAL_FOV_DEG = 60.0
 """Horizontal field of view of a camera that nothing is known of: between a phone's wide lens and its normal one."""
-WIDEST_DEG = 160.0
-"""No flat picture shows more."""
+NARROWEST_DEG, WIDEST_DEG = 0.3, 160.0
+"""No flat picture shows more, and no lens of a camera less."""
 LEAST_TRACKS, LEAST_FRAMES, LEAST_SEEN = 8, 3, 3
 MOST_FRAMES = 2000
 MOST_SAMPLES = 30_000_000
@@ -124,9 +124,9 @@ def _checked_lens(K: ArrayLike | None, size: tuple[int, int]) -> F64:
         raise UserError(f"K has shape {lens.shape}, but (3, 3) is needed.")
     lens = checked_intrinsics(lens, "K")
     widest = np.degrees(2 * np.arctan(0.5 * max(size[0] / lens[0, 0], size[1] / lens[1, 1])))
-    if widest > WIDEST_DEG:
+    if not NARROWEST_DEG <= widest <= WIDEST_DEG:
         raise UserError(
-            f"K has a focal length of {lens[0, 0]:g} px, with which a picture of {size[0]} x {size[1]} px would span {widest:.0f} degrees; "
+            f"K has a focal length of {lens[0, 0]:g} px, with which a picture of {size[0]} x {size[1]} px would span {widest:.3g} degrees; "
             "give K in pixels of these frames, or leave it out to have it found."
         )
     return lens

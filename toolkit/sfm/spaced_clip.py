@@ -23,6 +23,7 @@ from toolkit.sfm.track_observed import Observed, with_all_points
 
 COMPARED = 4  # frames between two that flow is measured over
 JUDGES = 800  # tracks that explanations are compared by
+LEAST_LASTING = 15  # tracks that are seen in three frames so far apart; fewer tell no camera
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,9 @@ def strides_of(seen: Observed, spacing: SpacingOptions) -> list[int]:
     usual = max(1.0, min(spacing.flow / way, count / spacing.least))
     if int(usual) == 1:
         return [1]
-    return sorted({int(usual * more) for more in spacing.further})
+    length = (seen.weight > 0).sum(0)
+    apart = sorted(s for s in {int(usual * more) for more in spacing.further} if (length >= 3 * s).sum() >= LEAST_LASTING)
+    return apart or [1]
 
 
 def _solved_apart(

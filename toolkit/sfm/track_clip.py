@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F64, I64, B
 from toolkit.sfm.bundle import State
@@ -19,6 +20,7 @@ from toolkit.sfm.track_hypotheses import Explanation, HypothesisOptions, area_lo
 from toolkit.sfm.track_motion import LEAST_WEIGHT, MotionOptions, motion_of, told_apart
 from toolkit.sfm.track_observed import Observed, bounded, scaled, with_all_points
 from toolkit.sfm.track_prior import Belief, PriorOptions, believed, settled
+from toolkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ class Solved:
     spread: float = float("nan")
 
 
+LEAST_TRACKS = 8
+"""Of a window; a camera has six numbers, of which the first frame's are free."""
 SLOPE_SIGMA = 0.1
 """How sure it is that a network's depths differ from the right ones by one factor: logarithm by logarithm."""
 Network = Callable[[NDArray, slice], Belief | None]
@@ -143,9 +147,7 @@ def windows_of(frames: int, window: int, overlap: int) -> list[slice]:
 
 def _solved(seen: Observed, frames: slice, options: ClipOptions, network: Network | None, seed: int, report: Report) -> _Window:
     part = replace(seen, uv=seen.uv[frames], weight=seen.weight[frames])
-    length = (part.weight > 0).sum(0)
-    rows = np.flatnonzero(length >= min(4, max(2, len(part.uv) // 2)))
-    rows = np.sort(far_apart(part, rows, options.tracks))
+    rows = np.sort(far_apart(part, _lasting(part), options.tracks))
     few = part.of(rows)
     belief = network(rows, frames) if network is not None else None
     own = believed(few, belief, options.hypotheses, options.prior) if belief is not None else None
@@ -170,6 +172,19 @@ def _solved(seen: Observed, frames: slice, options: ClipOptions, network: Networ
     scale, _ = few.scales(state, options.hypotheses.growth.least_px)
     told = {"frames": [frames.start, frames.stop - 1], "explanation": best.name, "losses": losses}
     return _Window(frames, rows, state, scale, told, belief, motion.chance, spread)
+
+
+def _lasting(part: Observed) -> I64:
+    """Rows of tracks that are seen in four frames of a window, or in fewer where there are no such tracks."""
+    length = (part.weight > 0).sum(0)
+    for least in range(min(4, max(2, len(part.uv) // 2)), 1, -1):
+        rows = np.flatnonzero(length >= least)
+        if len(rows) >= LEAST_TRACKS:
+            return rows
+    raise UserError(
+        f"Only {counted(int((length > 1).sum()), 'track')} can be followed through a part of the clip, but at least {LEAST_TRACKS} are "
+        f"needed in each {counted(len(part.uv), 'frame')} that are explained together; track more points, or leave that part out."
+    )
 
 
 def _of(seen: Observed, state: State, before: Explanation, options: ClipOptions) -> Explanation:
