@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -26,16 +26,16 @@ class SeedOptions:
         noise: And in so many times the usual change of the picture.
         still_share: Pixels that moved in more of the view than this say that the camera moves: then the grid is everywhere.
         tries: Pixels tried a point that is wanted: most can't be lifted.
-        fewest: Where fewer moving points can be placed, still ones are followed too.
+        fewest: Where fewer moving points can be placed than this share of what is wanted, still ones are followed too.
     """
 
     points: int = 400
-    moments: int = 3
+    moments: int = 5
     changed: float = 12.0
     noise: float = 4.0
     still_share: float = 0.6
     tries: float = 3.0
-    fewest: int = 8
+    fewest: float = 0.2
 
 
 def moving_mask(frames: U8, t: int, options: SeedOptions) -> B:
@@ -89,9 +89,11 @@ def seed_queries(
             good = np.isfinite(lifted.xyz_w[:, 0])
             found.append(np.column_stack([np.full(good.sum(), t), lifted.xyz_w[good]]))
             report(k * len(views) + v + 1, len(moments) * len(views))
-    if masks is None and sum(map(len, found)) < options.fewest and not everywhere:
-        return seed_queries(clip, images, options, lift=lift, report=report, everywhere=True)
-    return _thinned(np.concatenate(found), options.points).astype(np.float32)
+    moving = _thinned(np.concatenate(found), options.points).astype(np.float32)
+    if masks is not None or everywhere or len(moving) >= options.fewest * options.points:
+        return moving
+    rest = replace(options, points=options.points - len(moving), moments=1)
+    return np.concatenate([moving, seed_queries(clip, images, rest, lift=lift, report=report, everywhere=True)])
 
 
 def textured(image: U8, mask: B, count: int) -> NDArray:

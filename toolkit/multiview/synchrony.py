@@ -93,7 +93,7 @@ def tangent_planes(mask: B, K: NDArray, T_wc: NDArray, axis: NDArray, across: tu
 def disagreement(
     masks: Sequence[B], K: Sequence[NDArray], T_wc: Sequence[NDArray], options: SynchronyOptions | None = None
 ) -> dict[tuple[int, int], F64]:
-    """For each pair of views, and each shift of the second up to `most_lag` either way, by how many pixels tangent planes come and go apart.
+    """For each pair of views and shift of the second, from -`most_lag` to `most_lag`, how far tangent planes come and go apart, in pixels.
 
     What always is apart (a shadow, feet behind a table) does not count. NaN where too little moves or shows.
 
