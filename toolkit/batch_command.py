@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from toolkit.batch import BatchProgress, Status, read_status, run_batch
+from toolkit.batch import BatchProgress, Status, clean_batch, read_status, run_batch
 from toolkit.batch.report import write_report
 from toolkit.batch.status import duration
 from toolkit.methods.request import Preset
@@ -52,12 +52,14 @@ def run_command(
     retries: Annotated[int, typer.Option(help="How often a clip is tried again that took its worker along.", min=0)] = 2,
     gpus: Annotated[float, typer.Option(help="Graphics processors, or a share of one, a clip; on Ray.", min=0)] = 0.0,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Also do clips again that failed before.")] = False,
+    cache_gb: Annotated[float, typer.Option(help="On disk, for what stages found: other settings redo only what they touch.", min=0)] = 5.0,
 ) -> None:
     """Runs many clips; called again it does what is missing, and nothing twice."""
     wanted = formats if formats == "all" else [name.strip() for name in formats.split(",")]
     told = run_batch(
         sources, out, method=method, preset=preset, frames=frames, seed=seed, formats=wanted, engine=engine, address=address,
-        workers=workers, memory_mb=memory_mb, limit_s=limit_s, retries=retries, gpus=gpus, retry_failed=retry_failed, progress=_teller(),
+        workers=workers, memory_mb=memory_mb, limit_s=limit_s, retries=retries, gpus=gpus, retry_failed=retry_failed, cache_gb=cache_gb,
+        progress=_teller(),
         **parse_settings(option or []),
     )  # fmt: skip
     _tell(told)
@@ -76,6 +78,12 @@ def report_command(
 ) -> None:
     """Writes a page about all clips: counts, failures, quality, pictures."""
     print(f"wrote {write_report(folder, out)}")
+
+
+@batch_commands.command("clean")
+def clean_command(folder: Results) -> None:
+    """Takes away what stages found, kept for runs with other settings; results stay."""
+    print(f"{clean_batch(folder):.0f} MB taken away")
 
 
 @batch_commands.command("catalogue")

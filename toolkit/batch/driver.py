@@ -9,7 +9,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -19,9 +19,10 @@ from toolkit.batch.ledger import ENDS, Ledger, latest
 from toolkit.batch.local import LocalEngine
 from toolkit.batch.status import BATCH, Status, read_status
 from toolkit.batch.wanted import checked
-from toolkit.batch.work import Task, already_done, print_or_none, put_back, scratch_of
+from toolkit.batch.work import STAGES, Task, already_done, print_or_none, put_back, scratch_of
 from toolkit.errors import UserError
 from toolkit.media.writing import replacing
+from toolkit.stage_cache import shrink
 
 EngineName = Literal["local", "ray"]
 _RECENT = 50  # clips whose pace tells how long the rest takes
@@ -63,6 +64,7 @@ def run_batch(
     retries: int = 2,
     gpus: float = 0.0,
     retry_failed: bool = False,
+    cache_gb: float = 5.0,
     progress: Callable[[BatchProgress], None] = lambda event: None,
     **options: Any,
 ) -> Status:
@@ -87,6 +89,8 @@ def run_batch(
         retries: How often a clip is tried again after it took its worker along.
         gpus: Graphics processors, or a share of one, for each clip; only on Ray.
         retry_failed: Also do clips again that failed before through no fault of their own.
+        cache_gb: On disk, for what single stages found: a run with other settings redoes only the stages that these touch. What was
+            longest not used goes first; 0 for none.
         progress: Called after each clip; it may raise `Cancelled`.
         **options: Settings of the method by name.
 
@@ -103,13 +107,14 @@ def run_batch(
         raise UserError(f"The address {address} is one of a Ray cluster, but the engine is {engine}; choose the engine ray.")
     if gpus and engine != "ray":
         raise UserError(f"gpus is {gpus!r}, but only the engine ray hands out graphics processors.")
-    limits = _limits(workers, memory_mb, limit_s, retries, gpus)
+    limits = _limits(workers, memory_mb, limit_s, retries, gpus, cache_gb)
     wanted = checked(method=method, preset=preset, frames=frames, seed=seed, formats=formats, options=options)
     folder = _folder(out)
     clips = find_clips(sources, wanted, out=folder)
     with Ledger.held(folder) as ledger:
         put_back(folder)
         tasks, counts = _left(clips, folder, ledger, retry_failed=retry_failed)
+        tasks = [replace(task, cache_gb=cache_gb) for task in tasks]
         with replacing(folder / BATCH) as partial:
             partial.write_text(json.dumps({"clips": len(clips), "wanted": wanted.as_json(), "engine": engine, "workers": limits.workers}))
         pace = _Pace(len(clips), counts, progress)
@@ -122,8 +127,31 @@ def run_batch(
     return read_status(folder)
 
 
-def _limits(workers: int | None, memory_mb: float | None, limit_s: float | None, retries: int, gpus: float) -> Limits:
+def clean_batch(out: str | os.PathLike[str]) -> float:
+    """Takes away what stages of a batch found, and what killed workers left; results, ledger and report stay.
+
+    Args:
+        out: Folder of the results.
+
+    Returns:
+        Megabytes that went.
+
+    Raises:
+        UserError: no results of a batch are there, or a batch works there.
+    """
+    folder = Path(out).absolute()
+    if not (folder / BATCH).is_file():
+        raise UserError(f"{folder} holds no results of a batch.")
+    with Ledger.held(folder):
+        put_back(folder)
+        gone = shrink(folder / STAGES, 0.0)
+        shutil.rmtree(folder / STAGES, ignore_errors=True)
+    return gone
+
+
+def _limits(workers: int | None, memory_mb: float | None, limit_s: float | None, retries: int, gpus: float, cache_gb: float) -> Limits:
     given = {"workers": (workers, 1), "memory_mb": (memory_mb, 1), "limit_s": (limit_s, 0.001), "retries": (retries, 0), "gpus": (gpus, 0)}
+    given["cache_gb"] = (cache_gb, 0)
     for name, (value, least) in given.items():
         if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not value >= least):
             raise UserError(f"{name} is {value!r}, but a number from {least} is needed.")

@@ -32,10 +32,12 @@ from toolkit.memory import forget_peak, give_back, peak_mb
 from toolkit.progress import Progress
 from toolkit.run import run
 from toolkit.scene import Scene, Source
+from toolkit.stage_cache import StageCache, keeping
 from toolkit.views.report import quality_lines
 
-CLIPS, WORK, FAULTS = "clips", "work", "faults"
-"""Folders below that of results: finished clips by name; what is in work; tracebacks of mistakes of ours by their incident."""
+CLIPS, WORK, FAULTS, STAGES = "clips", "work", "faults", "stages"
+"""Folders below that of results: finished clips by name; what is in work; tracebacks of mistakes of ours by their incident; what single
+stages found, for runs with other settings."""
 
 Ask = Callable[[float], None]
 """ask(memory_mb): tells what the clip is expected to need, and comes back when that may be used."""
@@ -51,6 +53,7 @@ class Task:
         out: The folder of results.
         wanted: What is asked of it.
         attempt: The how many-th time it is tried.
+        cache_gb: That what single stages found may take, of all clips together.
     """
 
     clip: str
@@ -58,10 +61,12 @@ class Task:
     out: str
     wanted: Wanted
     attempt: int = 1
+    cache_gb: float = 0.0
 
     def as_json(self) -> dict[str, Any]:
         """For a worker."""
-        return {"clip": self.clip, "path": self.path, "out": self.out, "wanted": self.wanted.as_json(), "attempt": self.attempt}
+        plain = {name: getattr(self, name) for name in ("clip", "path", "out", "attempt", "cache_gb")}
+        return {**plain, "wanted": self.wanted.as_json()}
 
     @classmethod
     def from_json(cls, told: Mapping[str, Any]) -> Task:
@@ -124,15 +129,17 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
     """The scene and its files in the folder of what is in work; what the ledger tells of them."""
     partial = _partial(out, task.clip)
     partial.mkdir(parents=True)
-    earlier = _scene_at_hand(out / CLIPS / task.clip, task, known)
+    earlier, cache = _scene_at_hand(out / CLIPS / task.clip, task, known), None
     if earlier is not None:
         scene, content, computed = load(earlier / "scene.npz"), receipt_in(earlier)["content"], "files"
     else:
         with at_hand(task.path, partial) as path:
             source = inspect(path)
             ask(memory_needed(source, task.wanted))
-            scene, computed = _run(path, task.wanted), "scene"
             content = content_of(path)
+            cache = StageCache(out / STAGES, 1000 * task.cache_gb, content) if task.cache_gb else None
+            with keeping(cache):
+                scene, computed = _run(path, task.wanted), "scene"
     export(scene, partial / "result", task.wanted.formats, seed=task.wanted.seed)
     picture = thumbnail(scene)
     if picture is not None:
@@ -141,6 +148,7 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
         "state": "finished",
         "content": content,
         "computed": computed,
+        "stages_kept": [] if cache is None else cache.kept,
         "method": scene.method,
         "unit": scene.unit,
         "frames": scene.frames,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,8 +19,9 @@ from toolkit.methods.request import Preset, Request
 from toolkit.methods.stereo4d_report import describe
 from toolkit.methods.stereo_intake import Intake, take_in
 from toolkit.progress import Listener, Report, reporter
-from toolkit.scene import Cameras, DepthVideo, Scene, Tracks2D, Video
+from toolkit.scene import Cameras, DepthVideo, Disparity, Scene, Tracks2D, Video
 from toolkit.sfm.odometry import OdometryOptions, OdometryResult, stereo_odometry
+from toolkit.stage_cache import kept_or_made
 from toolkit.stereo.disparity import depth_from_disparity, estimate_disparity
 from toolkit.stereo.fill import FillSettings, without_speckles
 from toolkit.stereo.registry import matcher_of
@@ -210,10 +211,17 @@ def focal_times_baseline(intake: Intake) -> float:
 def _depth(request: Request, intake: Intake, far_m: float, report: Report) -> DepthVideo:
     """Metric depth of the left eye; unknown where the match is unsure, too far, outside the lens, or masked."""
     settings: Stereo4DSettings = request.settings
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always", UserWarning)
-        disparity = estimate_disparity(intake.stereo, matcher=settings.matcher, report=report)
-    intake.warnings += [str(warning.message) for warning in told if issubclass(warning.category, UserWarning)]
+
+    def match() -> dict[str, Any]:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always", UserWarning)
+            found = estimate_disparity(intake.stereo, matcher=settings.matcher, report=report)
+        sentences = [str(warning.message) for warning in told if issubclass(warning.category, UserWarning)]
+        return {"px": found.px, "confidence": found.confidence, "warnings": np.array(sentences, np.str_)}
+
+    found = kept_or_made("disparity", {**_taken_in(request), "matcher": settings.matcher}, match)
+    disparity = Disparity(found["px"], found["confidence"])
+    intake.warnings += [str(sentence) for sentence in found["warnings"]]
     depth = depth_from_disparity(disparity, focal_px=float(intake.K[0, 0]), baseline_m=intake.baseline_m, max_depth_m=far_m)
     for t in range(len(depth)):
         unknown = (depth.confidence[t] < settings.min_confidence) | ~intake.seen_by_lens
@@ -229,12 +237,26 @@ def _depth(request: Request, intake: Intake, far_m: float, report: Report) -> De
     return depth
 
 
+def _taken_in(request: Request) -> dict[str, Any]:
+    """What the rectified pair depends on, beside the recording."""
+    settings = asdict(replace(request.settings, labels=None))
+    names = ("fov_deg", "size", "yaw_deg", "pitch_deg", "baseline_m", "layout", "projection", "swap_eyes", "fov_bounds_deg", "refine_rig")
+    return {name: settings[name] for name in (*names, "max_frames")} | {"frames": repr(request.frames), "K": request.K}
+
+
 def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, Tracks2D]:
     """The tracks of the result, and those that the cameras are found with: a few points that were asked for are not enough for that."""
     settings: Stereo4DSettings = request.settings
     options: dict[str, Any] = {"tracker": settings.tracker, "seed": request.seed, "report": report}
     if request.queries is None:
-        tracks = track_points(video, None, grid=settings.grid, every=settings.every, **options)
+        grid: dict[str, Any] = {"grid": settings.grid, "every": settings.every}
+
+        def follow() -> dict[str, Any]:
+            found = track_points(video, None, **grid, **options)
+            return {part.name: value for part in fields(found) if (value := getattr(found, part.name)) is not None}
+
+        depends_on = {**_taken_in(request), **grid, "tracker": settings.tracker, "seed": request.seed}
+        tracks = Tracks2D(**kept_or_made("tracks", depends_on, follow))
         return tracks, tracks
     asked = checked_queries(request.queries, frames=len(video), size=video.size)
     if len(video) > LONGEST_WHOLE:  # as many more tracks as a long clip needs would all go from end to end

@@ -1,0 +1,138 @@
+"""What costly stages found, kept on disk by what it depends on: a run with other settings redoes only the stages that they touch."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass
+class StageCache:
+    """A folder of what stages found, the longest unused of which goes first.
+
+    Attributes:
+        folder: Where it lies; nothing else does.
+        most_mb: That all of it may take.
+        content: Hash of the clip that is worked on.
+        made: Stages that were computed.
+        kept: Stages that were found.
+    """
+
+    folder: Path
+    most_mb: float
+    content: str
+    made: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+
+    def read(self, name: str, key: str) -> Arrays | None:
+        """What is kept under a key; None where nothing is, or what is can't be read."""
+        path = self._path(name, key)
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                found = {name: file[name] for name in file.files}
+            os.utime(path)
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+            return None
+        return found
+
+    def write(self, name: str, key: str, arrays: Arrays) -> None:
+        """Keeps arrays where there is room for them; a disk without any is no mistake."""
+        needed_mb = sum(array.nbytes for array in arrays.values()) / 1e6
+        if needed_mb > self.most_mb / 2:
+            return
+        path = self._path(name, key)
+        partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            shrink(self.folder, self.most_mb - needed_mb)
+            with open(partial, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+            partial.replace(path)
+        except OSError:
+            partial.unlink(missing_ok=True)
+
+    def _path(self, name: str, key: str) -> Path:
+        return self.folder / f"{name}-{key}.npz"
+
+
+def shrink(folder: Path, most_mb: float) -> float:
+    """Takes away what was longest not used, until the rest is no more than that; tells how many MB went."""
+    found = []
+    for path in folder.glob("*"):
+        with contextlib.suppress(OSError):  # another worker took it away
+            found.append((path.stat().st_mtime, path.stat().st_size / 1e6, path))
+    total, gone = sum(size for _, size, _ in found), 0.0
+    for _, size, path in sorted(found):
+        if total - gone <= most_mb:
+            break
+        path.unlink(missing_ok=True)
+        gone += size
+    return gone
+
+
+_current: ContextVar[StageCache | None] = ContextVar("stage_cache", default=None)
+
+
+@contextlib.contextmanager
+def keeping(cache: StageCache | None) -> Iterator[None]:
+    """Inside, stages look here first."""
+    token = _current.set(cache)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def kept_or_made(name: str, depends_on: Mapping[str, Any], make: Callable[[], Arrays]) -> Arrays:
+    """What a stage found before for the same clip and settings, by the same code; what it finds now where there is no such thing.
+
+    Args:
+        name: Of the stage.
+        depends_on: All that it depends on beside the clip and the code: JSON-like, or arrays.
+        make: Computes it.
+    """
+    cache = _current.get()
+    if cache is None:
+        return make()
+    told = json.dumps(
+        [cache.content, _code(), {key: _print(value) for key, value in sorted(depends_on.items())}], sort_keys=True, default=repr
+    )
+    key = hashlib.sha256(told.encode()).hexdigest()[:32]
+    found = cache.read(name, key)
+    if found is not None:
+        cache.kept.append(name)
+        return found
+    cache.made.append(name)
+    arrays = make()
+    cache.write(name, key, arrays)
+    return arrays
+
+
+def _print(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
+    return value
+
+
+@functools.cache
+def _code() -> str:
+    """Changes with the text of the program and with the libraries that it computes with."""
+    import cv2
+
+    told = hashlib.sha256(f"{np.__version__} {cv2.__version__}".encode())
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        told.update(path.read_bytes())
+    return told.hexdigest()
