@@ -66,25 +66,8 @@ def scene_from_photos(
     Raises:
         UserError: what the photos lack.
     """
-    warnings: list[str] = []
     with opened_photos(place) as every:
-        chosen = FrameChoice.of(frames).of_count(len(every), "The photos") if frames is not None else range(len(every))
-        photos = [every[i] for i in chosen]
-        if masks is not None:
-            photos = _with_masks(photos, masks)
-        if known is not None and len(known) != len(photos):
-            raise UserError(f"{len(known)} known cameras came with {len(photos)} photos; one each is needed.")
-        rows = _different(photos, warnings)
-        photos = [photos[i] for i in rows]
-        if known is not None:
-            known = Cameras(known.K[rows], known.T_wc[rows], known.size[rows])
-        if len(photos) < 2:
-            raise UserError(
-                f"There is {len(photos)} photo{'' if len(photos) == 1 else 's'} to work with"
-                f"{' once copies are left out' if warnings else ''}; a reconstruction needs at least two from different places."
-            )
-        if len(photos) > MOST_PHOTOS:
-            raise UserError(f"There are {len(photos)} photos, but every one is compared with every other: choose at most {MOST_PHOTOS}.")
+        photos, known, warnings = _usable(every, frames, masks, known)
         prepare_photo_tracker(settings.tracker, photos, FOLLOW)
         store = Store(settings.cache)
         cameras = cameras_of(photos, settings.camera_model, settings.shared_camera, K, known)
@@ -147,6 +130,33 @@ def scene_from_photos(
         anywhere = any(p.mask is not None for p in photos)
         masked = flat_masks(lenses, side, lambda t: photos[t].ignored(white_is_kept=white)) if anywhere else None
         return with_depth(scene, settings.depth_choice, listener, ignored=masked)
+
+
+def _usable(every: Any, frames: Any, masks: Any, known: Cameras | None) -> tuple[list[Photo], Cameras | None, list[str]]:
+    """The photos that are worked with, their known cameras, and warnings.
+
+    Raises:
+        UserError: there are too few or too many, or not one known camera each.
+    """
+    warnings: list[str] = []
+    chosen = FrameChoice.of(frames).of_count(len(every), "The photos") if frames is not None else range(len(every))
+    photos = [every[i] for i in chosen]
+    if masks is not None:
+        photos = _with_masks(photos, masks)
+    if known is not None and len(known) != len(photos):
+        raise UserError(f"{len(known)} known cameras came with {len(photos)} photos; one each is needed.")
+    rows = _different(photos, warnings)
+    photos = [photos[i] for i in rows]
+    if known is not None:
+        known = Cameras(known.K[rows], known.T_wc[rows], known.size[rows])
+    if len(photos) < 2:
+        raise UserError(
+            f"There is {len(photos)} photo{'' if len(photos) == 1 else 's'} to work with"
+            f"{' once copies are left out' if warnings else ''}; a reconstruction needs at least two from different places."
+        )
+    if len(photos) > MOST_PHOTOS:
+        raise UserError(f"There are {len(photos)} photos, but every one is compared with every other: choose at most {MOST_PHOTOS}.")
+    return photos, known, warnings
 
 
 def _with_tracks(

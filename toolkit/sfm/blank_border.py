@@ -24,7 +24,7 @@ def blank_border(picture: U8, *, grown_px: int = 0) -> B | None:
     Returns:
         (H, W) bool; None where there is no border.
     """
-    bright = picture if picture.ndim == 2 else picture.max(-1)  # noqa: PLR2004
+    bright = picture if picture.ndim == 2 else np.maximum(np.maximum(picture[..., 0], picture[..., 1]), picture[..., 2])  # noqa: PLR2004
     black = bright <= _BLACK
     if not (black[0].any() or black[-1].any() or black[:, 0].any() or black[:, -1].any()):
         return None

@@ -43,26 +43,37 @@ def with_colours(picture: U8, odds: F32, weight: F32, moves: B, options: ColourO
         The new odds and weights; those that came in where one of the two colours is unknown.
     """
     o = options
-    smooth = cv2.GaussianBlur(picture, (0, 0), 1.0).astype(np.float32)
     told_moving = np.where(moves, np.maximum(odds, 0), 0).astype(np.float32)
     told_standing = np.where(moves, 0, np.maximum(-odds, 0)).astype(np.float32)
     if not told_moving.any() or not told_standing.any():
         return odds, weight
+    near = _around(told_moving > 0, round(3 * o.reach))
+    smooth = cv2.GaussianBlur(picture[near], (0, 0), 1.0).astype(np.float32)
+    told_moving, told_standing = told_moving[near], told_standing[near]
     like_moving, known_moving = _likelihood(smooth, told_moving, o)
     like_standing, known_standing = _likelihood(smooth, told_standing, o)
     said = np.where(known_moving & known_standing, np.clip(like_moving - like_standing, -o.most, o.most), 0)
-    return (odds + o.weight * said).astype(np.float32), (weight + o.weight / o.most * np.abs(said)).astype(np.float32)
+    odds, weight = odds.copy(), weight.copy()
+    odds[near] += o.weight * said
+    weight[near] += o.weight / o.most * np.abs(said)
+    return odds, weight
+
+
+def _around(mask: B, px: int) -> tuple[slice, slice]:
+    """The box around what is in a mask, wider by some pixels: no colour is known beyond it."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return slice(max(rows[0] - px, 0), rows[-1] + px + 1), slice(max(columns[0] - px, 0), columns[-1] + px + 1)
 
 
 def _likelihood(picture: F32, told: F32, o: ColourOptions) -> tuple[F32, B]:
     """(h, w) log-likelihood of each pixel's colour under a normal density of the colours around it, and where these are known."""
     colours = _gathered(np.dstack([picture * told[..., None], told]), o.reach)
-    square = _gathered((picture**2).sum(-1) * told, o.reach)
+    square = _gathered(np.einsum("ijk,ijk->ij", picture, picture) * told, o.reach)
     total = colours[..., 3]
     mean = colours[..., :3] / np.maximum(total, 1e-6)[..., None]
-    variance = np.maximum(square / np.maximum(total, 1e-6) - (mean**2).sum(-1), 0) / 3 + o.spread**2
-    off = ((picture - mean) ** 2).sum(-1)
-    return (-0.5 * off / variance - 1.5 * np.log(variance)).astype(np.float32), np.asarray(total > o.known)
+    variance = np.maximum(square / np.maximum(total, 1e-6) - np.einsum("ijk,ijk->ij", mean, mean), 0) / 3 + o.spread**2
+    off = picture - mean
+    return (-0.5 * np.einsum("ijk,ijk->ij", off, off) / variance - 1.5 * np.log(variance)).astype(np.float32), np.asarray(total > o.known)
 
 
 def _gathered(values: F32, reach: float) -> F32:
