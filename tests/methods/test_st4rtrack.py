@@ -142,7 +142,7 @@ def test_a_camera_that_stands_still_is_told_and_gives_no_false_depth(truth):
 @pytest.mark.parametrize(
     ("frames", "told"),
     [
-        (np.zeros((1, 64, 64, 3), np.uint8), "1 frames, but at least 3"),
+        (np.zeros((1, 64, 64, 3), np.uint8), "1 frame, but at least 3"),
         (np.zeros((2, 64, 64, 3), np.uint8), "2 frames, but at least 3"),
     ],
 )
@@ -194,3 +194,11 @@ def test_worldtrack_scores_beat_those_of_one_depth_for_all(truth):
     flat = np.repeat(rays[:, None], gt.shape[1], 1)
     ours, theirs = (sequence_scores(pred, 3 * gt)["median_scale/all"]["APD"] for pred in (scene.tracks_3d.xyz, flat))
     assert ours > theirs + 0.1
+
+
+def test_a_strip_that_the_network_can_not_see_is_reconstructed_without_it(truth):
+    strip = tk.Video.from_frames(np.ascontiguousarray(np.tile(truth.video.frames[:, 48:80], (1, 1, 2, 1))))
+    scene = tk.track_world(strip, settings=replace(QUICK, weights="auto"), weights="auto")
+    assert any("network was not asked: the frames are 320 x 32 px" in line for line in scene.report["warnings"])
+    with pytest.raises(tk.UserError, match="320 x 32 px"):
+        tk.track_world(strip, settings=QUICK, weights="auto", adapt=True)

@@ -25,6 +25,7 @@ from toolkit.scene import F32, B, DepthVideo, Scene, Tracks2D, Tracks3D, Video
 from toolkit.tracking import track_points
 from toolkit.tracking.queries import checked_queries
 from toolkit.tracking.registry import find_tracker, prepare_tracker
+from toolkit.wording import counted
 
 if TYPE_CHECKING:
     from toolkit.methods.st4rtrack_dense import Network
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 LEAST_FRAMES = 3
 MOST_MPX = 60.0  # of all frames of the result together: depth and its confidence are held for each
 ADAPT_STEPS = 150
+SEEN_SIDE = 160  # frames are shown to the network with about the pixels of a square of this side
 HELD_GROWS = 0.5  # of a track's usual step, for each frame since it was last known
 
 
@@ -183,11 +185,12 @@ def _tracked(
     listener: Listener,
 ) -> Scene:
     if len(video) < LEAST_FRAMES:
-        raise UserError(f"The video has {len(video)} frames, but at least {LEAST_FRAMES} are needed to tell depth and motion.")
+        raise UserError(f"The video has {counted(len(video), 'frame')}, but at least {LEAST_FRAMES} are needed to tell depth and motion.")
     weights = checked_pair_weights(settings.weights)
     if settings.adapt_steps and weights is None:
         raise UserError("There is no network to adapt: none comes with this copy of the package, or weights is none; leave out adapting.")
     network = None if weights is None else read_pair_network(weights)  # a file that is none is told before the long work
+    network, unasked = _fit_for(network, video, settings)
     asked = None if queries is None else checked_queries(queries, frames=len(video), size=video.size)
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": seed}}
     options = WindowOptions(frames=settings.window)
@@ -197,6 +200,7 @@ def _tracked(
         scene, carried = work.reconstructed(video, asked, K, masks, depth, listener)
         assert scene.tracks_3d is not None
         scene = replace(scene, tracks_3d=held(scene.tracks_3d), report=told(scene, carried))
+        scene.report["warnings"].extend(unasked)
         return scene if asked is None else _only(scene, len(asked))
     count = 0 if asked is None else len(asked)
     long, told_of = LongScene(video, windows, count, options), []
@@ -222,7 +226,28 @@ def _tracked(
             scene, tracks_2d=replace(scene.tracks_2d, queries=asked), tracks_3d=replace(scene.tracks_3d, rgb=colours(asked, video))
         )
     assert scene.tracks_3d is not None
-    return replace(scene, tracks_3d=held(scene.tracks_3d), report=told_together(told_of, long.told(), scene))
+    report = told_together(told_of, long.told(), scene)
+    report["warnings"].extend(unasked)
+    return replace(scene, tracks_3d=held(scene.tracks_3d), report=report)
+
+
+def _fit_for(network: Network | None, video: Video, settings: St4rtrackSettings) -> tuple[Network | None, list[str]]:
+    """The network, if it can see such frames; else none, and a sentence about it.
+
+    Raises:
+        UserError: it can't, and was asked for by name.
+    """
+    if network is None:
+        return None, []
+    from toolkit.models.pairpointmap import seen_size
+
+    try:
+        seen_size(video.size, SEEN_SIDE)
+    except UserError as problem:
+        if settings.weights != "auto" or settings.adapt_steps:
+            raise
+        return None, [f"The two-view network was not asked: {str(problem)[0].lower()}{str(problem)[1:]}"]
+    return network, []
 
 
 @dataclass(eq=False)
