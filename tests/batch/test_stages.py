@@ -39,11 +39,7 @@ def test_other_settings_redo_only_what_they_touch_and_give_what_they_would_give_
     assert not (tmp_path / "alone" / "stages").exists()
     run_batch(clip, out, **{**DRAFT, "grid": (6, 6)})
     assert kept(out) == ["disparity"]
-    run_batch(clip, out, **DRAFT, fov_deg=50)
-    assert kept(out) == []
     assert clean_batch(out) > 0 and not (out / "stages").exists() and (out / "clips" / "pair_sbs.mp4" / "scene.npz").exists()
-    run_batch(clip, out, **DRAFT, min_confidence=0.3)
-    assert kept(out) == []
 
 
 def test_a_folder_without_results_is_not_cleaned(tmp_path):

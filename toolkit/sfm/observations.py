@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
-from toolkit.disk_arrays import pieces
+from toolkit.disk_arrays import large_empty, large_take, pieces
 from toolkit.geometry.sampling import sample_nearest
 from toolkit.scene import F64, I64, DepthVideo, Tracks2D, Video
 
@@ -62,13 +62,16 @@ class Observations:
 
     def scaled(self, noise: F64) -> Observations:
         """The same with standard deviations multiplied by (2,) for pixels and disparities."""
-        return Observations(self.track, self.start, self.frame, self.uvd, self.information / noise)
+        information = large_empty(self.information.shape, np.float64)
+        np.divide(self.information, noise, out=information)
+        return Observations(self.track, self.start, self.frame, self.uvd, information)
 
     def where(self, keep: NDArray[np.bool_], frames: I64 | None = None) -> Observations:
         """The measurements under a mask (M,), with all landmarks, numbered by `frames` (T,) where given."""
         start = np.concatenate([[0], np.cumsum(keep)])[self.start]
         frame = self.frame[keep]
-        return Observations(self.track, start, frame if frames is None else frames[frame], self.uvd[keep], self.information[keep])
+        part = (large_take(self.uvd, keep), large_take(self.information, keep))
+        return Observations(self.track, start, frame if frames is None else frames[frame], *part)
 
 
 def choose_tracks(tracks: Tracks2D, size: tuple[int, int], *, alive: int, video: Video | None = None, every: int = 5) -> I64:
@@ -123,6 +126,32 @@ def measure(
         model: Standard deviations.
         most: Keep at most so many measurements of each track, evenly over its visible frames; None for all.
     """
+    farthest = focal_baseline / _largest_depth(depth)
+    parts = [
+        _measured(tracks, which[some], depth, focal_baseline, farthest, model, most) for some in pieces(len(which), tracks.visible.shape[1])
+    ]
+    count = sum(len(part.frame) for part in parts)
+    joined = Observations(
+        np.asarray(which, np.int64),
+        np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *(np.diff(part.start) for part in parts)]))]).astype(
+            np.int64
+        ),
+        np.empty(count, np.int64),
+        large_empty((count, 3), np.float64),
+        large_empty((count, 2), np.float64),
+    )
+    first = 0
+    for part in parts:
+        some = slice(first, first + len(part.frame))
+        first = some.stop
+        joined.frame[some], joined.uvd[some], joined.information[some] = part.frame, part.uvd, part.information
+    return joined
+
+
+def _measured(
+    tracks: Tracks2D, which: I64, depth: DepthVideo, focal_baseline: float, farthest: float, model: MeasurementModel, most: int | None
+) -> Observations:
+    """`measure` for some of the tracks, given the disparity at which depth ends."""
     landmark, frame = _samples(tracks, which, most)
     xy = tracks.xy[which[landmark], frame].astype(np.float64)
     sigma = np.full(len(xy), model.sigma_px)
@@ -140,7 +169,6 @@ def measure(
     )
     sigma_disparity = np.hypot(model.disparity_sigma_px, 0.5 * spread)
     # Where depth ends, at 20 m or at disparity 0, only disparities with a positive error are left: they would pull the background near.
-    farthest = focal_baseline / _largest_depth(depth)
     known = disparity > farthest + 2 * model.disparity_sigma_px
     far = (disparity > 0) & ~known
     information[known, 1] = 1 / sigma_disparity[known]
@@ -157,17 +185,14 @@ def measure(
 
 def _samples(tracks: Tracks2D, which: I64, most: int | None) -> tuple[I64, I64]:
     """(M,) landmark and frame of the samples that are used."""
-    found: list[NDArray[np.int64]] = [np.zeros((2, 0), np.int64)]
-    for some in pieces(len(which), tracks.visible.shape[1]):
-        visible = tracks.visible[which[some]] & np.isfinite(tracks.xy[which[some]]).all(2)
-        if most is not None:
-            rank, count = np.cumsum(visible, 1) - 1, visible.sum(1, keepdims=True)
-            # A sample stays where its place in the evenly thinned list differs from that of the one before.
-            place = rank * most // np.maximum(count, 1)
-            before = np.where(rank > 0, (rank - 1) * most // np.maximum(count, 1), -1)
-            visible &= (count <= most) | (place != before)
-        found.append(np.stack(np.nonzero(visible)) + np.array([[some.start], [0]]))
-    landmark, frame = np.concatenate(found, axis=1)
+    visible = tracks.visible[which] & np.isfinite(tracks.xy[which]).all(2)
+    if most is not None:
+        rank, count = np.cumsum(visible, 1) - 1, visible.sum(1, keepdims=True)
+        # A sample stays where its place in the evenly thinned list differs from that of the one before.
+        place = rank * most // np.maximum(count, 1)
+        before = np.where(rank > 0, (rank - 1) * most // np.maximum(count, 1), -1)
+        visible &= (count <= most) | (place != before)
+    landmark, frame = np.nonzero(visible)
     return landmark, frame
 
 

@@ -119,9 +119,7 @@ def stereo_odometry(
     path, left_out = _longest_path(observations, frames, camera, stride, o, lambda done, _: report(done, total))
     observations = observations.where(path.registered[observations.frame])
     noise = noise_scale(path, observations, camera)
-    observations = Observations(
-        observations.track, observations.start, observations.frame, observations.uvd, observations.information / noise
-    )
+    observations = observations.scaled(noise)
     report(frames, total)
 
     keyframes = choose_keyframes(path, stride)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from toolkit.disk_arrays import large_take
 from toolkit.scene import F64, I64
 from toolkit.sfm.landmarks import fit_landmarks
 from toolkit.sfm.observations import Observations
@@ -105,7 +106,8 @@ def _only(observations: Observations, used: I64) -> Observations:
     keep[used] = True
     rows = keep[observations.landmark]
     start = np.concatenate([[0], np.cumsum(np.diff(observations.start)[used])]).astype(np.int64)
-    return Observations(observations.track[used], start, observations.frame[rows], observations.uvd[rows], observations.information[rows])
+    uvd, information = (large_take(values, rows) for values in (observations.uvd, observations.information))
+    return Observations(observations.track[used], start, observations.frame[rows], uvd, information)
 
 
 def _between(path: Path, keyframes: I64) -> None:
