@@ -269,3 +269,10 @@ def test_what_colmap_says_to_itself_is_not_shown(tmp_path, capfd):
     assert main(["run", str(tmp_path / "photos"), "--out", str(tmp_path / "o"), "--preset", "draft"]) == 2
     told = capfd.readouterr().err
     assert told.splitlines()[-1].startswith("error: No two of the 4 photos") and ".cc:" not in told, told
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 20_000], ids=["digits", "brackets"])
+def test_a_value_that_python_itself_will_not_read_is_refused_in_a_sentence(clip, tmp_path, capsys, value):
+    assert main(["run", str(clip), "--out", str(tmp_path / "o"), "--set", "layout=side-by-side", "--set", f"size={value}"]) == 2
+    assert "a whole number from 32 to 4096" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

@@ -28,7 +28,7 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
             raise UserError(f"--set {pair} is not of the form name=value, such as --set fov_deg=70.")
         try:
             value: Any = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # no JSON, or a number of thousands of digits, or brackets in brackets
             value = text
         settings[name.strip()] = tuple(value) if isinstance(value, list) else value
     return settings
