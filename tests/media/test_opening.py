@@ -126,6 +126,14 @@ def test_pictures_missing_on_one_side_are_left_out(tmp_path, numbered, number_of
         assert opened.count == 3
 
 
+@pytest.mark.parametrize("eye", ["left", "right"])
+def test_a_picture_of_another_size_in_a_sequence_is_refused(tmp_path, numbered, eye):
+    folder = image_pair(tmp_path, ("left", "right"), 5, numbered)
+    cv2.imwrite(str(folder / eye / "000003.png"), numbered(3)[:-8])
+    with open_stereo(folder) as opened, pytest.raises(UserError, match=f"{eye}/000003.png is {WIDTH} x {HEIGHT - 8} px"):
+        list(opened.frames())
+
+
 def test_two_videos_are_read_side_by_side(tmp_path, numbered, number_of):
     write_video(tmp_path / "a_left.mp4", [numbered(i) for i in range(5)], 30)
     write_video(tmp_path / "a_right.mp4", [numbered(500 + i) for i in range(4)], 30)

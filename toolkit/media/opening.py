@@ -26,7 +26,7 @@ from toolkit.media.sequences import read_image
 from toolkit.media.stereo4d_npz import load_dataset_npz
 from toolkit.media.stereo_input import Frame, Layout, StereoInput, Stream
 from toolkit.media.video import frames_at
-from toolkit.scene import F64, Cameras, Source
+from toolkit.scene import F64, U8, Cameras, Source
 
 VR180_BASELINE_M = 0.063
 """The distance of human eyes, which VR180 cameras keep; Stereo4D takes it for all its clips."""
@@ -198,7 +198,8 @@ def _open_pair(recording: Recording, source: Source, choice: FrameChoice, baseli
 
         def stream() -> Iterator[tuple[float, Frame]]:
             for i in chosen:
-                yield float(stamps[i]), (read_image(pairs[i][0]), read_image(pairs[i][1]))
+                left, right = (_of_size(path, source.size) for path in pairs[i])
+                yield float(stamps[i]), (left, right)
 
     opened = StereoInput(
         source, "separate", rig, K, baseline, len(times), source.size, times, _swapped(stream) if rig is None and swap else stream
@@ -302,6 +303,21 @@ def _times(recording: Recording, choice: FrameChoice) -> F64:
             known.append(clip.times_s(choice.stop))
     times = min(known, key=len)
     return times[choice.of_count(len(times), recording.path.name)]
+
+
+def _of_size(path: Path, size: tuple[int, int]) -> U8:
+    """A picture of a sequence, all of which were taken by one camera.
+
+    Raises:
+        UserError: it is of another (width, height) than the others.
+    """
+    image = read_image(path)
+    if (image.shape[1], image.shape[0]) != size:
+        raise UserError(
+            f"{path.parent.name}/{path.name} is {image.shape[1]} x {image.shape[0]} px, but the first picture is {size[0]} x {size[1]}; "
+            "all must be alike."
+        )
+    return image
 
 
 def _places(recording: Recording) -> tuple[Path, Path]:
