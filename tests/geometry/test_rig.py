@@ -86,3 +86,5 @@ def test_cameras_at_one_place_or_behind_each_other_are_no_stereo_pair():
         rig_from_extrinsics(EYE, EYE, np.eye(4))
     with pytest.raises(UserError, match="side by side"):
         rig_from_extrinsics(EYE, EYE, from_rotation(np.eye(3), np.array([0, 0, 0.5])))
+    with pytest.raises(UserError, match="opposite ways"):
+        rig_from_extrinsics(EYE, EYE, from_rotation(np.diag([1.0, -1.0, -1.0]), np.array([0.1, 0, 0])))

@@ -76,6 +76,30 @@ def test_the_equidistant_model_of_euroc_files_is_a_fisheye(tmp_path):
         read_euroc(*paths)
 
 
+@pytest.mark.parametrize(("width", "height", "fits"), [(640, 480, True), (320, 240, True), (321, 240, True), (640, 360, False)])
+def test_euroc_files_serve_reduced_pictures_and_none_of_another_shape(tmp_path, width, height, fits):
+    for name, pose in zip(("cam0", "cam1"), body_poses(), strict=True):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "sensor.yaml").write_text(euroc_yaml(pose, K_LEFT))
+    if fits:
+        assert find_calibration(tmp_path, tmp_path / "cam0", tmp_path / "cam1", (width, height)).rig.left.size == SIZE
+        return
+    with pytest.raises(UserError, match="for pictures of 640 x 480 px, but these are 640 x 360"):
+        find_calibration(tmp_path, tmp_path / "cam0", tmp_path / "cam1", (width, height))
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_are_none_are_told_without_a_warning_of_numpy(tmp_path):
+    paths = [tmp_path / "0.yaml", tmp_path / "1.yaml"]
+    for path in paths:
+        path.write_text(euroc_yaml(np.full((4, 4), np.inf), K_LEFT).replace("inf", ".inf"))
+    with pytest.raises(UserError, match="finite"):
+        read_euroc(*paths)
+    (tmp_path / "calib_cam_to_cam.txt").write_text(kitti_text().replace("S_rect_00: 6", "S_rect_00: nan 6"))
+    with pytest.raises(UserError, match="no S_rect_00 with 2 finite numbers"):
+        read_kitti(tmp_path / "calib_cam_to_cam.txt", 0, 1, SIZE)
+
+
 def kitti_text():
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = R_RIGHT, CENTRE
@@ -122,6 +146,15 @@ def test_middlebury_files_give_intrinsics_offset_and_a_baseline_in_metres(tmp_pa
     (tmp_path / "calib.txt").write_text("cam0=[1 2]")
     with pytest.raises(UserError, match="Middlebury"):
         read_middlebury(tmp_path / "calib.txt")
+
+
+def test_a_middlebury_file_of_the_full_size_does_not_serve_a_quarter(tmp_path):
+    text = "cam0=[994.978 0 311.193; 0 994.978 254.877; 0 0 1]\ndoffs=31.086\nbaseline=193.001\nwidth={}\nheight={}\n"
+    (tmp_path / "calib.txt").write_text(text.format(*SIZE))
+    assert find_calibration(tmp_path, tmp_path / "im0.png", tmp_path / "im1.png", SIZE).baseline_m == pytest.approx(0.193001)
+    (tmp_path / "calib.txt").write_text(text.format(4 * SIZE[0], 4 * SIZE[1]))
+    with pytest.raises(UserError, match="calib.txt is for pictures of 2560 x 1920 px, but these are 640 x 480"):
+        find_calibration(tmp_path, tmp_path / "im0.png", tmp_path / "im1.png", SIZE)
 
 
 @pytest.mark.parametrize("suffix", ["yml", "xml"])

@@ -123,7 +123,8 @@ def rig_from_extrinsics(left: Projection, right: Projection, T_left_from_right: 
             right camera's centre. From EuRoC's `T_BS`: `inv(T_BS_left) @ T_BS_right`; from OpenCV's R, T: `inv([R | T])`.
 
     Raises:
-        UserError: the two centres coincide, or the right camera lies in front of the left one rather than beside it.
+        UserError: the two centres coincide, the cameras look opposite ways, or the right one lies in front of the left one rather than
+            beside it.
     """
     T = np.asarray(T_left_from_right, np.float64)
     if T.shape not in ((4, 4), (3, 4)) or not np.isfinite(T).all():
@@ -134,6 +135,8 @@ def rig_from_extrinsics(left: Projection, right: Projection, T_left_from_right: 
         raise UserError("Both cameras of the rig sit at the same place, but a stereo pair needs a distance between them.")
     x = centre / baseline
     forward = np.array([0.0, 0.0, 1.0]) + R[:, 2]
+    if np.linalg.norm(forward) < 0.1:
+        raise UserError("The two cameras of the rig look opposite ways, but a stereo pair looks at the same things.")
     across = np.linalg.norm(np.cross(forward, x))
     if across < 0.1 * np.linalg.norm(forward):
         raise UserError("One camera of the rig sits in front of the other, but a stereo pair needs them side by side.")

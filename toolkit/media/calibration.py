@@ -49,14 +49,14 @@ def find_calibration(folder: Path, left: Path, right: Path, size: tuple[int, int
         UserError: a calibration file that can't be read, or that is for pictures of another size.
     """
     if (left / "sensor.yaml").is_file() and (right / "sensor.yaml").is_file():
-        return read_euroc(left / "sensor.yaml", right / "sensor.yaml")
+        return read_euroc(left / "sensor.yaml", right / "sensor.yaml", size)
     for place in (folder, folder.parent):
         kitti = place / "calib_cam_to_cam.txt"
         number = re.search(r"(\d+)$", left.name), re.search(r"(\d+)$", right.name)
         if kitti.is_file() and number[0] and number[1]:
             return read_kitti(kitti, int(number[0].group(1)), int(number[1].group(1)), size)
     if (folder / "calib.txt").is_file():
-        return read_middlebury(folder / "calib.txt")
+        return read_middlebury(folder / "calib.txt", size)
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in (".yaml", ".yml", ".xml") and path.is_file():
             found = read_opencv(path, size)
@@ -65,8 +65,11 @@ def find_calibration(folder: Path, left: Path, right: Path, size: tuple[int, int
     return None
 
 
-def read_euroc(left: Path, right: Path) -> StereoCalibration:
-    """A raw rig from the two `sensor.yaml` files of the ASL format (EuRoC, TUM VI): T_BS, intrinsics, distortion."""
+def read_euroc(left: Path, right: Path, pictures: tuple[int, int] | None = None) -> StereoCalibration:
+    """A raw rig from the two `sensor.yaml` files of the ASL format (EuRoC, TUM VI): T_BS, intrinsics, distortion.
+
+    The `pictures` may be reduced copies, with a (width, height) of the same shape; the rig keeps the size that was filmed.
+    """
     eyes: list[Projection] = []
     poses = []
     for path in (left, right):
@@ -79,6 +82,10 @@ def read_euroc(left: Path, right: Path) -> StereoCalibration:
             distortion = [float(v) for v in content.get("distortion_coefficients", [])]
         except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
             raise UserError(f"{path} is not a camera calibration in EuRoC's form (T_BS, intrinsics, resolution).") from error
+        if not np.isfinite(pose).all():
+            raise UserError(f"{path} has a T_BS of {pose.ravel().tolist()}, but finite numbers are needed.")
+        if pictures is not None and abs(size[0] * pictures[1] - size[1] * pictures[0]) > max(*size, *pictures):  # by more than a pixel
+            raise UserError(_other_size(path, size, pictures))
         K = np.array([[fu, 0, cu], [0, fv, cv], [0, 0, 1]])
         if model in ("equidistant", "fisheye"):
             eyes.append(Fisheye.from_opencv(K, distortion, size))
@@ -97,8 +104,8 @@ def read_kitti(path: Path, left: int, right: int, size: tuple[int, int]) -> Ster
 
     def numbers(name: str, camera: int, count: int) -> F64:
         values = entries.get(f"{name}_{camera:02d}")
-        if values is None or len(values) != count:
-            raise UserError(f"{path.name} has no {name}_{camera:02d} with {count} numbers.")
+        if values is None or len(values) != count or not np.isfinite(values).all():
+            raise UserError(f"{path.name} has no {name}_{camera:02d} with {count} finite numbers.")
         return values
 
     if tuple(np.round(numbers("S_rect", left, 2)).astype(int)) == size:
@@ -112,7 +119,7 @@ def read_kitti(path: Path, left: int, right: int, size: tuple[int, int]) -> Ster
     for camera in (left, right):
         raw_size = tuple(int(v) for v in np.round(numbers("S", camera, 2)))
         if raw_size != size:
-            raise UserError(f"{path.name} is for pictures of {raw_size[0]} x {raw_size[1]} px, but these are {size[0]} x {size[1]}.")
+            raise UserError(_other_size(path, raw_size, size))
         eyes.append(Pinhole.from_opencv(numbers("K", camera, 9).reshape(3, 3), size, numbers("D", camera, 5)))  # type: ignore[arg-type]
         T = np.eye(4)
         T[:3, :3], T[:3, 3] = numbers("R", camera, 9).reshape(3, 3), numbers("T", camera, 3)
@@ -121,15 +128,21 @@ def read_kitti(path: Path, left: int, right: int, size: tuple[int, int]) -> Ster
     return StereoCalibration(rig, None, rig.baseline_m, 0.0, str(path))
 
 
-def read_middlebury(path: Path) -> StereoCalibration:
-    """A rectified pair from Middlebury's calib.txt: cam0=[f 0 cx; 0 f cy; 0 0 1], doffs in pixels, baseline in millimetres."""
+def read_middlebury(path: Path, size: tuple[int, int] | None = None) -> StereoCalibration:
+    """A rectified pair from Middlebury's calib.txt: cam0=[f 0 cx; 0 f cy; 0 0 1], doffs in pixels, baseline in millimetres.
+
+    The (width, height) of the file, where it tells one, must be the pictures' own `size`: there are halves and quarters of each scene.
+    """
     text = read_text(path)
     values = dict(re.findall(r"^(\w+)=(.+)$", text, re.MULTILINE))
     try:
         K = np.array([[float(v) for v in row.split()] for row in values["cam0"].strip("[] ").split(";")]).reshape(3, 3)
         baseline, doffs = float(values["baseline"]) / 1000, float(values.get("doffs", 0))
+        told = (int(values["width"]), int(values["height"])) if "width" in values and "height" in values else None
     except (KeyError, ValueError) as error:
         raise UserError(f"{path} is not a calibration in Middlebury's form (cam0, doffs, baseline).") from error
+    if told is not None and size is not None and told != size:
+        raise UserError(_other_size(path, told, size))
     K[:2, 2] += 0.5
     return StereoCalibration(None, K, _positive(baseline, path), doffs, str(path))
 
@@ -192,6 +205,10 @@ def _named_numbers(path: Path) -> dict[str, F64]:
         except ValueError:
             continue
     return entries
+
+
+def _other_size(path: Path, told: tuple[int, ...], size: tuple[int, int]) -> str:
+    return f"{path.name} is for pictures of {told[0]} x {told[1]} px, but these are {size[0]} x {size[1]}."
 
 
 def _positive(baseline: float, path: Path) -> float:
