@@ -1,11 +1,13 @@
 """The 4D page holds the scene it was given, fits its budget, and says what it lacks."""
 
 import base64
+import errno
 import json
 import re
 import time
 import zlib
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -213,6 +215,28 @@ def test_an_empty_scene_is_refused_in_one_sentence(tmp_path):
 def test_a_place_that_cannot_be_written_is_told(room, tmp_path):
     with pytest.raises(UserError, match="can't be written"):
         write_page(room, tmp_path / "missing" / "a.html")
+
+
+def test_what_is_no_page_is_never_replaced_by_one(room, tmp_path):
+    saved = tk.save(room, tmp_path / "scene.npz")
+    before = saved.read_bytes()
+    with pytest.raises(UserError, match="scene.npz does not end with .html"):
+        tk.view(room, path=saved)
+    assert saved.read_bytes() == before
+
+
+def test_a_full_disk_leaves_the_page_that_was_there(room, tmp_path, monkeypatch):
+    page = write_page(room, tmp_path / "a.html")
+    before = page.read_bytes()
+
+    def full(self: Path, text: str, **_: Any) -> int:
+        self.write_bytes(text[:100].encode())
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(UserError, match="a.html can't be written: No space left on device"):
+        write_page(room, page)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [before]
 
 
 def test_it_can_be_cancelled_and_leaves_nothing(room, tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import threading
@@ -19,11 +18,10 @@ from toolkit.export.clouds import static_cloud
 from toolkit.export.earlier import MANIFEST, Earlier, earlier_in, refuse
 from toolkit.export.formats import FORMATS
 from toolkit.export.manifest import scene_digest, write_manifest
+from toolkit.media.writing import NOT_OUR_FAULT
 from toolkit.parallel import in_order
 from toolkit.progress import Report, silent
 from toolkit.scene import Scene
-
-_NOT_OUR_FAULT = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.EEXIST, errno.EIO)
 
 
 def export(
@@ -109,11 +107,11 @@ def _wanted(formats: str | Iterable[str]) -> list[str]:
     """Names in the order of the registry."""
     if not isinstance(formats, Iterable):
         raise UserError(f"The formats are {formats!r}, but 'all' or names are needed; there are: {', '.join(FORMATS)}.")
-    asked = list(FORMATS) if formats == "all" else [formats] if isinstance(formats, str) else list(formats)
-    unknown = [str(name) for name in asked if name not in FORMATS and name != "manifest.json"]
+    asked = [formats] if isinstance(formats, str) else list(formats)
+    unknown = [str(name) for name in asked if name not in FORMATS and name not in ("all", "manifest.json")]
     if unknown:
         raise UserError(f"There is no export format {', '.join(map(repr, unknown))}; there are: all, {', '.join(FORMATS)}.")
-    return [name for name in FORMATS if name in asked]
+    return [name for name in FORMATS if name in asked or "all" in asked]
 
 
 @contextmanager
@@ -139,7 +137,7 @@ def _moved_into(folder: Path, earlier: Earlier, *, keep: bool) -> Iterator[Path]
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (partial / name).replace(folder / name)
         except OSError as error:
-            if error.errno not in _NOT_OUR_FAULT:
+            if error.errno not in NOT_OUR_FAULT:
                 raise
             raise UserError(f"{folder} can't be written: {error.strerror}.") from error
 

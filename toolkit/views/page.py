@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
+from toolkit.media.writing import replacing
 from toolkit.progress import Report, silent
 from toolkit.scene import U8, Cameras, Scene
 from toolkit.views import colours
@@ -50,13 +51,13 @@ def write_page(
         The path.
 
     Raises:
-        UserError: the scene has nothing to show in three dimensions, or the file can't be written.
+        UserError: the scene has nothing to show in three dimensions, the name is not that of a page, or the file can't be written.
     """
+    if Path(path).suffix.lower() not in (".html", ".htm"):
+        raise UserError(f"{path} does not end with .html, but a page is written, which would replace what lies there.")
     text = page_html(scene, seed=seed, settings=settings, report=report)
-    try:
-        Path(path).write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise UserError(f"{path} can't be written: {error.strerror}.") from error
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
     return Path(path)
 
 
