@@ -218,3 +218,11 @@ def test_run_pressed_while_a_clip_is_still_looked_at_runs_that_clip(running, mon
         return [(await first)["status"]]
 
     assert asyncio.run(told()) == ["in work on vr180"]
+
+
+def test_a_value_that_the_method_refuses_is_told_before_a_worker_is_hired(running):
+    running.desk.options = lambda kind, settings, method: {"fov_deg": 400}
+    found = {"methods": ["stereo4d"], "has_result": False, "kind": "vr180"}
+    states = running._running(running.desk.visitor(None), found, "found", None, "fov_deg = 400", "draft", "", None)
+    with pytest.raises(UserError, match="fov_deg is 400, but a number from 1 to 170"):
+        asyncio.run(anext(states))

@@ -15,7 +15,7 @@ from toolkit.page.bringing import bring_example
 from toolkit.page.desk import TICK_S, Changes, Desk, costs, heard, sentence, ticking
 from toolkit.page.pointing import Pointing
 from toolkit.page.scratch import Visitor
-from toolkit.page.settings import checked_frames
+from toolkit.page.settings import check_values, checked_frames
 from toolkit.page.stages import Stages, line
 
 
@@ -97,6 +97,7 @@ class Running:
             if not found["methods"]:
                 takes = sorted({known for info in methods().values() for known in info.inputs})
                 raise UserError(texts.NO_METHOD.format(kind=found["kind"], takes=", ".join(takes)))
+            check_values(method or found["methods"][0], preset, options)
             if text.strip() and "frame" not in visitor.kept:
                 visitor.kept["frame"] = await self.desk.studio.picture(visitor, "frame", frame=0, options=options)
             points = self._pointing.points(visitor, text) if text.strip() else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -122,6 +122,17 @@ def checked_settings(settings: Any) -> dict[str, Any]:
     if isinstance(tracker, str) and tracker in trackers() and tracker not in (able := trackers_here()):
         raise UserError(f"The tracker {tracker!r} needs weights that this server does not have; choose one of {', '.join(able)}.")
     return dict(settings)
+
+
+def check_values(method: str, preset: str, options: dict[str, Any]) -> None:
+    """Refuses values that the method would refuse, before a worker is started for them.
+
+    Raises:
+        UserError: a value outside its range; the method's own sentence.
+    """
+    noun = methods()[method].settings
+    known = {field.name for field in fields(noun)}
+    replace(noun.preset(preset), **{name: value for name, value in options.items() if name in known})
 
 
 def checked_frames(frames: float | None) -> int | None:
