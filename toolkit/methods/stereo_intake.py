@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 ROWS_APART_PX = 1.5  # of the two eyes, from which depth is poor
 BLANK_SPREAD = 2.0  # grey levels of the whole picture, below which it holds nothing but noise
 VIEW_FOV_DEG, VIEW_SIZE = 60.0, 512  # Stereo4D's own view of a half sphere
+OF_RAW_PICTURES = ("fov_deg", "size", "yaw_deg", "pitch_deg", "baseline_m", "layout", "projection", "swap_eyes", "fov_bounds_deg")
+SAME_LENS = 0.02  # of the focal length, within which the K of known cameras is that of the pictures
 MOST_PIXELS = 500_000  # of a result frame cut from perspective pictures: what two cores track in about a second
 
 
@@ -81,7 +83,8 @@ def take_in(request: Request, report: Report) -> Intake:
     """
     recording = request.recording
     if isinstance(recording, StereoVideo):
-        _check_fits(request, len(recording), recording.left.size)
+        recording = _rectified_already(request, recording)
+        _check_fits(request, len(recording), recording.left.size, recording.K)
         return _checked(Intake(recording, _middle_check(recording), facts={"layout": "separate", "projection": "pinhole"}))
     if not isinstance(recording, Path):
         raise UserError("This video shows one view, but two eyes are needed: bring a StereoVideo, or a VR180 or stereo file.")
@@ -96,12 +99,13 @@ def take_in(request: Request, report: Report) -> Intake:
         first = next(stream)
         rig, guessed = rig_of(opened, request, first[1])
         rectifier = Rectifier(rig, **view_of(settings, rig))
+        warnings += _unused(request, opened)
         check = vertical_disparity(*rectifier(first[1]))
         given = rig
         if check.swapped and settings.swap_eyes is None:
             rig = rig.with_swapped_eyes()
             warnings.append("The eyes look swapped, so they were exchanged; set swap_eyes to decide for yourself.")
-        _check_fits(request, opened.count, rectifier.view.size)
+        _check_fits(request, opened.count, rectifier.view.size, rectifier.K)
         if settings.refine_rig:
             refinement = refine_rig(rig, [first[1], *_spread_frames(request, settings, opened.count)])
             rig = refinement.rig
@@ -128,6 +132,34 @@ def take_in(request: Request, report: Report) -> Intake:
             },
         )
     return _checked(intake)
+
+
+def _rectified_already(request: Request, stereo: StereoVideo) -> StereoVideo:
+    """The frames of a pair in memory that are asked for; what only raw pictures need is refused rather than passed over."""
+    usual = type(request.settings)()
+    asked = [name for name in OF_RAW_PICTURES if getattr(request.settings, name) != getattr(usual, name)]
+    if request.K is not None:
+        asked.insert(0, "K")
+    if asked:
+        raise UserError(
+            f"A StereoVideo is rectified and holds its own K and baseline_m, so {', '.join(asked)} can't be set for it; "
+            "make it with toolkit.rectify as it should be."
+        )
+    if request.frames is None:
+        return stereo
+    chosen = FrameChoice.of(request.frames).of_count(len(stereo), "The StereoVideo")
+    left, right = (Video(eye.frames[chosen], eye.times_s[chosen]) for eye in (stereo.left, stereo.right))
+    return StereoVideo(left, right, stereo.K, stereo.baseline_m)
+
+
+def _unused(request: Request, opened: StereoInput) -> list[str]:
+    """What was asked for of the lens, but is told by the recording, or found in it."""
+    if opened.rig is None:
+        return []
+    unused = ["K"] if request.K is not None else []
+    if request.settings.fov_deg is not None and isinstance(opened.rig.left, Pinhole):
+        unused.append("fov_deg")
+    return [f"{' and '.join(unused)} had no effect: the lenses are known by the recording itself."] if unused else []
 
 
 def first_pair(source: Source, settings: Stereo4DSettings) -> tuple[U8, U8, PairCheck]:
@@ -216,7 +248,7 @@ def _cameras_of_view(cameras: Cameras | None, stereo: StereoVideo, settings: Ste
     return Cameras.from_poses(stereo.K, cameras.T_wc, stereo.left.size)
 
 
-def _check_fits(request: Request, frames: int, size: tuple[int, int]) -> None:
+def _check_fits(request: Request, frames: int, size: tuple[int, int], K: F64) -> None:
     """Refuses what does not belong to the frames that are used, before anything costly is computed."""
     shape = (frames, size[1], size[0])
     if request.masks is not None and request.masks.shape != shape:
@@ -231,6 +263,14 @@ def _check_fits(request: Request, frames: int, size: tuple[int, int]) -> None:
     if request.cameras is not None and (request.cameras.size != size).any():
         width, height = request.cameras.size[(request.cameras.size != size).any(1)][0]
         raise UserError(f"The cameras are for {width} x {height} px, but the rectified left eye has {size[0]} x {size[1]}.")
+    if request.cameras is not None and not request.cameras.registered.any():
+        raise UserError("None of the cameras has a pose; leave them out to have them found.")
+    if request.cameras is not None and (np.abs(request.cameras.K - K) > SAME_LENS * K[0, 0]).any():
+        other, own = request.cameras.K[0], K
+        raise UserError(
+            f"The cameras have a focal length of {other[0, 0]:.1f} px and a centre of ({other[0, 2]:.1f}, {other[1, 2]:.1f}), but the "
+            f"rectified left eye {own[0, 0]:.1f} px and ({own[0, 2]:.1f}, {own[1, 2]:.1f}); give them its K."
+        )
     if request.queries is not None:
         checked_queries(request.queries, frames=frames, size=size)
 
