@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from toolkit.errors import UserError
-from toolkit.scene import Scene, Tracks3D
+from toolkit.scene import Cameras, Scene, Tracks3D
 from toolkit.views.flyaround import draw_tracks_3d
 from toolkit.views.raster import draw_trails, splat
 
@@ -70,3 +70,10 @@ def test_chained_segments_do_not_blend_twice_at_their_joints():
     for k in range(27):
         draw_trails(many, chain[:, k : k + 2], np.ones((1, 2), bool), white, 0.5, 2.0)
     assert np.abs(one.astype(int) - many).max() <= 2
+
+
+def test_tracks_that_no_picture_shows_are_drawn_too(room):
+    xyz = np.tile(np.array([40.0, 0, 1], np.float32), (2, 3, 1))  # far to the side of where the camera looks
+    tracks = Tracks3D(xyz, np.ones((2, 3), bool), np.full((2, 3), 128, np.uint8), np.ones(2, np.float32))
+    cameras = Cameras.from_poses(room.cameras.K[0], np.tile(np.eye(4), (3, 1, 1)), room.cameras.size[0])
+    assert len(list(draw_tracks_3d(Scene(tracks_3d=tracks, cameras=cameras, method="x"), size=(64, 64)))) == 3

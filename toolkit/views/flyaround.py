@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from toolkit.geometry.depth_edges import off_edges
 from toolkit.geometry.poses import from_rotation, invert, nearest_rotation, view_rotation
 from toolkit.scene import F32, F64, U8, Cameras, PointCloud, Scene
 from toolkit.views import colours, legend
-from toolkit.views.overlay import choose_tracks, moving_tracks
+from toolkit.views.overlay import choose_indices, choose_tracks, moving_tracks
 from toolkit.views.raster import draw_discs, draw_trails, splat
 
 CAMERA_RGB = (120, 220, 160)
@@ -80,7 +80,17 @@ def draw_tracks_3d(
     if scene.tracks_3d is None or not np.isfinite(scene.tracks_3d.xyz).any():
         raise UserError("The scene holds no 3D tracks with a known position, so there is no 3D video to draw.")
     size = (size[0] + size[0] % 2, size[1] + size[1] % 2)
-    return _frames(choose_tracks(scene, max_tracks, seed=seed), size, trail, flight or Flight())
+    return _frames(_chosen(scene, max_tracks, seed), size, trail, flight or Flight())
+
+
+def _chosen(scene: Scene, max_tracks: int, seed: int) -> Scene:
+    """The scene with a few of its tracks; with any that have a place where no picture shows one."""
+    chosen = choose_tracks(scene, max_tracks, seed=seed)
+    if chosen.tracks_3d is not None and np.isfinite(chosen.tracks_3d.xyz).any():
+        return chosen
+    assert scene.tracks_3d is not None
+    which = choose_indices(replace(scene, tracks_2d=None, cameras=None), max_tracks, seed=seed)
+    return replace(scene, tracks_2d=None, tracks_3d=scene.tracks_3d.select(which))
 
 
 def _frames(scene: Scene, size: tuple[int, int], trail: int, flight: Flight) -> Iterator[U8]:
