@@ -61,6 +61,14 @@ def test_writing_gives_the_very_arrays_that_were_read(golden, tmp_path):
         assert np.array_equal(original[key], written[key]), key
 
 
+def test_a_small_file_that_claims_endless_tracks_is_refused(tmp_path):
+    arrays, _, _ = annotation(tracks=1, frames=2000, shown=2)
+    lengths = np.zeros(1_000_000, np.int64)
+    lengths[0] = 2000
+    with pytest.raises(UserError, match="claims 1,000,000 tracks of 2,000 frames, more than the 200 million positions"):
+        load_dataset_npz(write(tmp_path / "a.npz", arrays, track_lengths=lengths))
+
+
 @pytest.mark.parametrize("compress", [False, True])
 def test_ragged_tracks_become_dense_and_ragged_again(tmp_path, compress):
     arrays, xyz, visible = annotation()

@@ -31,6 +31,7 @@ HFOV_DEG, SIZE = 60.0, 512  # the published pipeline's rectified images; the rel
 _HFOV_RANGE = (1, 170)  # degrees that a flat picture can show
 _SIZE_RANGE = (32, 8192)  # pixels that a picture of a video can have
 _ROTATION_TOLERANCE = 1e-2
+_MOST_SAMPLES = 200_000_000  # 2.6 GB; the longest released clips have 5 million. A file of a few kilobytes may claim any number
 
 
 def load_dataset_npz(
@@ -212,6 +213,11 @@ def _tracks(file: NpzReader, frames: int) -> tuple[F32, B, int]:
         sample = int(np.flatnonzero((indices < 0) | (indices >= frames))[0])
         track = int(np.searchsorted(np.cumsum(lengths), sample, side="right"))
         raise UserError(f"Track {track} in {file.name} has a sample at frame {indices[sample]}, but the clip has frames 0 to {frames - 1}.")
+    if len(lengths) * frames > _MOST_SAMPLES:
+        raise UserError(
+            f"{file.name} claims {len(lengths):,} tracks of {frames:,} frames, more than the {_MOST_SAMPLES // 1_000_000:,} million "
+            "positions that are opened."
+        )
     cell = np.repeat(np.arange(len(lengths)) * frames, lengths)
     cell += indices.astype(np.int64, copy=False)
     xyz = np.full((len(lengths) * frames, 3), np.nan, np.float32)
