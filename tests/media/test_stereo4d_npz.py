@@ -69,6 +69,14 @@ def test_a_small_file_that_claims_endless_tracks_is_refused(tmp_path):
         load_dataset_npz(write(tmp_path / "a.npz", arrays, track_lengths=lengths))
 
 
+@pytest.mark.parametrize(("kind", "huge"), [(np.uint64, 2**63), (np.int64, 2**62)])
+def test_lengths_that_overflow_to_the_right_sum_are_refused(tmp_path, kind, huge):
+    arrays, _, _ = annotation(tracks=1, frames=6, shown=2)
+    lengths = np.array([huge] * (2**64 // huge) + [6], kind)
+    with pytest.raises(UserError, match=f"holds {huge}, but the clip has 6 frames"):
+        load_dataset_npz(write(tmp_path / "a.npz", arrays, track_lengths=lengths))
+
+
 @pytest.mark.parametrize("compress", [False, True])
 def test_ragged_tracks_become_dense_and_ragged_again(tmp_path, compress):
     arrays, xyz, visible = annotation()

@@ -15,6 +15,7 @@ from toolkit.media.stereo4d_bundle import is_bundle, load_bundle
 from toolkit.media.video import read_video
 from toolkit.media.writing import replacing
 from toolkit.scene import F32, B, Cameras, Scene, Tracks3D
+from toolkit.wording import counted
 
 KEYS = (
     "name",
@@ -207,6 +208,8 @@ def _tracks(file: NpzReader, frames: int) -> tuple[F32, B, int]:
     coordinates = _array(file, "track_coordinates", "f", ("S", 3), {"S": len(indices)})
     if len(lengths) and lengths.min() < 0:
         raise UserError(f"track_lengths in {file.name} holds {lengths.min()}, but a length can't be negative.")
+    if len(lengths) and lengths.max() > frames:  # checked before they are added up, which could overflow
+        raise UserError(f"track_lengths in {file.name} holds {lengths.max()}, but the clip has {counted(frames, 'frame')}.")
     if int(lengths.sum(dtype=np.int64)) != len(indices):
         raise UserError(f"track_lengths in {file.name} add up to {lengths.sum(dtype=np.int64)}, but there are {len(indices)} samples.")
     if len(indices) and (indices.min() < 0 or indices.max() >= frames):
