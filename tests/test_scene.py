@@ -91,3 +91,10 @@ def test_a_metric_scene_tells_the_length_of_its_path_in_metres():
     cameras = tk.Cameras.from_poses(np.diag([30.0, 30, 1]), poses, (32, 24))
     assert str(tk.Scene(cameras=cameras, unit="metre", method="test")).endswith("path 0.53 m")
     assert str(tk.Scene(cameras=cameras, unit="relative", method="test")).endswith("path 0.53")
+
+
+def test_pictures_of_numbers_up_to_one_are_refused_rather_than_black():
+    frames = np.random.default_rng(0).random((2, 4, 4, 3))
+    with pytest.raises(tk.UserError, match="from 0 to 1, but whole numbers from 0 to 255 are needed; multiply by 255"):
+        tk.Video.from_frames(frames)
+    assert tk.Video.from_frames(frames * 255).frames.max() > 200

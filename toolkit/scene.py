@@ -60,6 +60,9 @@ class Video:
     def __post_init__(self) -> None:
         """Checks shapes and that time rises."""
         dims: dict[str, int] = {}
+        given = np.asarray(self.frames)
+        if given.dtype.kind == "f" and given.size and 0 < given.max() <= 1:
+            raise UserError(f"Video.frames holds {given.dtype} from 0 to 1, but whole numbers from 0 to 255 are needed; multiply by 255.")
         object.__setattr__(self, "frames", _check("Video", "frames", self.frames, np.uint8, ("T", "H", "W", 3), dims))
         object.__setattr__(self, "times_s", _check("Video", "times_s", self.times_s, np.float64, ("T",), dims))
         if len(self.frames) == 0:
