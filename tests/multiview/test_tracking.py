@@ -72,6 +72,23 @@ def test_a_view_that_goes_dark_does_little_harm(rig):
     assert not found.tracks_2d[1].visible[:, 3:7].any()
 
 
+def test_no_points_have_no_tracks(rig):
+    found = track_views(rig.clip, np.zeros((0, 4), np.float32))
+    assert found.tracks_3d.xyz.shape == (0, 16, 3) and len(found.tracks_2d) == 4
+
+
+def test_poses_the_wrong_way_round_are_told_even_where_they_put_all_cameras_at_one_place(rig):
+    views = [Sighted(s.name, s.frames, s.K, np.linalg.inv(s.T_wc).astype(np.float64)) for s in sighted(rig)]
+    same = [Sighted(s.name, s.frames, s.K, np.r_[np.c_[s.T_wc[:3, :3], views[0].T_wc[:3, 3]], [[0, 0, 0, 1]]]) for s in views]
+    assert check_rig(same).warnings
+
+
+def test_a_camera_that_shows_nothing_is_told(rig):
+    views = sighted(rig)
+    views[1] = Sighted("cam1", views[1].frames * 0, views[1].K, views[1].T_wc)
+    assert any("cam1 shows nothing" in w for w in check_rig(views).warnings)
+
+
 def test_pixels_are_lifted_onto_what_they_show(rig):
     images = grey_views(rig.clip)
     y, x = np.mgrid[40:220:20, 40:300:20]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from toolkit.geometry.poses import invert
 from toolkit.geometry.sampling import from_opencv
+from toolkit.multiview.checking import LEAST_VARIETY
 from toolkit.multiview.synchrony import SynchronyOptions, disagreement, lags, moving_masks
 from toolkit.scene import F64, U8
 
@@ -82,7 +83,10 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
         options: What counts as a fit.
     """
     options = options or CheckOptions()
-    warnings = _copies(views)
+    warnings = [
+        f"{v.name} shows nothing: a run leaves it out." for v in views if float(np.std(v.frames[len(v.frames) // 2])) < LEAST_VARIETY
+    ]
+    warnings += _copies(views)
     late_by = lags_of(views, options)
     movers = _movers(views)
     matches = {(a, b): _matches(views[a], views[b], options) for a, b in combinations(range(len(views)), 2)}
@@ -133,7 +137,11 @@ def _name(views: list[Sighted], pair: tuple[int, int]) -> str:
 
 
 def _error(a: Sighted, b: Sighted, xy_a: NDArray, xy_b: NDArray) -> float:
-    return float(np.median(epipolar_px(xy_a, xy_b, (a.K, a.T_wc), (b.K, b.T_wc)))) if len(xy_a) else float("nan")
+    if not len(xy_a):
+        return float("nan")
+    error = float(np.median(epipolar_px(xy_a, xy_b, (a.K, a.T_wc), (b.K, b.T_wc))))
+    # Cameras at one place have no epipolar lines: nothing that two pictures show differently fits that.
+    return error if np.isfinite(error) else float(max(a.frames.shape[1:]))
 
 
 def _copies(views: list[Sighted]) -> list[str]:
@@ -143,7 +151,7 @@ def _copies(views: list[Sighted]) -> list[str]:
         apart = np.linalg.norm(a.T_wc[:3, 3] - b.T_wc[:3, 3])
         turned = np.arccos(np.clip((np.trace(a.T_wc[:3, :3].T @ b.T_wc[:3, :3]) - 1) / 2, -1, 1))
         size = max(np.linalg.norm(v.T_wc[:3, 3] - a.T_wc[:3, 3]) for v in views)
-        if apart <= 1e-3 * size and turned < 1e-2:
+        if apart <= max(1e-3 * size, 1e-9) and turned < 1e-2:
             told.append(f"The calibration has {a.name} and {b.name} at the same place: one of them seems to be a copy of the other.")
     return told
 

@@ -111,6 +111,9 @@ def track_views(
     asked = np.asarray(queries, np.float32)
     N, T = len(asked), len(images[0])
     P = projections(clip.cameras)
+    if not N:
+        nowhere = np.zeros((0, T, 3))
+        return _told(clip, asked.reshape(0, 4), ViewTracks.unknown(len(images), 0, T), nowhere, np.zeros((0, T)), 0, 0.0, None)
     surfaces = surfaces_of(clip, asked)
     known_of = {"hidden": hidden_at_queries(clip, images, asked, surfaces), "surfaces": surfaces, "layers": layers_of(images, surfaces)}
     seen = follow(images, clip.cameras, asked, options.follow, report=report, **known_of)
