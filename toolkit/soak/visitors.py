@@ -34,6 +34,7 @@ _SIDE = 96
 _FRAMES = (4, 5, 6, 7)
 _WEIGHTS = {"run": 4, "open": 3, "inspect": 3, "rubbish": 2, "cancel": 2, "leave": 2}
 _PATIENCE_S = 900.0
+_ANSWER_S = 120.0  # to a single request, on a machine that five visitors keep busy
 _DARKEST = 60  # of the colours of visitors, and as far from the brightest: their texture is not cut off
 _TINT = 24  # how far a visitor's own colour may be off after encoding
 
@@ -92,7 +93,8 @@ class Visitor(threading.Thread):
     def _client(self) -> Any:
         from gradio_client import Client
 
-        return Client(self._url, verbose=False, download_files=str(self._folder / str(self._number) / "downloads"))
+        downloads = str(self._folder / str(self._number) / "downloads")
+        return Client(self._url, verbose=False, download_files=downloads, httpx_kwargs={"timeout": _ANSWER_S})
 
     def _ask(self, client: Any, path: Path) -> Any:
         from gradio_client import handle_file

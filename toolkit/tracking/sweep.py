@@ -74,7 +74,7 @@ def track_grid(
     """Tracks of a grid in every `every`-th frame, without those that would only follow a track which is there already.
 
     Arguments as in `track_queries`; `grid`, `every` and `seed` as in `track_points`. A part of a clip has `moments` that are asked
-    instead, `most` tracks, and places (n, 2) that earlier tracks are `covered` by in a frame.
+    instead, `most` tracks (half of them at once, the others evenly), and places (n, 2) that earlier tracks are `covered` by in a frame.
     """
     chosen = seeding or GridSettings()
     frames, height, width = gray.shape
@@ -91,7 +91,8 @@ def track_grid(
         if any(len(xy) for xy in living):
             distance, _ = KDTree(np.concatenate(living) / cell).query(points / cell, distance_upper_bound=chosen.cover_cells)
             points = points[np.isinf(distance)]
-        room = most_tracks - sum(len(b.start) for b in blocks)
+        allowed = most_tracks if most is None else most * (len(moments) + moments.index(t) + 1) // (2 * len(moments))
+        room = allowed - sum(len(b.start) for b in blocks)
         if len(points) > room:
             points = points[np.sort(rng.permutation(len(points))[: max(room, 0)])]
         return points

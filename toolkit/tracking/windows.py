@@ -18,7 +18,7 @@ from toolkit.tracking.sweep import track_grid
 LONGEST_WHOLE = 600  # frames: up to here tracks go from end to end
 _OWN = 300  # frames of a window in which its tracks begin ...
 _BEYOND = 150  # ... and before and after these, in which they go on
-_MOST_SAMPLES = 48_000_000  # tracks times frames of the whole clip: 34 bytes each, here and in the world
+_MOST_SAMPLES = 64_000_000  # tracks times frames of the whole clip: 34 bytes each, here and in the world
 _LOST_PX = 100.0  # what a tracker tells of a place that it knows nothing of
 
 
