@@ -117,6 +117,7 @@ def test_people_that_move_where_they_stand_are_placed_better_than_a_rigid_scene_
 
 @pytest.mark.data
 def test_a_person_who_climbs_is_placed_better_than_a_rigid_scene_would(data):
+    """By 43 to 44 % with three different noises: there is not much room below the 40 % asked for here."""
     joints = of_bvh(data / "mocap_cmu" / "01_01.bvh", 0, 400)
     ours, rigid, motion = errors_m(moving_body(joints * 1.6 / np.median(np.ptp(joints[..., 2], axis=1))))
     assert ours < 0.3 and ours < 0.6 * rigid

@@ -190,8 +190,8 @@ def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str,
     elif parallax.px < LITTLE_PARALLAX_PX:
         told.append(f"There is little parallax ({parallax.px:.1f} px): depth is unsure; the scene may be flatter or deeper than shown.")
     if found.doubt > UNSURE_DEPTH:
-        sure = f"is known to {100 * found.doubt:.0f} % only" if found.doubt < NO_DEPTH else "can hardly be told from these tracks"
-        told.append(f"How deep the scene is {sure}: it may be flatter or deeper than shown, and the camera have gone another way.")
+        sure = f", is known to {100 * found.doubt:.0f} % only" if found.doubt < NO_DEPTH else " can hardly be told from these tracks"
+        told.append(f"How deep the scene is{sure}: it may be flatter or deeper than shown, and the camera have gone another way.")
     if explained < LEAST_EXPLAINED:
         told.append(
             f"Only {100 * explained:.0f} % of the picture fits a still world: everything may be moving, and the cameras may follow "

@@ -67,7 +67,7 @@ def _swings(state: State, uv: F64, weight: F64, scale: F64, free_focal: bool) ->
     V, gX, FA, FX, ff = np.empty((count, 3, 3)), np.empty((count, 3)), np.empty((frames, 6)), np.empty((count, 3)), np.empty(2)
     arrays = (np.ascontiguousarray(a) for a in (state.R, state.c, state.X))
     linearise(*arrays, state.factor, np.ascontiguousarray(uv), np.ascontiguousarray(weight), scale, U, gA, V, gX, W, FA, FX, ff)
-    own = np.linalg.inv(V + VAGUE * np.eye(3))
+    own = np.asarray(np.linalg.inv(V + VAGUE * np.eye(3)), np.float64)
     both = W.transpose(1, 0, 2, 3).reshape(count, 6 * frames, 3)
     size = 6 * frames
     H = np.zeros((size + free_focal, size + free_focal))
@@ -82,4 +82,4 @@ def _swings(state: State, uv: F64, weight: F64, scale: F64, free_focal: bool) ->
     curvature, way = np.linalg.eigh(H)
     way = way[:, FREEDOMS:] / np.sqrt(np.maximum(curvature[FREEDOMS:], VAGUE))
     points = -np.einsum("pai,ak->pki", drawn, way, optimize=True)
-    return way[:size], points, own
+    return np.asarray(way[:size], np.float64), points, own
