@@ -44,7 +44,11 @@ def test_the_image_holds_what_the_page_needs_and_runs_as_nobody_special():
     assert set(copied) == allowed
     assert re.fullmatch(r"FROM python:3\.11-\S+", lines[0]) and not any(line.startswith("ADD ") for line in lines)
     users = [line for line in lines if line.startswith("USER ")]
-    assert users == ["USER lift4d"] and lines.index(users[0]) < lines.index('CMD ["python", "app.py"]')
+    assert (
+        users == ["USER 1000"]
+        and any("--uid 1000" in line for line in lines)
+        and lines.index(users[0]) < lines.index('CMD ["python", "app.py"]')
+    )
     assert any("--require-hashes" in line for line in lines) and any("/healthz" in line for line in lines if line.startswith("HEALTHCHECK"))
 
 
