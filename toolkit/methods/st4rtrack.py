@@ -23,6 +23,7 @@ from toolkit.methods.video_intake import checked_settings, colours, lens_and_mas
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, B, DepthVideo, Scene, Tracks2D, Tracks3D, Video
 from toolkit.tracking import track_points
+from toolkit.tracking.cuts import cuts_of
 from toolkit.tracking.queries import checked_queries
 from toolkit.tracking.registry import find_tracker, prepare_tracker
 from toolkit.wording import counted
@@ -190,7 +191,12 @@ def _tracked(
     if settings.adapt_steps and weights is None:
         raise UserError("There is no network to adapt: none comes with this copy of the package, or weights is none; leave out adapting.")
     network = None if weights is None else read_pair_network(weights)  # a file that is none is told before the long work
-    network, unasked = _fit_for(network, video, settings)
+    network, notes = _fit_for(network, video, settings)
+    notes += [
+        f"The video seems cut at frame {t}: what it shows before and after has no common world, so places on either side of it say nothing "
+        "of each other; run the parts by themselves."
+        for t in cuts_of(video.frames)
+    ]
     asked = None if queries is None else checked_queries(queries, frames=len(video), size=video.size)
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": seed}}
     options = WindowOptions(frames=settings.window)
@@ -200,7 +206,7 @@ def _tracked(
         scene, carried = work.reconstructed(video, asked, K, masks, depth, listener)
         assert scene.tracks_3d is not None
         scene = replace(scene, tracks_3d=held(scene.tracks_3d), report=told(scene, carried))
-        scene.report["warnings"].extend(unasked)
+        scene.report["warnings"].extend(notes)
         return scene if asked is None else _only(scene, len(asked))
     count = 0 if asked is None else len(asked)
     long, told_of = LongScene(video, windows, count, options), []
@@ -227,7 +233,7 @@ def _tracked(
         )
     assert scene.tracks_3d is not None
     report = told_together(told_of, long.told(), scene)
-    report["warnings"].extend(unasked)
+    report["warnings"].extend(notes)
     return replace(scene, tracks_3d=held(scene.tracks_3d), report=report)
 
 
