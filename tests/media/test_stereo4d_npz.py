@@ -5,6 +5,7 @@
 
 import io
 import zipfile
+from dataclasses import replace
 
 import fsspec
 import numpy as np
@@ -128,6 +129,14 @@ def test_the_rectified_video_has_sixty_degrees_on_512_pixels_unless_told(tmp_pat
     assert wide.cameras.K[0, 0, 0] == pytest.approx(512)
     again = load_dataset_npz(save_dataset_npz(wide, tmp_path / "b.npz"))
     assert np.allclose(again.cameras.K, wide.cameras.K) and tuple(again.cameras.size[0]) == (1024, 1024)
+
+
+def test_a_picture_that_is_no_square_keeps_its_lens(tmp_path):
+    scene = load_dataset_npz(write(tmp_path / "a.npz", annotation()[0]))
+    K = np.array([[721.5, 0, 609.6], [0, 721.5, 172.9], [0, 0, 1]])
+    broad = replace(scene, cameras=Cameras.from_poses(K, scene.cameras.T_wc, (1242, 375)))
+    again = load_dataset_npz(save_dataset_npz(broad, tmp_path / "b.npz")).cameras
+    assert np.allclose(again.K, broad.cameras.K) and tuple(again.size[0]) == (1242, 375)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,8 @@ def load_dataset_npz(
     Args:
         path: A local path or a URL of any protocol that fsspec has a package for.
         hfov_deg: Horizontal field of view of the rectified video; the file's own where it tells, else 60 as published.
-        size: Width and height of the rectified video in pixels; the file's own where it tells, else 512 as published.
+        size: Width and height of the rectified video in pixels; the file's own where it tells (which need not be square), else 512
+            as published.
         with_video: Also read the rectified video beside a reduced bundle (same name, .mp4).
 
     Returns:
@@ -68,6 +70,10 @@ def load_dataset_npz(
             raise UserError(f"{file.name} lacks {', '.join(missing)}, so it is not a Stereo4D annotation; it has {', '.join(file.names)}.")
         hfov_deg = hfov_deg if hfov_deg is not None else _within(file, "hfov", *_HFOV_RANGE, "degrees") if "hfov" in file else HFOV_DEG
         width = size if size is not None else int(_within(file, "size", *_SIZE_RANGE, "pixels")) if "size" in file else SIZE
+        height, centre = width, None
+        if size is None and "height" in file:
+            height = int(_within(file, "height", *_SIZE_RANGE, "pixels"))
+            centre = [_within(file, f"centre_{axis}", 0, most, "pixels") for axis, most in (("x", width), ("y", height))]
         timestamps = _array(file, "timestamps", "iu", ("T",), {})
         dims = {"T": len(timestamps)}
         if len(timestamps) == 0:
@@ -90,7 +96,9 @@ def load_dataset_npz(
             "fov_bounds_deg": bounds.tolist(),
             "warnings": [f"{unknown} track samples are not finite and count as absent."] if unknown else [],
         }
-    cameras = Cameras.from_poses(intrinsics_from_fov(hfov_deg, (width, width)), poses, (width, width))
+    K = intrinsics_from_fov(hfov_deg, (width, height))
+    K[:2, 2] = centre or K[:2, 2]
+    cameras = Cameras.from_poses(K, poses, (width, height))
     n = len(xyz)
     tracks = Tracks3D(xyz, visible, np.full((n, 3), 128, np.uint8), np.full(n, np.nan, np.float32))
     return Scene(cameras=cameras, tracks_3d=tracks, unit="metre", method="stereo4d", report=report)
@@ -101,7 +109,8 @@ def save_dataset_npz(scene: Scene, path: str | os.PathLike[str], *, compress: bo
 
     What the scene's report does not tell gets these values: timestamps from the video or 30 frames per second, identity rotations,
     a half sphere, and the file's stem as name. Where the field of view is not 60 degrees on 512 px the keys `hfov` and `size` are
-    added, which other readers ignore. 2D tracks, depth, colours and the video are not part of the schema.
+    added, and `height`, `centre_x`, `centre_y` where the picture is no square seen straight; other readers ignore them. 2D tracks,
+    depth, colours and the video are not part of the schema.
 
     Args:
         scene: With cameras of every frame and 3D tracks, in metres.
@@ -137,9 +146,12 @@ def save_dataset_npz(scene: Scene, path: str | os.PathLike[str], *, compress: bo
     video_id = str(report.get("video_id", target.stem))
     width, height = (int(v) for v in cameras.size[0])
     hfov_deg = float(np.rad2deg(2 * np.arctan(0.5 * width / cameras.K[0, 0, 0])))
-    extra = {}
-    if abs(hfov_deg - HFOV_DEG) > 1e-6 or (width, height) != (SIZE, SIZE):
-        extra = {"hfov": np.float64(hfov_deg), "size": np.int64(width)}
+    centre = cameras.K[0, :2, 2]
+    extra: dict[str, Any] = {"hfov": np.float64(hfov_deg), "size": np.int64(width)}
+    if height != width or np.abs(centre - width / 2).max() > 1e-6:  # noqa: PLR2004  (px)
+        extra |= {"height": np.int64(height), "centre_x": centre[0], "centre_y": centre[1]}
+    elif abs(hfov_deg - HFOV_DEG) < 1e-6 and width == SIZE:  # noqa: PLR2004  (degrees)
+        extra = {}
     arrays = {
         "name": np.array(str(report.get("name", f"{video_id}_{stamps[0]}"))),
         "video_id": np.array(video_id),
