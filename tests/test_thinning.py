@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from toolkit.media.scene_file import load, save
 from toolkit.scene import PointCloud, Scene
 from toolkit.synthetic import example
 from toolkit.thinning import thinned
@@ -24,3 +25,13 @@ def test_depth_keeps_its_size_and_is_what_was_measured_in_the_middle_of_each_blo
 
 def test_a_scene_without_parts_stays_empty():
     assert thinned(Scene(method="none")).frames == 0
+
+
+def test_all_views_of_a_scene_keep_the_same_tracks(tmp_path):
+    scene = example("handheld", frames=3, size=(96, 72)).truth(grid=(40, 30), every=1)
+    scene = replace(scene, views=(replace(scene, video=None), replace(scene, depth=None)))
+    thin = thinned(scene)
+    assert thin.tracks_2d is not None and 0 < len(thin.tracks_2d) < len(scene.tracks_2d)
+    for view in thin.views:
+        np.testing.assert_array_equal(view.tracks_2d.xy, thin.tracks_2d.xy)
+    assert len(load(save(thin, tmp_path / "thin.npz")).views) == 2

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.scene import F32, DepthVideo, PointCloud, Scene
+from toolkit.scene import F32, DepthVideo, PointCloud, Scene, Tracks2D
 from toolkit.views.overlay import choose_indices
 
 MAX_TRACKS = 600  # moving ones first, the others spread out
@@ -34,14 +34,14 @@ def thinned(scene: Scene, *, seed: int = 0) -> Scene:
     if scene.tracks_2d is not None and scene.tracks_3d is not None:
         kept = choose_indices(scene, MAX_TRACKS, seed=seed)
         flat, solid = scene.tracks_2d.select(kept), scene.tracks_3d.select(kept)
-        parts["tracks_2d"] = replace(
-            flat,
-            xy=_stepped(flat.xy, _PER_PIXEL),
-            confidence=_stepped(flat.confidence, _SURE_STEPS),
-            sigma_px=None if flat.sigma_px is None else _rounded(flat.sigma_px, _SIGMA_BITS),
-        )
+        parts["tracks_2d"] = _flat(flat)
         sigma = None if solid.sigma is None else _rounded(solid.sigma, _SIGMA_BITS)
-        parts["tracks_3d"] = replace(solid, xyz=_stepped(solid.xyz, _PER_UNIT[scene.unit]), sigma=sigma)
+        # Further views hold the same tracks as they see them.
+        thin = parts["tracks_3d"] = replace(solid, xyz=_stepped(solid.xyz, _PER_UNIT[scene.unit]), sigma=sigma)
+        parts["views"] = tuple(
+            view if view.tracks_2d is None else replace(view, tracks_2d=_flat(view.tracks_2d.select(kept)), tracks_3d=thin)
+            for view in scene.views
+        )
     if scene.depth is not None:
         depth, sure = _blocks(scene.depth.depth), _blocks(scene.depth.confidence)
         parts["depth"] = DepthVideo(_rounded(depth, DEPTH_BITS), _stepped(sure, _SURE_STEPS), scene.depth.unit)
@@ -51,6 +51,12 @@ def thinned(scene: Scene, *, seed: int = 0) -> Scene:
         parts["points"] = PointCloud(_stepped(scene.points.xyz[some], _PER_UNIT[scene.unit]), scene.points.rgb[some])
     report = {**scene.report, "thinned_from": scene.report.get("thinned_from", str(scene))}
     return replace(scene, **parts, report=report)
+
+
+def _flat(tracks: Tracks2D) -> Tracks2D:
+    """Tracks of a view with numbers no finer than they need to be."""
+    sigma_px = None if tracks.sigma_px is None else _rounded(tracks.sigma_px, _SIGMA_BITS)
+    return replace(tracks, xy=_stepped(tracks.xy, _PER_PIXEL), confidence=_stepped(tracks.confidence, _SURE_STEPS), sigma_px=sigma_px)
 
 
 def _blocks(values: F32) -> F32:
