@@ -13,6 +13,7 @@ from toolkit.disk_arrays import large_full
 from toolkit.geometry.cameras import project
 from toolkit.geometry.sampling import sample_bilinear
 from toolkit.lifting.depth_between import BetweenOptions, confidence_of_sigma, depth_between
+from toolkit.methods.st4rtrack_report import USABLE
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, F64, B, DepthVideo, PointCloud, Scene
 from toolkit.sfm.depth_scale import log_linear
@@ -44,7 +45,7 @@ class DenseOptions:
 
     side: int = 288
     views: int = 40
-    usable_sigma: float = 0.3
+    usable_sigma: float = USABLE
     better: float = 0.7
     unmeasured_sigma: float = 0.35
     mover_radius: float = 0.02
@@ -90,7 +91,16 @@ def with_dense(
     carried: dict[str, Any] = {"parallax": walks, "priors": [], "matched": 0.0, "spread": 0.0, "prior": 0.0, "unknown": 0.0}
     matched = _matched(scene, options, masks, listener) if walks and options.side else None
     priors = _priors(scene, network, given_depth, options, walks, carried, listener)
-    carried["priors"] = [{"name": p.name, "sigma": round(p.sigma, 3), "measured": p.measured, "heard": _heard(p, options)} for p in priors]
+    carried["priors"] = [
+        {
+            "name": p.name,
+            "sigma": round(p.sigma, 3),
+            "one_depth_sigma": round(p.flat_sigma, 3) if np.isfinite(p.flat_sigma) else None,
+            "measured": p.measured,
+            "heard": _heard(p, options),
+        }
+        for p in priors
+    ]
     heard = min((p for p in priors if _heard(p, options)), key=lambda p: p.sigma, default=None)
     report = reporter(listener, "depth", "Spreading depth over every pixel")
     _, z = project(tracks.xyz.astype(np.float64), scene.cameras.K, scene.cameras.T_wc)

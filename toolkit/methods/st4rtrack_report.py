@@ -13,6 +13,7 @@ MOVING = 0.5
 
 
 SHARES = {"matched": "matched in other frames", "spread": "spread from tracks and matches around", "unknown": "unknown"}
+USABLE = 0.3  # a depth from elsewhere that is off by more is not heard, whatever else is known
 LOOSE_PERCENT = 5.0  # of the scale, or of the distance of what is seen: windows that agree no better are told
 
 
@@ -48,12 +49,10 @@ def told(scene: Scene, carried: dict[str, Any]) -> dict[str, Any]:
     warnings = list(before.get("warnings", []))
     unheard = [p for p in carried["priors"] if not p["heard"] and p["measured"]]
     for p in unheard:
-        warnings.append(
-            f"The depth of the {p['name'].removeprefix('given ')} was not used: it is off by {100 * p['sigma']:.0f} % where tracks tell "
-            "depth well."
-            if p["name"] == "network"
-            else f"The given depth was not used: it is off by {100 * p['sigma']:.0f} % where tracks tell depth well."
-        )
+        name = "The depth of the network" if p["name"] == "network" else "The given depth"
+        off = f"off by {100 * p['sigma']:.0f} % where tracks tell depth well"
+        flat = f", hardly less than one depth for all would be ({100 * p['one_depth_sigma']:.0f} %)" if p["sigma"] < USABLE else ""
+        warnings.append(f"{name} was not used: it is {off}{flat}.")
     for p in carried["priors"]:
         if p["heard"] and not p["measured"]:
             warnings.append(f"Depth follows the {p['name']}, whose error can't be measured here: the camera does not walk.")
