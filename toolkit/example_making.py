@@ -1,10 +1,9 @@
-"""Makes the shipped examples: each clip, its poster, and what a method finds in it, or the truth where no method takes it yet."""
+"""Makes the shipped examples: each clip, its poster, and what a method finds in it."""
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,9 +12,9 @@ import numpy as np
 import typer
 
 from toolkit.errors import UserError
-from toolkit.gallery import CATALOGUE, RESULT_FILES, TRUTH, Entry, examples
+from toolkit.gallery import CATALOGUE, RESULT_FILES, Entry, examples
 from toolkit.progress import Progress
-from toolkit.scene import U8, PointCloud, Scene
+from toolkit.scene import U8, Scene
 from toolkit.thinning import DEPTH_BLOCK_PX, thinned
 
 POSTER_QUALITY = 85
@@ -63,7 +62,7 @@ def _make(name: str, entry: Entry, folder: Path, tell: Tell) -> list[Path]:
     path = write_clip(clip, folder / entry.clip, encoding=TAKES[name].encoding)  # type: ignore[index]
     picture = place / "poster.jpg"
     cv2.imwrite(str(picture), poster(clip)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, POSTER_QUALITY])
-    scene = _found(path, entry, name, tell) if _has_method(entry) else _truth(clip)
+    scene = _found(path, entry, name, tell)
     tell(f"{name}: {scene}")
     written = [path, picture, *write_result(scene, place / "result")]
     if name == next(iter(CATALOGUE)):
@@ -89,12 +88,6 @@ def side_by_side(folder: Path) -> U8:
     return np.ascontiguousarray(np.hstack(pictures), np.uint8)
 
 
-def _has_method(entry: Entry) -> bool:
-    from toolkit.methods.registry import methods
-
-    return any(entry.kind in info.inputs for info in methods().values())
-
-
 def _found(path: Path, entry: Entry, name: str, tell: Tell) -> Scene:
     """What the method of choice finds in a clip."""
     from toolkit.run import run
@@ -109,30 +102,11 @@ def _found(path: Path, entry: Entry, name: str, tell: Tell) -> Scene:
     return run(path, entry.method, preset="normal", progress=listen, **entry.settings)
 
 
-def _truth(clip: Any) -> Scene:
-    """What is true of a clip, named so that nobody takes it for a method's result; the cloud is what all views see."""
-    from toolkit.export.clouds import static_cloud
-    from toolkit.synthetic import true_scene, true_views
-
-    scene = true_scene(clip)
-    moving = {"tracks_2d": scene.tracks_2d, "tracks_3d": scene.tracks_3d}
-    views = true_views(clip)
-    # Moving things are known in the first view's pixels alone; elsewhere the cloud's own tests leave them out.
-    clouds = [static_cloud(replace(view, **moving) if i == 0 else view) for i, view in enumerate(views)]
-    cloud = PointCloud(np.concatenate([c.xyz for c in clouds]), np.concatenate([c.rgb for c in clouds]))
-    report = {
-        "warnings": ["This is the ground truth of a generated clip, not the result of a method."],
-        "quality": {},
-        "seed": 0,
-    }
-    return replace(scene, method=TRUTH, points=cloud, report=report)
-
-
 def write_result(scene: Scene, folder: Path, *, seed: int = 0) -> list[Path]:
     """Writes the result files of the gallery: the bundle's own, in fewer bytes, and a manifest that says so.
 
     Args:
-        scene: The result of a method, or the truth.
+        scene: The result of a method.
         folder: Of the files; it exists.
         seed: Of the choices of tracks and points that are drawn.
 

@@ -16,9 +16,6 @@ FOLDER = Path(__file__).parent / "examples"
 RESULT_FILES = ("scene.npz", "tracks.mp4", "depth.mp4", "tracks_3d.mp4", "scene.html")
 """Those of the bundle that are shipped; any of them may be missing where a scene has nothing for it."""
 
-TRUTH = "ground truth"
-"""What stands for the name of a method in a scene that no method made."""
-
 
 @dataclass(frozen=True)
 class Entry:
@@ -83,8 +80,7 @@ class Example:
         clip: The recording itself: a video, or a zip of several.
         poster: A picture of it, 640 pixels wide (JPEG).
         result: Folder of the result files, with a manifest.json.
-        result_title: What the result is: "found by the method stereo4d, preset normal" or "ground truth of the generated clip".
-        truth: Whether the result is the truth that the clip was generated from, because no method takes this kind of recording yet.
+        result_title: What the result is: "found by the method stereo4d, preset normal".
         method: The method that suits the clip, or "auto".
         settings: Options to give to `run` with this clip, such as its field of view.
     """
@@ -97,7 +93,6 @@ class Example:
     poster: Path
     result: Path
     result_title: str
-    truth: bool
     method: str = "auto"
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -138,8 +133,6 @@ def _example(name: str, entry: Entry, folder: Path) -> Example | None:
     if not (clip.is_file() and manifest.is_file()):
         return None
     told = json.loads(manifest.read_text(encoding="utf-8"))
-    truth = told["method"] == TRUTH
-    title = "ground truth of the generated clip" if truth else f"found by the method {told['method']}, preset normal"
     return Example(
         name=name,
         title=entry.title,
@@ -148,8 +141,7 @@ def _example(name: str, entry: Entry, folder: Path) -> Example | None:
         clip=clip,
         poster=place / "poster.jpg",
         result=place / "result",
-        result_title=title,
-        truth=truth,
+        result_title=f"found by the method {told['method']}, preset normal",
         method=entry.method,
         settings=entry.settings,
     )

@@ -153,7 +153,7 @@ def bring_example(visitor: Visitor, example: Example) -> None:
     visitor.kept.pop("found", None)
     visitor.kept["clip"] = str(example.clip)
     visitor.kept["title"] = example.title
-    visitor.kept["name"] = f"{example.title}. {example.sentence}" + (f" {texts.TRUTH}" if example.truth else "")
+    visitor.kept["name"] = f"{example.title}. {example.sentence}"
     visitor.kept["method"] = example.method
     visitor.kept["settings"] = "\n".join(f"{name} = {value!r}" for name, value in example.settings.items())
 

@@ -11,7 +11,6 @@ import gradio as gr
 
 from toolkit.errors import UserError
 from toolkit.gallery import Example
-from toolkit.methods.registry import methods
 from toolkit.page import cards, texts
 from toolkit.page.bringing import Bringing, bring_example
 from toolkit.page.desk import TICK_S, Changes, Desk, heard, sentence, ticking
@@ -88,7 +87,7 @@ class Showing:
         offered = {name: entry.get("opens_with", "") for name, entry in manifest["files"].items() if name in example.files}
         visitor.kept["example"] = example
         visitor.kept["told"] = {"folder": str(folder), "opens_with": offered, "frames": manifest["frames"], "shipped": True}
-        visitor.kept["told"]["partly"] = _partly(example)
+        visitor.kept["told"]["partly"] = texts.WITHOUT_FILES
         shown = visitor.kept["shown"] = f"{example.title}, {example.result_title}"
         return self.desk.changes(status=line(texts.OPENED.format(what=shown), kind="good"), result=visitor.kept["runs"])
 
@@ -149,13 +148,6 @@ class Showing:
             yield self.desk.changes(tracks=str(target if wanted else result / "files" / "tracks.mp4"), status=self.desk.ready(visitor))
         except Exception as problem:
             yield self.desk.changes(status=line(sentence(problem), kind="poor"))
-
-
-def _partly(example: Example) -> str:
-    """What the files of an example lack, and how to get it, if there is a way."""
-    if not any(example.kind in info.inputs for info in methods().values()):
-        return texts.WITHOUT_FILES_FOREVER
-    return texts.WITHOUT_FILES_OF_TRUTH if example.truth else texts.WITHOUT_FILES
 
 
 def _quality(told: dict[str, Any]) -> str:

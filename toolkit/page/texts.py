@@ -28,7 +28,6 @@ SWAPPED = "The eyes look swapped; a run exchanges them."
 CUT = "Of the {frames} frames, the first {used} are used; choose others under Advanced."
 NO_METHOD = "No method takes this kind of recording yet ({kind}). Bring one of: {takes}; or open an example."
 SEVERAL = "These are several cameras side by side, but no method takes them as they are, so there is nothing to run."
-TRUTH = "What is shown is the ground truth that the clip was made from, not computed."
 HAS_RESULT = "This file holds a finished scene: Run opens it, nothing is computed."
 
 CHOOSE = "### 2 · Choose"
@@ -102,13 +101,6 @@ NOTES = "Notes"
 
 NO_CLIP = "Bring a clip first, or open an example."
 WITHOUT_FILES = "An example is thinned to some hundred tracks, and so are its files; run it to get all of them."
-WITHOUT_FILES_OF_TRUTH = (
-    "These files hold the ground truth of a generated clip, thinned to some hundred tracks; run it to get what a method finds in it."
-)
-WITHOUT_FILES_FOREVER = (
-    "These files hold the ground truth of a generated clip, thinned to some hundred tracks; "
-    "no method takes this kind of recording yet, so it can't be run."
-)
 NOT_UPLOADED = "{name} is {value}, but what was uploaded is needed; gradio_client uploads with handle_file(path)."
 NOT_HERE = "That file is not here any more; bring it again."
 NO_RESULT = "There is no result yet; run a clip or open an example first."
