@@ -14,7 +14,7 @@ from toolkit.media.mono_input import MonoInput
 from toolkit.media.rig_camera import RigCamera
 from toolkit.media.rig_input import CALIBRATIONS, Rig, opened_rig, read_rig
 from toolkit.methods.request import Request
-from toolkit.multiview.calibration_check import CheckOptions, Sighted, lags_of
+from toolkit.multiview.calibration_check import CheckOptions, Sighted, check_rig, lags_of
 from toolkit.progress import Listener, reporter
 from toolkit.scene import U8, MultiViewVideo, Unit
 
@@ -127,7 +127,15 @@ def cameras_from_pictures(rig: Rig, *, seed: int, listener: Listener) -> tuple[R
     told = ["There is no calibration: cameras were found from what stands still in the pictures, without distortion; lengths are relative."]
     told += [f"{name} was left out: its picture fits none of the others." for v, name in enumerate(rig.names) if v not in good]
     names, clips = tuple(rig.names[v] for v in good), tuple(rig.clips[v] for v in good)
-    return replace(rig, names=names, clips=clips, cameras=cameras, calibration="pictures", unit="relative"), told
+    rig = replace(rig, names=names, clips=clips, cameras=cameras, calibration="pictures", unit="relative")
+    checked = check_rig(sighted(rig))
+    apart = [error for error, _ in checked.matches_px.values()]
+    if apart and np.median(apart) > CheckOptions().bad_px:
+        raise UserError(
+            "There is no calibration, and the cameras found from the pictures don't explain what they show alike "
+            f"(off by {np.median(apart):.0f} px): the views share too little; bring {CALIBRATIONS}."
+        )
+    return rig, [*told, *checked.warnings]
 
 
 def still_picture(clip: MonoInput) -> U8:

@@ -28,8 +28,8 @@ class SynchronyOptions:
         better: How much smaller the disagreement of a view with others must get to call it late ...
         sure_px: ... and how small ...
         witnesses: ... with so many others; a shadow or a border may fool two.
-        alone_better: Fewer must tell it by this much ...
-        alone_px: ... each.
+        strong: Two tell it where it gets this much smaller ...
+        strong_px: ... and so small with each, and no other objects.
     """
 
     changed: float = 14.0
@@ -42,8 +42,8 @@ class SynchronyOptions:
     better: float = 0.6
     sure_px: float = 4.0
     witnesses: int = 3
-    alone_better: float = 0.3
-    alone_px: float = 1.2
+    strong: float = 0.25
+    strong_px: float = 2.0
 
 
 def moving_masks(frames: U8, options: SynchronyOptions | None = None) -> B:
@@ -163,7 +163,8 @@ def lags(apart: dict[tuple[int, int], F64], views: int, options: SynchronyOption
                 then = (shift - shifts[a]) if v == b else (shifts[b] - shift)
                 pairs.append((values[then + most], values[now + most]) if max(abs(now), abs(then)) <= most else (np.nan, np.nan))
         good = sum(then < min(options.better * now, options.sure_px) for then, now in pairs)
-        return good >= options.witnesses or all(then < min(options.alone_better * now, options.alone_px) for then, now in pairs)
+        strong = sum(then < min(options.strong * now, options.strong_px) for then, now in pairs)
+        return good >= options.witnesses or (strong >= 2 and all(then < now + 1 for then, now in pairs))  # noqa: PLR2004 (as one may err)
 
     shifts = [0] * views
     for _ in range(3 * views):
