@@ -292,7 +292,7 @@ class LongScene:
             new = new[np.linspace(0, len(new) - 1, room).astype(int)]
         row_of[new] = self._used + np.arange(len(new))
         self._used += len(new)
-        begun = self._visible.any(1) if self.asked else np.arange(self._most) < self._used - len(new)
+        begun = np.asarray(self._visible.any(1) if self.asked else np.arange(self._most) < self._used - len(new))
         for n in np.flatnonzero(row_of >= 0):
             row, first = row_of[n], 0
             if begun[row]:
@@ -320,7 +320,8 @@ class LongScene:
         new = np.flatnonzero(part.tracks_2d.visible[:, at] & np.isfinite(xyz[:, at]).all(-1) & (row_of < 0))
         if not len(old) or not len(new):
             return
-        apart, near = KDTree(part.tracks_2d.xy[new, at]).query(self._xy[old, anchor], distance_upper_bound=self._options.link_px)
+        tree = KDTree(part.tracks_2d.xy[new, at])
+        apart, near = (np.asarray(told) for told in tree.query(self._xy[old, anchor], distance_upper_bound=self._options.link_px))
         taken = np.zeros(len(new), bool)
         for i in np.argsort(apart, kind="stable"):
             if not np.isfinite(apart[i]):
