@@ -7,7 +7,7 @@ from toolkit.multiview.tracking import track_views
 from toolkit.multiview.triangulation import projections
 from toolkit.scene import Cameras, MultiViewVideo, Video
 
-SIZE, RADIUS, FRAMES = (320, 240), 0.12, 10
+SIZE, RADIUS, FRAMES = (320, 240), 0.12, 6
 
 
 def cameras() -> tuple[Cameras, ...]:

@@ -165,7 +165,7 @@ def _laid(
         coarse = float(np.median(K[v, 0, 0] * (side[1] - side[0]) / z[shown])) if shown.any() else 1.0
         blurred = cv2.GaussianBlur(picture, (0, 0), max(options.blur * coarse, 0.3))
         looks[v] = np.where(shown, cv2.remap(blurred, at[..., 0], at[..., 1], cv2.INTER_LINEAR), np.nan)
-    return _Layout(xyz, looks)
+    return _Layout(np.asarray(xyz, np.float64), looks)
 
 
 def _likeness(a: NDArray, b: NDArray, options: FloorOptions) -> NDArray:

@@ -188,7 +188,7 @@ def _steps_along(patch: Patch, xy: F64, normal: F64, r: float, reach: float, opt
     s = pace * np.arange(-count - width, count + width + 1)
     at = xy[:, None] + s[:, None] * normal[:, None] - patch.corner
     height, wide = patch.likely.shape
-    inside: B = ((at > 0.5) & (at < [wide - 0.5, height - 0.5])).all(-1)
+    inside: B = np.all((at > 0.5) & (at < [wide - 0.5, height - 0.5]), axis=-1)
     sampled = to_opencv(at).astype(np.float32)
     profile = cv2.remap(patch.likely, sampled[..., 0], sampled[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     total = np.cumsum(np.pad(profile.astype(np.float64), ((0, 0), (1, 0))), axis=1)

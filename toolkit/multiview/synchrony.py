@@ -164,7 +164,7 @@ def lags(apart: dict[tuple[int, int], F64], views: int, options: SynchronyOption
                 pairs.append((values[then + most], values[now + most]) if max(abs(now), abs(then)) <= most else (np.nan, np.nan))
         good = sum(then < min(options.better * now, options.sure_px) for then, now in pairs)
         strong = sum(then < min(options.strong * now, options.strong_px) for then, now in pairs)
-        return good >= options.witnesses or (strong >= 2 and all(then < now + 1 for then, now in pairs))  # noqa: PLR2004 (as one may err)
+        return good >= options.witnesses or (strong >= 2 and all(then < max(now + 1, options.sure_px) for then, now in pairs))  # noqa: PLR2004 (as one may err)
 
     shifts = [0] * views
     for _ in range(3 * views):
