@@ -22,6 +22,7 @@ from toolkit.lifting.motion import check_frames, known_samples
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Tracks2D, Tracks3D, Video
 
+_JUDGED_SAMPLES = 500_000  # at a time; each needs some 200 bytes
 _LEAST_SIGMA_PX = 0.3  # no track is told better than it can be measured
 _STEP, _LEAST_STEP_PX = 0.1, 1.0  # a share of the distance, and the pixels that so much more distance must shift a point to show a line
 
@@ -111,7 +112,7 @@ def put_back_still(
     allowed = np.clip(o.sigmas * share[doubted], o.share, o.most_share)
     standing, shown = large_empty((len(doubted), T, 2), np.float32), large_empty((len(doubted), T), np.bool_)
     stands, away = np.zeros(len(doubted), bool), np.zeros(len(doubted))
-    parts = list(pieces(len(doubted), T))
+    parts = list(pieces(len(doubted), T, most=_JUDGED_SAMPLES))
     for number, some in enumerate(parts):
         rows = doubted[some]
         told = partial(_part_of, report, number, len(parts))
