@@ -31,7 +31,8 @@ def test_all_views_of_a_scene_keep_the_same_tracks(tmp_path):
     scene = example("handheld", frames=3, size=(96, 72)).truth(grid=(40, 30), every=1)
     scene = replace(scene, views=(replace(scene, video=None), replace(scene, depth=None)))
     thin = thinned(scene)
-    assert thin.tracks_2d is not None and 0 < len(thin.tracks_2d) < len(scene.tracks_2d)
+    assert thin.tracks_2d is not None and scene.tracks_2d is not None and 0 < len(thin.tracks_2d) < len(scene.tracks_2d)
     for view in thin.views:
+        assert view.tracks_2d is not None
         np.testing.assert_array_equal(view.tracks_2d.xy, thin.tracks_2d.xy)
     assert len(load(save(thin, tmp_path / "thin.npz")).views) == 2

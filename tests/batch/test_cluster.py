@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ import toolkit as tk
 from toolkit.batch import read_ledger, run_batch
 
 ROOT = Path(__file__).resolve().parents[2]
-DRAFT = {"preset": "draft", "formats": "all"}
+DRAFT: dict[str, Any] = {"preset": "draft", "formats": "all"}
 
 
 def results(folder):

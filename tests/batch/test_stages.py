@@ -34,6 +34,8 @@ def test_other_settings_redo_only_what_they_touch_and_give_what_they_would_give_
     with_cache = tk.load(out / "clips" / "pair_sbs.mp4" / "scene.npz")
     run_batch(clip, tmp_path / "alone", **DRAFT, min_confidence=0.2, cache_gb=0)
     alone = tk.load(tmp_path / "alone" / "clips" / "pair_sbs.mp4" / "scene.npz")
+    assert with_cache.depth is not None and alone.depth is not None
+    assert with_cache.tracks_3d is not None and alone.tracks_3d is not None
     np.testing.assert_array_equal(with_cache.depth.depth, alone.depth.depth)
     np.testing.assert_array_equal(with_cache.tracks_3d.xyz, alone.tracks_3d.xyz)
     assert not (tmp_path / "alone" / "stages").exists()

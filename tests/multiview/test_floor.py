@@ -49,5 +49,5 @@ def test_the_floor_is_where_pictures_from_all_sides_show_the_same():
 def test_pictures_that_share_no_plane_have_no_floor():
     K, T_wc = rig()
     rng = np.random.default_rng(1)
-    noise = [cv2.resize(rng.integers(0, 255, (60, 80, 3)).astype(np.uint8), SIZE) for _ in range(4)]
+    noise = [np.asarray(cv2.resize(rng.integers(0, 255, (60, 80, 3)).astype(np.uint8), SIZE), np.uint8) for _ in range(4)]
     assert find_floor(noise, K, T_wc) is None

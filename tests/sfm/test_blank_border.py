@@ -16,7 +16,7 @@ def test_a_picture_that_fills_its_frame_has_no_border():
 
 def test_a_turned_picture_leaves_its_corners():
     turn = cv2.getRotationMatrix2D((80, 60), 5, 1.0)
-    turned = cv2.warpAffine(_picture(), turn, (160, 120))
+    turned = np.asarray(cv2.warpAffine(_picture(), turn, (160, 120)), np.uint8)
     imaged = cv2.warpAffine(np.full((120, 160), 255, np.uint8), turn, (160, 120))
     found = blank_border(turned)
     assert found is not None

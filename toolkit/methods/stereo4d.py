@@ -249,13 +249,13 @@ def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, T
     settings: Stereo4DSettings = request.settings
     options: dict[str, Any] = {"tracker": settings.tracker, "seed": request.seed, "report": report}
     if request.queries is None:
-        grid: dict[str, Any] = {"grid": settings.grid, "every": settings.every}
+        spread: dict[str, Any] = {"grid": settings.grid, "every": settings.every}
 
         def follow() -> dict[str, Any]:
-            found = track_points(video, None, **grid, **options)
+            found = track_points(video, None, **spread, **options)
             return {part.name: value for part in fields(found) if (value := getattr(found, part.name)) is not None}
 
-        depends_on = {**_taken_in(request), **grid, "tracker": settings.tracker, "seed": request.seed}
+        depends_on = {**_taken_in(request), **spread, "tracker": settings.tracker, "seed": request.seed}
         tracks = Tracks2D(**kept_or_made("tracks", depends_on, follow))
         return tracks, tracks
     asked = checked_queries(request.queries, frames=len(video), size=video.size)
