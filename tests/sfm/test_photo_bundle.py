@@ -11,6 +11,8 @@ from toolkit.scene import Cameras
 from toolkit.sfm.colmap import reconstruction
 from toolkit.sfm.photo_bundle import BundleOptions, noise_px, refine
 from toolkit.sfm.registration import poses
+from toolkit.sfm.weighted_bundle import WeightedOptions, _covariance
+from toolkit.sfm.weighted_problem import Freedom, Problem
 
 
 def _adjusted(share, *, views=12, points=500, noise_px=0.5, seed=0):
@@ -51,3 +53,13 @@ def test_the_standard_deviation_of_poses_follows_the_noise():
     ratio = [loud.rotation_deg[i] / quiet.rotation_deg[i] for i in quiet.rotation_deg if np.isfinite(quiet.rotation_deg[i])]
     assert np.mean(ratio) == pytest.approx(4, rel=0.35)
     assert noise_px(model) == pytest.approx(0.8, rel=0.07)
+
+
+def test_points_that_one_photo_alone_counts_for_do_not_stop_the_standard_deviations():
+    _, model, _ = _adjusted(0.0, views=4, points=400)
+    sigmas = {i: np.full(len(model.image(i).points2D), 0.5) for i in model.reg_image_ids()}
+    problem = Problem(model, sigmas, Freedom(poses=True, lens=False, centre=False))
+    first = np.r_[True, np.diff(problem.point) > 0]
+    problem.xy[(problem.point % 2 == 0) & ~first] = np.nan  # as of a point behind the other cameras
+    found = _covariance(problem, 1.0, WeightedOptions())
+    assert found and all(np.isfinite(block).all() for block in found.values())

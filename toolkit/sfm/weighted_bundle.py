@@ -17,6 +17,8 @@ from toolkit.sfm.weighted_problem import Freedom, Problem
 if TYPE_CHECKING:
     import pycolmap
 
+_UNDAMPED = 1e-12  # no damping to speak of, but the equations of a point without any depth stay solvable
+
 
 @dataclass(frozen=True)
 class WeightedOptions:
@@ -140,7 +142,7 @@ def _covariance(problem: Problem, scale: float, options: WeightedOptions) -> dic
     if not problem.free.poses:
         return {}
     residuals, local = problem.project()
-    S, _, _ = Equations(problem, residuals, local, options.cauchy_sigmas * scale).reduced(0.0)
+    S, _, _ = Equations(problem, residuals, local, options.cauchy_sigmas * scale).reduced(_UNDAMPED)
     held = problem.held
     kept = np.setdiff1d(np.arange(len(S)), held)
     try:
