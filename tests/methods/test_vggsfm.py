@@ -172,3 +172,15 @@ def test_wrong_numbers_of_masks_cameras_and_lenses_are_told(pictures, truth):
         few_points(pictures, K=np.eye(4))
     with pytest.raises(tk.UserError, match="camera model"):
         few_points(pictures, camera_model="PINHOLES")
+
+
+def test_two_photos_alone_make_a_model(pictures, truth):
+    scene = few_points([pictures[1], pictures[4]], K=photo_set.K)
+    two = tk.Cameras(truth.K[[1, 4]], truth.T_wc[[1, 4]], truth.size[[1, 4]])
+    assert scene.cameras.registered.all() and score(scene.cameras, two)["auc_5"] > 0.8
+
+
+def test_two_photos_and_one_of_another_place_make_a_model_of_two(pictures):
+    other = photo_set.photograph(photo_set.cameras(1), seed=9)
+    scene = few_points([pictures[1], pictures[4], *other], K=photo_set.K)
+    assert scene.cameras.registered.tolist() == [True, True, False]

@@ -68,6 +68,7 @@ class MappingOptions:
         growth: How much a model grows between adjustments of all of it; COLMAP's.
         pose_px: Largest error of a point that speaks for a photo's pose; COLMAP's.
         narrowest_deg: Points whose rays meet under a smaller angle are left out; COLMAP's.
+        two_suffice: Whether points that only two photos see are taken; COLMAP leaves them out, and so makes no model of two photos alone.
     """
 
     fixed_lens: bool = False
@@ -79,6 +80,7 @@ class MappingOptions:
     growth: float = 1.1
     pose_px: float = 12.0
     narrowest_deg: float = 1.5
+    two_suffice: bool = False
 
 
 @contextmanager
@@ -155,6 +157,7 @@ def incremental(db: Path, options: MappingOptions, seed: int, report: Report = s
     asked.mapper.init_max_forward_motion = options.forward
     asked.mapper.abs_pose_max_error = options.pose_px
     asked.mapper.filter_min_tri_angle = asked.triangulation.min_angle = options.narrowest_deg
+    asked.triangulation.ignore_two_view_tracks = not options.two_suffice
     asked.ba_global_frames_ratio = asked.ba_global_points_ratio = options.growth
     if options.fixed_lens:
         asked.ba_refine_focal_length = asked.ba_refine_extra_params = False

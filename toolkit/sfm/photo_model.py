@@ -163,14 +163,15 @@ def _map(found: Correspondences, options: ModelOptions, seed: int, report: Repor
     """The first model, by the incremental mapper; by the global one where that leaves many out."""
     count = len(found.names)
     found = replace(found, pairs=found.key_pairs)
+    linked = _linked(found)
+    mapping = replace(options.mapping, two_suffice=len(linked) < 3)
     with database(found, options.geometry, seed, report) as db:
-        wide = options.mapping.wide_deg
-        models = incremental(db, options.mapping, seed, report, count)
+        wide = mapping.wide_deg
+        models = incremental(db, mapping, seed, report, count)
         while not models and wide > 4:
             wide /= 2
-            models = incremental(db, replace(options.mapping, wide_deg=wide), seed, report, count)
+            models = incremental(db, replace(mapping, wide_deg=wide), seed, report, count)
         mapper = "incremental"
-        linked = _linked(found)
         if len(linked) >= 3 and not (not models and _mostly_flat(found)) and (not models or models[0].num_reg_images() < 0.7 * len(linked)):
             other = all_at_once(db, options.mapping, seed)
             if other and _supported(other[0], options) > (_supported(models[0], options) if models else 0):
