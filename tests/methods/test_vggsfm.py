@@ -172,6 +172,30 @@ def test_wrong_numbers_of_masks_cameras_and_lenses_are_told(pictures, truth):
         few_points(pictures, K=np.eye(4))
     with pytest.raises(tk.UserError, match="camera model"):
         few_points(pictures, camera_model="PINHOLES")
+    with pytest.raises(tk.UserError, match="cameras must be Cameras"):
+        few_points(pictures, cameras=truth.T_wc)
+
+
+@pytest.mark.parametrize("K", [photo_set.K.T, photo_set.K + [[0, 40, 0], [0, 0, 0], [0, 0, 0]], "lens", [[1, 2], [3]]])
+def test_a_K_that_is_none_is_refused(pictures, K):
+    with pytest.raises(tk.UserError, match="K (is|has a skew)"):
+        few_points(pictures, K=K)
+
+
+@pytest.mark.parametrize("masks", [np.zeros((6, 320, 480, 3)), np.zeros((6, 480)), np.zeros((6, 0, 0)), [None] * 6, 6])
+def test_masks_that_are_none_are_refused(pictures, masks):
+    with pytest.raises(tk.UserError, match="mask"):
+        few_points(pictures, masks=masks)
+
+
+def test_a_lens_of_each_photo_may_come_with_copies(pictures, truth):
+    scene = few_points([*pictures, pictures[0]], K=np.tile(photo_set.K, (7, 1, 1)))
+    assert scene.cameras.registered.sum() == 6 and score(scene.cameras, truth)["ate_extent"] < 0.01
+
+
+def test_a_K_for_smaller_photos_is_doubted(pictures):
+    told = few_points(pictures, K=np.diag([0.4, 0.4, 1]) @ photo_set.K).report["warnings"]
+    assert any("far from the middle" in line for line in told)
 
 
 def test_two_photos_alone_make_a_model(pictures, truth):
@@ -184,3 +208,9 @@ def test_two_photos_and_one_of_another_place_make_a_model_of_two(pictures):
     other = photo_set.photograph(photo_set.cameras(1), seed=9)
     scene = few_points([pictures[1], pictures[4], *other], K=photo_set.K)
     assert scene.cameras.registered.tolist() == [True, True, False]
+
+
+def test_a_cache_that_cannot_be_made_is_told(pictures, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(tk.UserError, match="cache"):
+        few_points(pictures, cache=str(tmp_path / "file" / "below"))

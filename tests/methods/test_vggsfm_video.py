@@ -98,6 +98,21 @@ def test_a_camera_that_stands_still_is_told_so(clip):
     assert any("stands still" in told for told in scene.report["warnings"])
 
 
+def test_masks_that_do_not_fit_the_frames_get_a_sentence(clip):
+    frames = len(clip[0])
+    for masks in (np.zeros((frames, 100, 320)), np.zeros((frames, 120, 160)), np.zeros((frames, 320))):
+        with pytest.raises(tk.UserError, match="mask of frame 0 has shape"):
+            small(clip[0], masks=masks)
+    for count in (3, frames + 1):
+        with pytest.raises(tk.UserError, match=f"{count} masks came with a video of {frames} frames"):
+            small(clip[0], masks=np.zeros((count, 240, 320)))
+
+
+def test_a_K_of_twice_the_size_is_doubted(clip):
+    told = small(clip[0], K=np.diag([2, 2, 1]) @ walk_clip.K, moving="keep").report["warnings"]
+    assert any("far from the middle" in line for line in told)
+
+
 def test_a_black_video_and_a_single_frame_get_a_sentence(clip):
     with pytest.raises(tk.UserError, match="dark, blurred or bare"):
         small(tk.Video.from_frames(np.zeros((5, 240, 320, 3), np.uint8)))

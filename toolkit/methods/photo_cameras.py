@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
+from toolkit.geometry.cameras import checked_intrinsics
 from toolkit.media.photos import Photo
 from toolkit.scene import F64, Cameras
 from toolkit.sfm.colmap import load_pycolmap
@@ -18,6 +19,36 @@ if TYPE_CHECKING:
 
 GUESS = 1.2
 """Focal length over the longer side where nothing is known: a 45-degree lens, COLMAP's."""
+
+SKEW = 0.001
+"""Largest skew of a K over its focal length; what is smaller is left out."""
+
+OFF_CENTRE = 0.25
+"""Of the picture's width or height: a principal point further from the middle is doubted."""
+
+
+def checked_K(K: ArrayLike | None) -> F64 | None:
+    """Known intrinsics as numbers.
+
+    Raises:
+        UserError: they are none.
+    """
+    try:
+        return None if K is None else np.asarray(K, np.float64)
+    except (TypeError, ValueError) as problem:
+        raise UserError(f"K is {K!r}, but (3, 3) numbers [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels are needed.") from problem
+
+
+def doubts_of_centre(cameras: Sequence[pycolmap.Camera]) -> list[str]:
+    """A warning where a given principal point is far from the middle of the picture: K may be that of another size."""
+    for camera in cameras:
+        x, y = camera.principal_point_x, camera.principal_point_y
+        if max(abs(x / camera.width - 0.5), abs(y / camera.height - 0.5)) > OFF_CENTRE:
+            return [
+                f"The given K has its centre at ({x:.0f}, {y:.0f}), far from the middle of a picture of {camera.width} x {camera.height} "
+                "px: check that it is for pictures of this size."
+            ]
+    return []
 
 
 def checked_model(name: str) -> str:
@@ -87,8 +118,11 @@ def _known_lens(t: int, photos: Sequence[Photo], K: NDArray | None, known: Camer
     if K.shape not in ((3, 3), (len(photos), 3, 3)):
         raise UserError(f"K has shape {K.shape}, but (3, 3) is needed, or ({len(photos)}, 3, 3) for one a photo.")
     lens = K if K.ndim == 2 else K[t]
-    if not (np.isfinite(lens).all() and lens[0, 0] > 0 and lens[1, 1] > 0 and abs(lens[2, 2] - 1) < 1e-6):
-        raise UserError(f"K is {lens.round(2).tolist()}, but [[fx, 0, cx], [0, fy, cy], [0, 0, 1]] in pixels is needed.")
+    checked_intrinsics(lens, "K")
+    if abs(lens[0, 1]) > SKEW * lens[0, 0]:
+        raise UserError(
+            f"K has a skew of {lens[0, 1]:g} px, which no camera model here has; take that out of the photos, or give K without."
+        )
     if K.ndim == 3:
         return lens
     first = photos[0].size

@@ -15,7 +15,7 @@ from toolkit.errors import UserError
 from toolkit.media.inspection import inspect
 from toolkit.media.suffixes import IMAGES
 from toolkit.media.video import read_video
-from toolkit.methods.photo_cameras import checked_model
+from toolkit.methods.photo_cameras import checked_K, checked_model
 from toolkit.methods.photo_tracks import FOLLOW, checked_photo_tracker
 from toolkit.methods.request import PhotoTracker, Preset, Request
 from toolkit.methods.vggsfm_dense import Dense, DenseChoice, with_depth
@@ -160,7 +160,9 @@ def reconstruct(
             raise UserError(f"reconstruct has no option {name!r}; it has: {', '.join(VggsfmSettings.__dataclass_fields__)}.")
     settings = replace(VggsfmSettings.preset(preset), **known)
     given = photos_or_video_or_tracks
-    lens = None if K is None else np.asarray(K, np.float64)
+    lens = checked_K(K)
+    if cameras is not None and not isinstance(cameras, Cameras):
+        raise UserError(f"cameras must be Cameras, but they are {type(cameras).__name__}.")
     if isinstance(given, Tracks2D):
         return scene_from_tracks(given, settings, lens, cameras, size, masks, seed, progress or (lambda event: None))
     if size is not None:
@@ -217,6 +219,12 @@ def _is_video(given: Any) -> bool:
     return path.exists() and inspect(path).kind == "mono"
 
 
+def _length(masks: Any) -> int:
+    if not hasattr(masks, "__len__"):
+        raise UserError(f"The masks are {type(masks).__name__}, but one of shape (H, W) for each frame is needed.")
+    return len(masks)
+
+
 def _run_video(
     place: Any,
     settings: VggsfmSettings,
@@ -233,9 +241,10 @@ def _run_video(
     def ignored(t: int) -> B | None:
         if masks is None:
             return None
-        if t >= len(masks):
-            raise UserError(f"{len(masks)} masks came with a video of more frames; one each is needed.")
         return np.asarray(masks[t]) == 0 if white else np.asarray(masks[t]) != 0
+
+    if K is not None and K.shape != (3, 3):
+        raise UserError(f"K has shape {K.shape}, but (3, 3) is needed: all frames of a video have one lens.")
 
     scene = reconstruct_video(
         place,
@@ -244,6 +253,7 @@ def _run_video(
         K=K,
         known=known,
         ignored=None if masks is None else ignored,
+        masks=None if masks is None else _length(masks),
         frames=frames,
         seed=seed,
         facts={"settings": {**asdict(settings), "seed": seed}},

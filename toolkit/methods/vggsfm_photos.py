@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from toolkit.errors import UserError
 from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.photos import Photo, opened_photos
-from toolkit.methods.photo_cameras import cameras_of
+from toolkit.methods.photo_cameras import cameras_of, doubts_of_centre
 from toolkit.methods.photo_tracks import FOLLOW, follow, prepare_photo_tracker
 from toolkit.methods.vggsfm_dense import flat_masks, result_side, with_depth
 from toolkit.methods.vggsfm_report import describe, doubts_of_lens
@@ -67,7 +67,7 @@ def scene_from_photos(
         UserError: what the photos lack.
     """
     with opened_photos(place) as every:
-        photos, known, warnings = _usable(every, frames, masks, known)
+        photos, known, K, warnings = _usable(every, frames, masks, known, K)
         prepare_photo_tracker(settings.tracker, photos, FOLLOW)
         store = Store(settings.cache)
         cameras = cameras_of(photos, settings.camera_model, settings.shared_camera, K, known)
@@ -119,7 +119,7 @@ def scene_from_photos(
             report = reporter(listener, "cameras", "Placing the photos by all their points")
             result = build(grown, options, known_T_cw=poses, start=result, seed=seed, report=report)
         if K is not None and known is None:
-            warnings += doubts_of_lens(result, options.bundle)
+            warnings += [*doubts_of_centre(cameras), *doubts_of_lens(result, options.bundle)]
         report = reporter(listener, "scene", "Taking lens distortion out")
         side = result_side(settings.result_side, [p.size for p in photos], settings.depth_choice)
         scene = scene_of(result, [p.read for p in photos], max_side=side, report=report)
@@ -132,8 +132,10 @@ def scene_from_photos(
         return with_depth(scene, settings.depth_choice, listener, ignored=masked)
 
 
-def _usable(every: Any, frames: Any, masks: Any, known: Cameras | None) -> tuple[list[Photo], Cameras | None, list[str]]:
-    """The photos that are worked with, their known cameras, and warnings.
+def _usable(
+    every: Any, frames: Any, masks: Any, known: Cameras | None, K: NDArray | None
+) -> tuple[list[Photo], Cameras | None, NDArray | None, list[str]]:
+    """The photos that are worked with, their known cameras or lenses, and warnings.
 
     Raises:
         UserError: there are too few or too many, or not one known camera each.
@@ -146,17 +148,19 @@ def _usable(every: Any, frames: Any, masks: Any, known: Cameras | None) -> tuple
     if known is not None and len(known) != len(photos):
         raise UserError(f"{len(known)} known cameras came with {len(photos)} photos; one each is needed.")
     rows = _different(photos, warnings)
+    if K is not None and K.shape == (len(photos), 3, 3):
+        K = K[rows]
     photos = [photos[i] for i in rows]
     if known is not None:
         known = Cameras(known.K[rows], known.T_wc[rows], known.size[rows])
     if len(photos) < 2:
         raise UserError(
-            f"There is {len(photos)} photo{'' if len(photos) == 1 else 's'} to work with"
+            f"There {'is 1 photo' if len(photos) == 1 else 'is no photo'} to work with"
             f"{' once copies are left out' if warnings else ''}; a reconstruction needs at least two from different places."
         )
     if len(photos) > MOST_PHOTOS:
         raise UserError(f"There are {len(photos)} photos, but every one is compared with every other: choose at most {MOST_PHOTOS}.")
-    return photos, known, warnings
+    return photos, known, K, warnings
 
 
 def _with_tracks(
@@ -202,9 +206,15 @@ def _mask_content(photo: Photo) -> str:
 
 
 def _with_masks(photos: list[Photo], masks: Any) -> list[Photo]:
+    if not hasattr(masks, "__len__"):
+        raise UserError(f"The masks are {type(masks).__name__}, but one of shape (H, W) for each photo is needed.")
     if len(masks) != len(photos):
         raise UserError(f"{len(masks)} masks came with {len(photos)} photos; one each is needed.")
-    return [replace(photo, mask=np.asarray(mask)) for photo, mask in zip(photos, masks, strict=True)]
+    given = [np.asarray(mask) for mask in masks]
+    for photo, mask in zip(photos, given, strict=True):
+        if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "buif":
+            raise UserError(f"The mask of {photo.name} is {mask.dtype} of shape {mask.shape}, but numbers of shape (H, W) are needed.")
+    return [replace(photo, mask=mask) for photo, mask in zip(photos, given, strict=True)]
 
 
 def _different(photos: list[Photo], warnings: list[str]) -> list[int]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from toolkit.errors import UserError
 from toolkit.media.photos import Photo
-from toolkit.methods.photo_cameras import cameras_of
+from toolkit.methods.photo_cameras import cameras_of, doubts_of_centre
 from toolkit.methods.vggsfm_report import describe, doubts_of_lens
 from toolkit.progress import Listener, reporter
 from toolkit.scene import B, Cameras, Scene, Tracks2D
@@ -85,7 +85,7 @@ def scene_from_tracks(
     scene = scene_of_tracks(result, tracks, seen)
     facts = {"tracks": len(tracks), "settings": {**asdict(settings), "seed": seed}, "source": {"path": "in memory"}}
     unit = "metre" if known is not None else "relative"
-    warnings = doubts_of_lens(result, options.bundle) if K is not None and known is None else []
+    warnings = [*doubts_of_centre(cameras), *doubts_of_lens(result, options.bundle)] if K is not None and known is None else []
     return replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
 
 

@@ -15,7 +15,7 @@ from toolkit.media.frame_choice import Frames
 from toolkit.media.mono_input import MonoInput, opened_mono
 from toolkit.media.photos import Photo
 from toolkit.memory import give_back
-from toolkit.methods.photo_cameras import cameras_of
+from toolkit.methods.photo_cameras import cameras_of, doubts_of_centre
 from toolkit.methods.vggsfm_video_report import describe_video
 from toolkit.progress import Listener, reporter
 from toolkit.scene import B, Cameras, Scene, Video
@@ -71,6 +71,7 @@ def reconstruct_video(
     K: NDArray | None,
     known: Cameras | None,
     ignored: Callable[[int], B | None] | None,
+    masks: int | None = None,
     frames: Frames | None,
     seed: int,
     facts: dict[str, Any],
@@ -85,6 +86,7 @@ def reconstruct_video(
         K: (3, 3) known intrinsics in pixels of the video, or None.
         known: Known cameras, one a frame that is used, or None.
         ignored: For a frame (H, W) where nothing counts, or None.
+        masks: How many frames `ignored` is for; None for any number.
         frames: Which frames are used; None for all.
         seed: Of everything random.
         facts: Goes into the report.
@@ -95,6 +97,10 @@ def reconstruct_video(
     """
     with opened_mono(place, frames) as clip:
         _check(clip, known)
+        if masks is not None and masks != len(clip):
+            raise UserError(f"{masks} masks came with a video of {len(clip)} frames; one each is needed.")
+        if ignored is not None:
+            ignored = _fitting(ignored, clip)
         report = reporter(listener, "tracks", "Following points through the video")
         points = follow_video(clip.frames(), len(clip), clip.size, settings.going_through, ignore=ignored or _nowhere, report=report)
         chosen = _chosen(points, settings)
@@ -112,7 +118,10 @@ def reconstruct_video(
         scene = scene_of_video(result, points, clip.frames(), clip.times_s, settings.scene, report)
     unit = "metre" if known is not None else "relative"
     source = {"path": "in memory"} if isinstance(place, Video) else {"path": Path(place).name}
-    scene = replace(scene, unit=unit, report=describe_video(result, points, scene, {**facts, "source": source}))
+    told = describe_video(result, points, scene, {**facts, "source": source})
+    if K is not None and known is None:
+        told["warnings"] = [*doubts_of_centre(cameras), *told["warnings"]]
+    scene = replace(scene, unit=unit, report=told)
     if settings.moving == "keep" or ignored is not None:
         return scene
     report = reporter(listener, "moving", "Finding what moves")
@@ -124,6 +133,21 @@ def _check(clip: MonoInput, known: Cameras | None) -> None:
         raise UserError(f"{clip.name} has {counted(len(clip), 'frame')}; a reconstruction needs at least two from different places.")
     if known is not None and len(known) != len(clip):
         raise UserError(f"{len(known)} known cameras came with {len(clip)} frames; one each is needed.")
+
+
+def _fitting(ignored: Callable[[int], B | None], clip: MonoInput) -> Callable[[int], B | None]:
+    """The same masks, each checked to be of the size of the frames when it is asked for."""
+
+    def mask(t: int) -> B | None:
+        found = ignored(t)
+        if found is not None and found.shape != clip.size[::-1]:
+            raise UserError(
+                f"The mask of frame {t} has shape {found.shape}, but the frames are {clip.size[0]} x {clip.size[1]} px: "
+                f"{clip.size[::-1]} is needed."
+            )
+        return found
+
+    return mask
 
 
 def _chosen(points: VideoPoints, settings: VideoSettings) -> list[int]:

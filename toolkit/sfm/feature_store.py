@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.errors import UserError
+
 _FORMAT = "1"  # raised whenever what is stored means something else
 
 
@@ -21,11 +23,18 @@ class Store:
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
-        """Makes the folder."""
+        """Makes the folder.
+
+        Raises:
+            UserError: it can't be made.
+        """
         self._folder = None if folder is None else Path(folder)
         self.reused = 0
         if self._folder is not None:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+            except OSError as problem:
+                raise UserError(f"The cache {folder} can't be made into a folder: {problem.strerror}.") from problem
 
     def get(self, kind: str, made_of: tuple[Any, ...], make: Callable[[], dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
         """What was stored for this kind and these inputs, or what `make` gives, which is stored.
