@@ -48,6 +48,14 @@ def test_masks_in_a_folder_beside_the_photos_belong_to_the_photo_of_the_same_nam
         np.testing.assert_array_equal(b.ignored(white_is_kept=True), mask == 0)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
+def test_masks_that_bear_the_name_of_no_photo_are_told(tmp_path):
+    (tmp_path / "masks").mkdir()
+    for name in ("a.jpg", "b.jpg", "masks/mask_0.png", "masks/mask_1.png"):
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(tmp_path / name)
+    with pytest.raises(UserError, match="No mask in the folder masks has the name of a photo"), opened_photos(tmp_path):
+        pass
+
+
 def test_a_mask_of_another_shape_is_told(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()

@@ -106,7 +106,13 @@ def _in_place(path: Path) -> list[Photo]:
     if recording.form != "images":
         raise UserError(f"{path.name} holds no photos of one scene, but a recording of the form {recording.form!r}.")
     masks = _masks(path, recording.folders[0])
-    return [_photo(p, masks.get(p.name.lower()) or masks.get(p.stem.lower())) for p in recording.sequences[0].paths]
+    paths = recording.sequences[0].paths
+    meant = next((m for m in masks.values() if m.parent.parent in (path, recording.folders[0])), None)
+    if meant is not None and not any(p.name.lower() in masks or p.stem.lower() in masks for p in paths):
+        raise UserError(
+            f"No mask in the folder {meant.parent.name} has the name of a photo: {meant.name} is none of {paths[0].name} and the others."
+        )
+    return [_photo(p, masks.get(p.name.lower()) or masks.get(p.stem.lower())) for p in paths]
 
 
 def _masks(asked: Path, folder: Path) -> dict[str, Path]:
