@@ -176,6 +176,29 @@ def test_wrong_numbers_of_masks_cameras_and_lenses_are_told(pictures, truth):
         few_points(pictures, cameras=truth.T_wc)
 
 
+@pytest.mark.parametrize(
+    "changed", [np.linalg.inv, lambda T_wc: T_wc @ np.diag([1, -1, -1, 1.0]), lambda T_wc: T_wc[::-1]], ids=["inverse", "OpenGL", "order"]
+)
+def test_known_cameras_of_another_convention_are_refused(pictures, truth, changed):
+    with pytest.raises(tk.UserError, match="contradict the photos"):
+        few_points(pictures, cameras=tk.Cameras(truth.K, changed(truth.T_wc), truth.size))
+
+
+def test_one_known_camera_that_is_wrong_is_doubted_by_name(pictures, truth):
+    T_wc = truth.T_wc.copy()
+    T_wc[2, :3, 3] += [0.0, 1.0, 0.5]
+    told = [w for w in few_points(pictures, cameras=tk.Cameras(truth.K, T_wc, truth.size)).report["warnings"] if "given camera" in w]
+    assert len(told) == 1 and "000002.jpg" in told[0]
+    assert not any("given camera" in w for w in few_points(pictures, cameras=truth).report["warnings"])
+
+
+def test_a_photo_of_another_place_with_a_known_camera_has_no_pose_either(pictures, truth):
+    other = photo_set.photograph(photo_set.cameras(1), seed=9)
+    cameras = tk.Cameras(*(np.concatenate([part, part[:1]]) for part in (truth.K, truth.T_wc, truth.size)))
+    scene = few_points([*pictures, *other], cameras=cameras)
+    assert scene.cameras.registered.tolist() == [photo["registered"] for photo in scene.report["photos"]] == [True] * 6 + [False]
+
+
 @pytest.mark.parametrize("K", [photo_set.K.T, photo_set.K + [[0, 40, 0], [0, 0, 0], [0, 0, 0]], "lens", [[1, 2], [3]]])
 def test_a_K_that_is_none_is_refused(pictures, K):
     with pytest.raises(tk.UserError, match="K (is|has a skew)"):

@@ -17,7 +17,7 @@ from toolkit.media.photos import Photo, opened_photos
 from toolkit.methods.photo_cameras import cameras_of, doubts_of_centre
 from toolkit.methods.photo_tracks import FOLLOW, follow, prepare_photo_tracker
 from toolkit.methods.vggsfm_dense import flat_masks, result_side, with_depth
-from toolkit.methods.vggsfm_report import describe, doubts_of_lens
+from toolkit.methods.vggsfm_report import describe, doubts_of_lens, doubts_of_poses
 from toolkit.progress import Listener, reporter
 from toolkit.scene import U8, B, Cameras, Scene, Tracks2D
 from toolkit.sfm.feature_store import Store
@@ -120,6 +120,8 @@ def scene_from_photos(
             result = build(grown, options, known_T_cw=poses, start=result, seed=seed, report=report)
         if K is not None and known is None:
             warnings += [*doubts_of_centre(cameras), *doubts_of_lens(result, options.bundle)]
+        if known is not None:
+            warnings += doubts_of_poses(result, known.T_cw)
         report = reporter(listener, "scene", "Taking lens distortion out")
         side = result_side(settings.result_side, [p.size for p in photos], settings.depth_choice)
         scene = scene_of(result, [p.read for p in photos], max_side=side, report=report)

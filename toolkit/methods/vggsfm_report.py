@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from toolkit.methods.quality import measure
-from toolkit.scene import Scene
+from toolkit.scene import F64, Scene
 from toolkit.sfm.audit import ray_angles_deg
 from toolkit.sfm.photo_bundle import BundleOptions, focal_sigma, lens_told
 from toolkit.sfm.photo_model import PhotoModel
+from toolkit.sfm.registration import CONTRADICTED, agreement
 from toolkit.wording import counted
 
 NARROW_DEG = 3.0  # under which depth is hardly told
@@ -35,6 +36,21 @@ def doubts_of_lens(result: PhotoModel, options: BundleOptions) -> list[str]:
     return [
         f"The given K does not fit the photos: its focal length is {given:.0f} px, but with {given * ratio:.0f} px their points fit "
         f"{100 * (1 - gain):.0f} % better; check K, or leave it out to have it found."
+    ]
+
+
+def doubts_of_poses(result: PhotoModel, T_cw: F64) -> list[str]:
+    """A warning for each photo whose matches contradict the pose that was given.
+
+    Args:
+        result: The model, made with them.
+        T_cw: (T, 4, 4) camera-from-world as given.
+    """
+    share = agreement(result.found, T_cw)
+    return [
+        f"The given camera of {result.found.names[t]} does not fit the photos: only {100 * share[t]:.0f} % of what it shares with others "
+        "agrees with it; check its pose and its lens."
+        for t in np.flatnonzero(share < CONTRADICTED).tolist()
     ]
 
 

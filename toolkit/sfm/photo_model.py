@@ -17,7 +17,7 @@ from toolkit.sfm.matching import MatchOptions
 from toolkit.sfm.parallax import ParallaxOptions
 from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
 from toolkit.sfm.photo_growth import looked_again, placed, refined_cameras
-from toolkit.sfm.registration import Placed, RegistrationOptions, poses
+from toolkit.sfm.registration import CONTRADICTED, Placed, RegistrationOptions, agreement, poses
 from toolkit.sfm.track_table import observation_sigmas
 from toolkit.sfm.two_view import TwoViewOptions
 from toolkit.wording import counted
@@ -106,6 +106,7 @@ def build(
         elif known_T_cw is None:
             model, others, mapper = _map(found, options, seed, lambda n, _: report(min(n, len(found.names)), total))
         else:
+            _refuse_poses(found, known_T_cw)
             with database(found, options.geometry, seed, trusted=True) as db:
                 model, others, mapper = triangulate(db, found, known_T_cw, seed), [], "known poses"
         done = len(found.names)
@@ -132,7 +133,7 @@ def build(
             sureness = refine(model, options.bundle, sigmas)
         checks = audit(model, found, sureness, told, others, options.audit)
         out = [t for t, check in enumerate(checks) if check.dropped]
-        if out and known_T_cw is None:
+        if out:
             for t in out:
                 model.deregister_frame(model.image(t + 1).frame_id)
             if model.num_reg_images() >= 2:
@@ -151,6 +152,20 @@ def build(
                     checks[t] = replace(checks[t], reason="nothing it shows has a depth: the camera only turned there", dropped=True)
                 sureness = refine(model, options.bundle, sigmas)
     return PhotoModel(model, found, sureness, checks, mapper, others, options.mapping.fixed_lens)
+
+
+def _refuse_poses(found: Correspondences, T_cw: F64) -> None:
+    """Refuses known poses that contradict what the photos show, all of them: they follow another convention.
+
+    Raises:
+        UserError: they do.
+    """
+    share = agreement(found, T_cw)
+    if np.isfinite(share).any() and np.nanmax(share) < CONTRADICTED:
+        raise UserError(
+            f"The given cameras contradict the photos: at most {100 * np.nanmax(share):.0f} % of what a photo shares with others fits; "
+            "T_wc takes camera to world, x to the right, y down and z forward, in the order of the photos."
+        )
 
 
 def _evidence(found: Correspondences, model: pycolmap.Reconstruction, options: ModelOptions, seed: int) -> DepthEvidence | None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.scene import F32, F64
+from toolkit.scene import F32, F64, B
 from toolkit.sfm.colmap import load_pycolmap
 from toolkit.sfm.features import Features
 from toolkit.sfm.mapping import Correspondences
@@ -16,6 +16,12 @@ from toolkit.sfm.matching import MatchOptions, Pairs, match_guided
 
 if TYPE_CHECKING:
     import pycolmap
+
+NEAR_RAD = 0.01
+"""Distance to an epipolar line, over the focal length, within which a match agrees with known poses: unknown distortion may be as much."""
+
+CONTRADICTED = 0.5
+"""Share of the matches of a photo that must agree with its known pose."""
 
 
 @dataclass(frozen=True)
@@ -129,12 +135,47 @@ def second_look(
     """
     i, j = pair
     first, second = (_rays(c, found.features[t].xy) for c, t in zip(cameras, pair, strict=True))
-    relative = T_cw[j] @ np.linalg.inv(T_cw[i])
-    x, y, z = relative[:3, 3]
-    E = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ relative[:3, :3]
+    E = _essential(T_cw[i], T_cw[j])
     focal = float(np.sqrt(cameras[0].mean_focal_length() * cameras[1].mean_focal_length()))
     near = options.near_line_px * max(cameras[0].width, cameras[0].height, 1600) / 1600 / focal
     return match_guided(found.features[i].descriptor, found.features[j].descriptor, first, second, E, near, options)
+
+
+def agreement(found: Correspondences, T_cw: F64) -> F64:
+    """(T,) share of the matches of each photo that known poses explain; NaN where it has no match with another one that has a pose.
+
+    Args:
+        found: Matches, each pair by a relative pose of its own, and the lenses.
+        T_cw: (T, 4, 4) camera-from-world, NaN where it is not known.
+    """
+    near, all_of = np.zeros(len(T_cw)), np.zeros(len(T_cw))
+    for (i, j), pair in found.pairs.items():
+        if not np.isfinite(T_cw[[i, j]]).all():
+            continue
+        a, b = (_rays(found.cameras[t], found.features[t].xy[rows]).astype(float) for t, rows in zip((i, j), pair.pairs.T, strict=True))
+        E = _essential(T_cw[i], T_cw[j])
+        a, b = (np.column_stack([xy, np.ones(len(xy))]) for xy in (a, b))
+        from_a, from_b = a @ E.T, b @ E
+        off = np.abs((b * from_a).sum(1)) / np.maximum(np.sqrt((from_a[:, :2] ** 2).sum(1) + (from_b[:, :2] ** 2).sum(1)), 1e-300)
+        good = np.sum((off < NEAR_RAD) & _before_both(a, b, T_cw[j] @ np.linalg.inv(T_cw[i])))
+        for t in (i, j):
+            near[t] += good
+            all_of[t] += len(pair.pairs)
+    return np.where(all_of > 0, near / np.maximum(all_of, 1), np.nan)
+
+
+def _before_both(a: F64, b: F64, relative: F64) -> B:
+    """(M,) whether two rays meet before both cameras, or too far away to tell."""
+    turned, t = a @ relative[:3, :3].T, relative[:3, 3]
+    apart = np.cross(turned, b)
+    depth_b, depth_a = (np.cross(turned, t) * apart).sum(1), (np.cross(b, t) * apart).sum(1)
+    return ((depth_a > 0) & (depth_b > 0)) | (np.linalg.norm(apart, axis=1) < NEAR_RAD)
+
+
+def _essential(first_cw: F64, second_cw: F64) -> F64:
+    relative = second_cw @ np.linalg.inv(first_cw)
+    x, y, z = relative[:3, 3]
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ relative[:3, :3]
 
 
 def _rays(camera: pycolmap.Camera, xy: F32) -> F32:
