@@ -92,6 +92,18 @@ def test_a_photo_that_a_mapper_put_anywhere_is_placed_anew_or_left_out(pictures,
         assert scene.report["photos"][3]["reason"]
 
 
+def test_photos_that_were_placed_after_all_are_not_said_to_make_a_model_of_their_own(pictures, monkeypatch):
+    real = photo_model._map
+
+    def apart(*args):
+        model, _, mapper = real(*args)
+        return model, [[0, 1]], mapper
+
+    monkeypatch.setattr(photo_model, "_map", apart)
+    scene = few_points(pictures, K=photo_set.K)
+    assert scene.cameras.registered.all() and not any("of their own" in told for told in scene.report["warnings"])
+
+
 def test_photos_of_twenty_megapixels_take_bounded_memory(pictures, tmp_path):
     for n, picture in enumerate(pictures[:3]):
         large = cv2.resize(picture, (5400, 3600), interpolation=cv2.INTER_LINEAR)

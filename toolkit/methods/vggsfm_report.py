@@ -85,9 +85,11 @@ def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mappi
     sigma = 0.0 if result.fixed_lens else focal_sigma(model, BundleOptions())
     if sigma > UNSURE_FOCAL:
         told.append(_untold_focal(result, sigma))
-    for group in result.others:
-        names = ", ".join(result.found.names[t] for t in group)
-        told.append(f"{counted(len(group), 'photo')} ({names}) make a model of their own that nothing connects to this one.")
+    for every in result.others:
+        group = [t for t in every if result.checks[t].reason]  # some may have been placed since
+        if len(group) > 1:
+            names = ", ".join(result.found.names[t] for t in group)
+            told.append(f"{counted(len(group), 'photo')} ({names}) make a model of their own that nothing connects to this one.")
     turns = [c.rotation_deg for c in result.checks if not c.reason and np.isfinite(c.rotation_deg)]
     return {
         **facts,
