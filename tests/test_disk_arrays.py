@@ -52,8 +52,10 @@ class _Disk:
 def test_a_process_that_fills_and_reads_much_more_stays_small() -> None:
     code = """
 import numpy as np
+from toolkit import disk_arrays
 from toolkit.disk_arrays import large_empty
 from toolkit.memory import peak_mb
+disk_arrays._RESIDENT_MB = 96  # so that a quarter of the room is enough for the test
 np.ones((1 << 20)).sum()
 before = peak_mb()
 array = large_empty((400, 1 << 20), np.uint8)
