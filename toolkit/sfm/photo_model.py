@@ -179,7 +179,8 @@ def _map(found: Correspondences, options: ModelOptions, seed: int, report: Repor
     count = len(found.names)
     found = replace(found, pairs=found.key_pairs)
     linked = _linked(found)
-    mapping = replace(options.mapping, two_suffice=len(linked) < 3)
+    # Two photos of one plane by an unknown lens leave open how it lies.
+    mapping = replace(options.mapping, two_suffice=len(linked) < 3 and (options.mapping.fixed_lens or not _mostly_flat(found)))
     with database(found, options.geometry, seed, report) as db:
         wide = mapping.wide_deg
         models = incremental(db, mapping, seed, report, count)
