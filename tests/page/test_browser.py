@@ -98,14 +98,20 @@ class Person:
 
     def scene(self) -> np.ndarray:
         """The pixels of the 4D view, once there is something in it."""
+        from playwright.sync_api import Error as PlaywrightError
+
         view = self.page.locator("#scene iframe")
         self.page.frame_locator("#scene iframe").locator("canvas").first.wait_for()
-        view.scroll_into_view_if_needed()
         end = time.monotonic() + PATIENCE_MS / 1000
         while True:
-            pixels = np.asarray(Image.open(io.BytesIO(view.screenshot())).convert("RGB"))
-            if not_blank(pixels) or time.monotonic() > end:
-                return pixels
+            try:
+                view.scroll_into_view_if_needed()
+                pixels = np.asarray(Image.open(io.BytesIO(view.screenshot())).convert("RGB"))
+                if not_blank(pixels) or time.monotonic() > end:
+                    return pixels
+            except PlaywrightError as error:  # a new scene took the old one's place at that moment
+                if "not attached" not in str(error) or time.monotonic() > end:
+                    raise
             self.page.wait_for_timeout(250)
 
     def leave(self) -> None:
