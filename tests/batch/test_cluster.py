@@ -1,5 +1,6 @@
 """Ray: the same bytes as from local workers, on the loopback address alone; nothing is lost with a machine. Skipped without Ray."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -48,8 +49,9 @@ def test_results_are_those_of_local_workers_and_nobody_outside_is_listened_to(cl
     listening = set()
 
     def look(event):
-        family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-        listening.update(c.laddr.ip for p in family for c in p.net_connections("inet") if c.status == psutil.CONN_LISTEN)
+        for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+            with contextlib.suppress(psutil.NoSuchProcess):  # a worker may end while it is asked
+                listening.update(c.laddr.ip for c in process.net_connections("inet") if c.status == psutil.CONN_LISTEN)
 
     told = run_batch(clips, tmp_path / "ray", engine="ray", workers=2, memory_mb=3000, progress=look, **DRAFT)
     assert told.counts == {"finished": 4, "refused": 1}

@@ -1,5 +1,6 @@
 """The page in a real browser: what a person clicks through, from a clip to the files; screenshots of all of it."""
 
+import contextlib
 import hashlib
 import io
 import json
@@ -476,7 +477,10 @@ def test_the_server_is_connected_to_nobody_outside(served):
     """Its sockets, and those of its workers: all ends are on this machine."""
     import psutil
 
-    family = [psutil.Process(), *psutil.Process().children(recursive=True)]
-    ends = [c.raddr.ip for process in family if process.is_running() for c in process.net_connections("inet") if c.raddr]
+    ends = []
+    for process in [psutil.Process(), *psutil.Process().children(recursive=True)]:
+        with contextlib.suppress(psutil.NoSuchProcess):  # a worker may end while it is asked
+            ends += [c.raddr.ip for c in process.net_connections("inet") if c.raddr]
+    assert ends, "the visitors' browsers are connected to this process"
     local = {"127.0.0.1", "::1", "::ffff:127.0.0.1", socket.gethostbyname(socket.gethostname())}
     assert set(ends) <= local
