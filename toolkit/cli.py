@@ -39,7 +39,7 @@ def _recording(text: str) -> Path:
     return Path(text)
 
 
-_TAKES = "A video, a folder of frames, a zip, or a released Stereo4D .npz."
+_TAKES = "A video, a folder of frames, a zip, a released Stereo4D .npz, or an .npz of 2D tracks."
 Recording = Annotated[Path, typer.Argument(help=_TAKES, parser=_recording, metavar="PATH")]
 _OPENS = "A scene.npz of ours, or a released Stereo4D .npz."
 Saved = Annotated[Path, typer.Argument(help=_OPENS, parser=_recording, metavar="SCENE")]
@@ -127,6 +127,10 @@ def benchmark(
     quick: Annotated[bool, typer.Option(help="Small sizes, for a look in under a minute.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write the table as JSON to this file.")] = None,
     only: Annotated[str | None, typer.Option(help="Rows whose name contains this text.")] = None,
+    rigs: Annotated[
+        bool, typer.Option("--rigs", help="Instead: how well generated rigs of cameras are followed, beside baselines. Half an hour.")
+    ] = False,
+    recordings: Annotated[int, typer.Option(help="Of each kind of --rigs.", min=1)] = 3,
     soak: Annotated[
         bool, typer.Option("--soak", help="Instead: spoilt recordings, then visitors of a page. Half an hour and more.")
     ] = False,
@@ -142,6 +146,11 @@ def benchmark(
         raise UserError(f"{out} can't be written: a file in a folder that exists and can be written to is needed.")
     if only is not None and not any(matches(row, only, quick) for row in ROWS):
         raise UserError(f"No row of the benchmark has {only!r} in its name; there are: {'; '.join(row.told(quick) for row in ROWS)}.")
+    if rigs:
+        from toolkit.rig_benchmark import measure_rigs
+
+        measure_rigs(recordings=recordings, quick=quick, out=out)
+        return
     if soak:
         from toolkit.soak.trial import run_trials
 

@@ -19,7 +19,7 @@ from toolkit.methods.request import Frames, Preset, Recording, Request
 from toolkit.methods.stereo4d import Stereo4DSettings
 from toolkit.methods.stereo_intake import ROWS_APART_PX, first_pair
 from toolkit.progress import Listener, Progress, as_events, reporter
-from toolkit.scene import Cameras, Kind, MultiViewVideo, Scene, Source, StereoVideo, Video
+from toolkit.scene import Cameras, Kind, MultiViewVideo, Scene, Source, StereoVideo, Tracks2D, Video
 
 
 def run(
@@ -146,6 +146,8 @@ def _prepare(
         raise UserError(f"cameras must be Cameras, but they are {type(cameras).__name__}.")
     if not isinstance(method, str):
         raise UserError(f"The method is {method!r}, but its name is needed; there are: auto, {', '.join(methods())}.")
+    if isinstance(path_or_noun, Tracks2D):
+        raise UserError("2D tracks in memory go to reconstruct_tracks(tracks, K, size=(width, height)); run takes a file of them.")
     if not isinstance(path_or_noun, str | Path | Video | StereoVideo | MultiViewVideo):
         raise UserError(
             "A recording is the path of a file or folder, a Video, a StereoVideo or a MultiViewVideo, "

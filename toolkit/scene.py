@@ -27,7 +27,7 @@ B = NDArray[np.bool_]
 I64 = NDArray[np.int64]
 
 Unit = Literal["metre", "relative"]
-Kind = Literal["vr180", "stereo", "mono", "multiview", "photos", "scene"]
+Kind = Literal["vr180", "stereo", "mono", "multiview", "photos", "tracks", "scene"]
 
 
 def _check(noun: str, name: str, value: ArrayLike, dtype: type, shape: tuple[int | str, ...], dims: dict[str, int]) -> Any:
@@ -472,6 +472,7 @@ _KIND_NAMES: dict[Kind, str] = {
     "mono": "one camera",
     "multiview": "several cameras",
     "photos": "photos",
+    "tracks": "2D tracks",
     "scene": "Lift4D scene",
 }
 

@@ -114,6 +114,8 @@ def estimate(
         held_mpx = min(frames * min(size[0] * size[1] / 1e6, 1.9), c.depth_mpx)
         memory_mb = round(c.start_mb_photos + c.decode_mb_per_mpx * size[0] * size[1] / 1e6 + c.depth_mb_per_mpx * held_mpx)
         return {preset: Estimate(round(s / c.cores_used, 1), memory_mb) for preset, s in work_s.items()}
+    if kind == "tracks":
+        return _of_known_tracks(frames or c.frames_at_most, c)
     if kind == "mono" and method in ("tracksto4d", "st4rtrack"):
         return _of_tracks(frames or c.frames_at_most, size, c, dense=method == "st4rtrack")
     if kind == "mono":
@@ -149,11 +151,22 @@ def _of_one_camera(frames: int, size: tuple[int, int], c: Costs) -> dict[str, Es
     return told
 
 
+def _of_known_tracks(frames: int, c: Costs) -> dict[str, Estimate]:
+    """Tracks that come in a file are explained alike by every preset."""
+    seconds = round((c.start_s + _explained_s(frames, c)) / c.cores_used, 1)
+    return {preset: Estimate(seconds, round(c.start_mb + frames * c.track_mb["normal"])) for preset in c.track_mb}
+
+
+def _explained_s(frames: int, c: Costs) -> float:
+    """CPU-seconds that tracks through so many frames are explained in, window by window."""
+    windows = 1 if frames <= c.window_frames else -(-(frames - c.window_frames + c.window_new) // c.window_new)
+    return windows * c.window_s + (c.joint_s if windows > 1 else 0)
+
+
 def _of_tracks(frames: int, size: tuple[int, int], c: Costs, *, dense: bool = False) -> dict[str, Estimate]:
     """Points are followed through all frames that are used, then explained window by window; dense depth may follow."""
     used, raw_mpx, told = min(frames, c.frames_at_most), size[0] * size[1] / 1e6, {}
-    windows = 1 if used <= c.window_frames else -(-(used - c.window_frames + c.window_new) // c.window_new)
-    explained_s = windows * c.window_s + (c.joint_s if windows > 1 else 0)
+    explained_s = _explained_s(used, c)
     for preset, frame_s in c.frame_s_tracks.items():
         held_mpx = min(raw_mpx * min(1.0, c.side_tracks[preset] / max(size)) ** 2, c.shown_mpx / used)
         work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + explained_s

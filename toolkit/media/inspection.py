@@ -16,6 +16,7 @@ from toolkit.media.npz import NpzReader
 from toolkit.media.recording import Recording, find_recording, raw_video
 from toolkit.media.sequences import read_image
 from toolkit.media.stereo4d_npz import load_dataset_npz
+from toolkit.media.tracks_input import load_tracks_input
 from toolkit.media.video_inspection import inspect_frames, inspect_video
 from toolkit.scene import Kind, Source
 from toolkit.wording import counted
@@ -31,7 +32,7 @@ def inspect(path: str | os.PathLike[str]) -> Source:
     """What a file or folder is, before anything is computed.
 
     Args:
-        path: A video, a photo, an .npz (Stereo4D annotation, reduced bundle, Lift4D scene), a .zip of such files, or a folder:
+        path: A video, a photo, an .npz (Stereo4D annotation, reduced bundle, Lift4D scene, 2D tracks), a .zip of such files, or a folder:
             with one or several videos, with photos or frames, or with a stereo pair (left/right, cam0/cam1, image_00/image_01).
 
     Returns:
@@ -65,6 +66,8 @@ def inspect_recording(recording: Recording) -> Source:
         source = _scene(recording.files[0])
     elif recording.form == "benchmark clip":
         source = _benchmark(recording.files[0])
+    elif recording.form == "tracks":
+        source = _tracks(recording.files[0])
     else:
         source = _annotation(recording.files[0], bundle=recording.form == "bundle")
     views = int(source.details.get("views", 2 if source.layout == "separate" else 1))
@@ -227,6 +230,13 @@ def _benchmark(path: Path) -> Source:
     first = decoded(found.pictures[0], path.name, 0)
     details = {"benchmark": "WorldTrack", "tracks": found.points.shape[1], "K": found.K.tolist(), "duration_s": len(found.pictures) / FPS}
     return Source(str(path), "mono", len(found.pictures), (first.shape[1], first.shape[0]), FPS, details=details)
+
+
+def _tracks(path: Path) -> Source:
+    """2D tracks that somebody's tracker wrote."""
+    found = load_tracks_input(path)
+    details: dict[str, Any] = {"tracks": len(found.tracks), "K": None if found.K is None else found.K.tolist()}
+    return Source(str(path), "tracks", found.tracks.xy.shape[1], found.size, 0.0, warnings=found.notes, details=details)
 
 
 def _likeness(paths: tuple[Path, ...]) -> float:

@@ -14,10 +14,22 @@ from toolkit.media.sequences import Sequence, images_in, pair_files, pair_folder
 from toolkit.media.stereo4d_bundle import is_bundle
 from toolkit.media.stereo4d_npz import KEYS as DATASET_KEYS
 from toolkit.media.suffixes import IMAGES
+from toolkit.media.tracks_input import NEEDED, is_tracks_npz
 from toolkit.media.worldtrack_npz import is_worldtrack
 
 Form = Literal[
-    "video", "video pair", "image pair", "images", "videos", "image folders", "dataset", "bundle", "scene", "benchmark clip", "archive"
+    "video",
+    "video pair",
+    "image pair",
+    "images",
+    "videos",
+    "image folders",
+    "dataset",
+    "bundle",
+    "scene",
+    "benchmark clip",
+    "tracks",
+    "archive",
 ]
 
 SCENE_MARK = "lift4d_version"
@@ -130,8 +142,10 @@ def _npz_form(path: Path) -> Form:
             return "bundle"
         if any(key in file for key in ("track_coordinates", "camera2world")) or sum(key in file for key in DATASET_KEYS) > 2:
             return "dataset"
+        if is_tracks_npz(file):
+            return "tracks"
         raise UserError(
-            f"{path.name} is neither a Stereo4D annotation nor a Lift4D scene; it has {', '.join(file.names[:8])}"
+            f"{path.name} is neither a Stereo4D annotation nor a Lift4D scene nor 2D tracks ({NEEDED}); it has {', '.join(file.names[:8])}"
             + (" ..." if len(file.names) > 8 else "")
             + "."
         )

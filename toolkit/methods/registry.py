@@ -59,7 +59,7 @@ _METHODS = {
         MethodInfo(
             name="tracksto4d",
             sentence="One moving camera and things that move: for its path and moving 3D points; for a still scene vggsfm is better.",
-            inputs=("mono",),
+            inputs=("mono", "tracks"),
             needs="A camera that walks, not only turns, and still things around what moves; by default 200 frames at most.",
             licence="Apache-2.0; published checkpoints (CC BY-NC 4.0) only where you bring them.",
             run=tracksto4d.run,

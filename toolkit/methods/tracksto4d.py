@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from toolkit.errors import UserError
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
+from toolkit.methods.tracksto4d_file import facts_of, opened_tracks, video_of
 from toolkit.methods.tracksto4d_finetuning import checked_finetuning
 from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
@@ -136,13 +137,15 @@ def reconstruct_tracks(
 
 
 def run(request: Request, listener: Listener) -> Scene:
-    """The method for `toolkit.run`: points are followed through the video, then `reconstruct_tracks`.
+    """The method for `toolkit.run`: points are followed through the video, then `reconstruct_tracks`; or the tracks of a file.
 
     Raises:
-        UserError: what the video lacks, in one sentence.
+        UserError: what the video or the file lacks, in one sentence.
     """
     settings: TracksTo4DSettings = request.settings
     recording = one_video(request, "tracksto4d")
+    if request.source is not None and request.source.kind == "tracks":
+        return _run_on_tracks(request, listener)
     prepare_tracker(settings.tracker)
     weights = checked_weights(settings.weights)
     report = reporter(listener, "read", "Reading the video")
@@ -176,6 +179,27 @@ def run(request: Request, listener: Listener) -> Scene:
     if cut:
         scene.report["warnings"].append(cut)
     return scene if asked is None else _only(scene, asked)
+
+
+def _run_on_tracks(request: Request, listener: Listener) -> Scene:
+    """The method on a file of tracks."""
+    settings: TracksTo4DSettings = request.settings
+    weights = checked_weights(settings.weights)
+    found, K, masks = opened_tracks(request)
+    given, video = taken_in(found.tracks, K, found.size, masks), video_of(found)
+    scene = scene_of(
+        given,
+        SolvingOptions(),
+        weights=weights,
+        depth=None,
+        rgb=None if video is None else colours(found.tracks.queries, video),
+        facts=facts_of(request),
+        seed=request.seed,
+        listener=listener,
+        finetune_steps=settings.finetune_steps,
+    )
+    scene.report["warnings"].extend(found.notes)
+    return scene if video is None else _with_video(scene, video)
 
 
 def _with_video(scene: Scene, video: Video) -> Scene:

@@ -17,6 +17,7 @@ from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.opening import open_stereo
 from toolkit.media.recording import find_recording
 from toolkit.media.sequences import read_image
+from toolkit.media.tracks_input import load_tracks_input
 from toolkit.methods.request import Request
 from toolkit.methods.stereo4d import Stereo4DSettings
 from toolkit.methods.stereo_intake import rig_of, view_of
@@ -26,6 +27,7 @@ from toolkit.stereo import PairCheck, Rectifier, vertical_disparity
 _KEPT = 4
 _LINE = (250, 204, 21)
 _LARGEST_SIDE = 1024
+_NOTHING = 24  # grey behind points without a picture
 
 
 class Eyes:
@@ -103,6 +105,8 @@ def plain_frame(source: Source, frame: int) -> U8:
         with unpacked(source.path) as inside:
             return plain_frame(replace(source, path=str(inside)), frame)
     recording = find_recording(source.path)
+    if recording.form == "tracks":
+        return _tracks_frame(recording.files[0], frame)
     if recording.form in ("dataset", "bundle"):
         recording = find_recording(next(iter(_videos_beside(recording.files[0]))))
     if recording.sequences:
@@ -112,6 +116,23 @@ def plain_frame(source: Source, frame: int) -> U8:
         for _, image in clip.choose(FrameChoice.of([frame])):
             return image
     raise UserError(f"There is no frame {frame} in the clip.")
+
+
+def _tracks_frame(path: Path, frame: int) -> U8:
+    """Where the points of a file of tracks are in a frame, on its picture if it holds one."""
+    found = load_tracks_input(path)
+    frame = min(frame, found.tracks.xy.shape[1] - 1)
+    width, height = found.size
+    shrink = min(1.0, _LARGEST_SIDE / max(width, height))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    canvas = np.full((size[1], size[0], 3), _NOTHING, np.uint8)
+    if found.pictures is not None:
+        canvas = cv2.resize(found.pictures[frame], size, interpolation=cv2.INTER_AREA)
+    seen = found.tracks.visible[:, frame] & np.isfinite(found.tracks.xy[:, frame]).all(1)
+    places = np.array(size) / found.size * found.tracks.xy[seen, frame]
+    for x, y in np.clip(places, -9, 2 * _LARGEST_SIDE):
+        cv2.circle(canvas, (int(x), int(y)), 2, _LINE, -1, cv2.LINE_AA)
+    return canvas
 
 
 def _videos_beside(annotation: Path) -> list[Path]:

@@ -13,7 +13,7 @@ FOOT = (
 
 BRING = "### 1 · Bring a clip"
 UPLOAD = (
-    "A video, a zip of several, photos, or a Stereo4D `.npz` with its video; at most {size}. "
+    "A video, a zip of several, photos, a Stereo4D `.npz` with its video, or 2D tracks as `.npz`; at most {size}. "
     "Or open an example: its result is there already."
 )
 NOTHING_YET = "Bring a clip above, or open an example. It is looked at before anything is computed."
