@@ -48,6 +48,17 @@ def test_masks_in_a_folder_beside_the_photos_belong_to_the_photo_of_the_same_nam
         np.testing.assert_array_equal(b.ignored(white_is_kept=True), mask == 0)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
+def test_masks_further_up_or_beside_a_folder_of_any_name_are_those_of_something_else(tmp_path):
+    (tmp_path / "walk" / "images").mkdir(parents=True)
+    (tmp_path / "masks").mkdir()
+    _save(tmp_path / "walk" / "a.jpg")
+    _save(tmp_path / "walk" / "images" / "a.jpg")
+    Image.fromarray(np.full((40, 60), 255, np.uint8)).save(tmp_path / "masks" / "a.png")
+    for place in (tmp_path / "walk", tmp_path / "walk" / "images"):
+        with opened_photos(place) as (photo,):
+            assert photo.ignored() is None
+
+
 def test_masks_that_bear_the_name_of_no_photo_are_told(tmp_path):
     (tmp_path / "masks").mkdir()
     for name in ("a.jpg", "b.jpg", "masks/mask_0.png", "masks/mask_1.png"):

@@ -67,7 +67,7 @@ def test_a_known_lens_stays_as_it_is_and_helps(pictures, truth):
 
 
 def test_known_cameras_are_kept_and_points_come_in_their_unit(pictures, truth):
-    scene = few_points(pictures, cameras=truth)
+    scene = few_points(pictures, cameras=truth, cameras_unit="metre")
     assert np.allclose(scene.cameras.T_wc, truth.T_wc, atol=1e-9)
     assert scene.unit == "metre"
     xyz = scene.points.xyz
@@ -203,6 +203,18 @@ def test_a_photo_of_another_place_with_a_known_camera_has_no_pose_either(picture
 def test_a_K_that_is_none_is_refused(pictures, K):
     with pytest.raises(tk.UserError, match="K (is|has a skew)"):
         few_points(pictures, K=K)
+
+
+@pytest.mark.parametrize("given", [5, None, {"a.jpg": 1}, [1, 2]])
+def test_what_is_neither_photos_nor_a_video_is_refused(given):
+    with pytest.raises(tk.UserError, match="this is|Photo 0 is"):
+        tk.reconstruct(given)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": "a"}, {"seed": -1}, {"seed": None}, {"preset": "best"}, {"cameras_unit": "mile"}])
+def test_a_seed_a_preset_and_a_unit_that_are_none_are_refused(pictures, wrong):
+    with pytest.raises(tk.UserError, match="seed|preset|unit"):
+        few_points(pictures, **wrong)
 
 
 @pytest.mark.parametrize("masks", [np.zeros((6, 320, 480, 3)), np.zeros((6, 480)), np.zeros((6, 0, 0)), [None] * 6, 6])

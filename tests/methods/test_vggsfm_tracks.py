@@ -72,11 +72,12 @@ def test_tracks_on_what_moves_get_no_place():
     assert agree[:100][enough[:100]].mean() < 0.5
 
 
-def test_known_cameras_place_the_points_in_their_unit():
+def test_known_cameras_place_the_points_in_their_unit_whose_name_only_the_user_knows():
     tracks, truth = followed()
     scene = tk.reconstruct(tracks, cameras=truth)
     assert np.allclose(scene.cameras.T_wc, truth.T_wc, atol=1e-9)
-    assert scene.unit == "metre"
+    assert scene.unit == "relative"
+    assert tk.reconstruct(tracks, cameras=truth, cameras_unit="metre").unit == "metre"
 
 
 def test_the_same_tracks_give_the_same_scene_and_it_can_be_exported(tmp_path):

@@ -58,7 +58,7 @@ def test_the_same_seed_gives_the_same_scene(scene, clip):
 
 def test_known_cameras_are_kept_and_points_come_in_their_unit(clip):
     video, cameras = clip
-    scene = small(video, cameras=cameras)
+    scene = small(video, cameras=cameras, cameras_unit="metre")
     assert np.allclose(scene.cameras.T_wc, cameras.T_wc)
     assert scene.unit == "metre" and len(scene.points) > 100
 

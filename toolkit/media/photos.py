@@ -85,7 +85,8 @@ class Photo:
 def opened_photos(place: str | os.PathLike[str] | Sequence[Any]) -> Iterator[list[Photo]]:
     """The photos of a folder, a .zip, a list of files, or a list of (H, W, 3) uint8 RGB arrays.
 
-    A folder `masks` beside the photos, or in the folder that holds `images`, gives each photo the mask of the same name.
+    A folder `masks` gives each photo the mask of the same name: one beside the photos, or beside their folder where that is called `images`
+    or lies in `place`.
 
     Raises:
         UserError: nothing there, not photos, or not readable.
@@ -116,8 +117,12 @@ def _in_place(path: Path) -> list[Photo]:
 
 
 def _masks(asked: Path, folder: Path) -> dict[str, Path]:
-    """Masks by the name of the photo: `a.jpg`, `a.png` and `a.jpg.png` all mask a.jpg."""
-    for base in dict.fromkeys((folder, folder.parent, asked)):
+    """Masks by the name of the photo: `a.jpg`, `a.png` and `a.jpg.png` all mask a.jpg.
+
+    A folder of masks further up, or beside photos that do not lie in `images`, may be that of anything.
+    """
+    beside = folder.parent if folder.parent == asked or folder.name.lower() == "images" else folder
+    for base in dict.fromkeys((folder, beside)):
         for name in ("masks", "mask"):
             if (base / name).is_dir():
                 files = [p for p in sorted((base / name).iterdir()) if p.suffix.lower() in IMAGES]

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,7 +23,7 @@ from toolkit.methods.vggsfm_photos import scene_from_photos
 from toolkit.methods.vggsfm_tracks import scene_from_tracks
 from toolkit.methods.vggsfm_video import Moving, VideoSettings, reconstruct_video
 from toolkit.progress import Listener
-from toolkit.scene import B, Cameras, Scene, Tracks2D, Video
+from toolkit.scene import B, Cameras, Scene, Tracks2D, Unit, Video
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,7 @@ class VggsfmSettings:
         dense: Whether the depth of every pixel is found, from the registered pictures themselves; "auto" where three or more are.
         dense_side: Pictures are reduced to so many pixels for it; its time goes with the third power.
         dense_views: Pictures that are matched for it at most; the others take over what falls into them.
+        cameras_unit: "metre" where known cameras are in metres, which nothing in them tells; else "relative".
     """
 
     camera_model: str = "auto"
@@ -66,6 +67,7 @@ class VggsfmSettings:
     dense: Dense = "auto"
     dense_side: int = 640
     dense_views: int = 60
+    cameras_unit: Unit = "relative"
 
     def __post_init__(self) -> None:
         """Checks every setting before anything is computed."""
@@ -76,6 +78,8 @@ class VggsfmSettings:
             raise UserError(f"The setting mask_convention is {self.mask_convention!r}, but nonzero-ignored or zero-ignored is needed.")
         if self.moving not in ("auto", "keep"):
             raise UserError(f"The setting moving is {self.moving!r}, but auto or keep is needed.")
+        if self.cameras_unit not in ("metre", "relative"):
+            raise UserError(f"The setting cameras_unit is {self.cameras_unit!r}, but metre or relative is needed.")
         for name, value, left_open in (("shared_camera", self.shared_camera, False), ("refine_centre", self.refine_centre, True)):
             if not isinstance(value, bool) and not (left_open and value is None):
                 raise UserError(f"The setting {name} is {value!r}, but True or False is needed.")
@@ -147,7 +151,7 @@ def reconstruct(
         **options: Any other field of `VggsfmSettings`, such as `cache="folder"`.
 
     Returns:
-        The scene, of unit "relative", or in the unit of `cameras`; `report["photos"]`, or `report["frames"]` of a video, tells of each
+        The scene, of unit "relative"; in the unit of `cameras`, whose name `cameras_unit` tells. `report["photos"]`, or `report["frames"]` of a video, tells of each
         whether it is registered and, where not, why. Of Tracks2D the scene holds every track in its order; those that no still point
         explains have no place (NaN).
 
@@ -158,8 +162,16 @@ def reconstruct(
     for name in known:
         if name not in VggsfmSettings.__dataclass_fields__:
             raise UserError(f"reconstruct has no option {name!r}; it has: {', '.join(VggsfmSettings.__dataclass_fields__)}.")
+    if preset not in get_args(Preset):
+        raise UserError(f"There is no preset {preset!r}; there are: {', '.join(get_args(Preset))}.")
     settings = replace(VggsfmSettings.preset(preset), **known)
     given = photos_or_video_or_tracks
+    if not isinstance(given, str | os.PathLike | Video | Tracks2D | Sequence | np.ndarray):
+        raise UserError(
+            f"reconstruct takes a folder, .zip or list of photos, a video, or Tracks2D, but this is {given!r:.60} ({type(given).__name__})."
+        )
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
+        raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
     lens = checked_K(K)
     if cameras is not None and not isinstance(cameras, Cameras):
         raise UserError(f"cameras must be Cameras, but they are {type(cameras).__name__}.")
@@ -256,6 +268,7 @@ def _run_video(
         masks=None if masks is None else _length(masks),
         frames=frames,
         seed=seed,
+        unit=settings.cameras_unit if known is not None else "relative",
         facts={"settings": {**asdict(settings), "seed": seed}},
         listener=listener,
     )

@@ -126,7 +126,7 @@ def scene_from_photos(
         side = result_side(settings.result_side, [p.size for p in photos], settings.depth_choice)
         scene = scene_of(result, [p.read for p in photos], max_side=side, report=report)
         facts = {"reused_from_cache": store.reused, "settings": {**asdict(settings), "seed": seed}, "source": _source(place)}
-        unit = "metre" if known is not None else "relative"
+        unit = settings.cameras_unit if known is not None else "relative"
         scene = replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
         lenses = [result.model.camera(c.camera_id) if result.model.exists_camera(c.camera_id) else c for c in cameras]
         anywhere = any(p.mask is not None for p in photos)

@@ -84,7 +84,7 @@ def scene_from_tracks(
     result = build(found, options, known_T_cw=None if known is None else known.T_cw, seed=seed, report=report)
     scene = scene_of_tracks(result, tracks, seen)
     facts = {"tracks": len(tracks), "settings": {**asdict(settings), "seed": seed}, "source": {"path": "in memory"}}
-    unit = "metre" if known is not None else "relative"
+    unit = settings.cameras_unit if known is not None else "relative"
     warnings = [*doubts_of_centre(cameras), *doubts_of_lens(result, options.bundle)] if K is not None and known is None else []
     return replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
 

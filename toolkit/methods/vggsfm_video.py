@@ -18,7 +18,7 @@ from toolkit.memory import give_back
 from toolkit.methods.photo_cameras import cameras_of, doubts_of_centre
 from toolkit.methods.vggsfm_video_report import describe_video
 from toolkit.progress import Listener, reporter
-from toolkit.scene import B, Cameras, Scene, Video
+from toolkit.scene import B, Cameras, Scene, Unit, Video
 from toolkit.sfm.features import FeatureOptions
 from toolkit.sfm.moving_scene import flat_points, without_moving
 from toolkit.sfm.video_model import VideoModelOptions, build
@@ -74,6 +74,7 @@ def reconstruct_video(
     masks: int | None = None,
     frames: Frames | None,
     seed: int,
+    unit: Unit = "relative",
     facts: dict[str, Any],
     listener: Listener,
 ) -> Scene:
@@ -89,6 +90,7 @@ def reconstruct_video(
         masks: How many frames `ignored` is for; None for any number.
         frames: Which frames are used; None for all.
         seed: Of everything random.
+        unit: Of the lengths of known cameras.
         facts: Goes into the report.
         listener: Told how far it is.
 
@@ -116,7 +118,6 @@ def reconstruct_video(
         give_back()
         report = reporter(listener, "scene", "Taking lens distortion out")
         scene = scene_of_video(result, points, clip.frames(), clip.times_s, settings.scene, report)
-    unit = "metre" if known is not None else "relative"
     source = {"path": "in memory"} if isinstance(place, Video) else {"path": Path(place).name}
     told = describe_video(result, points, scene, {**facts, "source": source})
     if K is not None and known is None:
