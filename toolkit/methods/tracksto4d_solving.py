@@ -110,10 +110,9 @@ def scene_of(
     report(0, 3)
     area = _area(given, solved)
     company = company_of(seen.uv, seen.weight > 0, options.clip.motion.company)
-    motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray)
-    motion = replace(
-        motion, chance=np.where(_beyond(given, solved, motion.chance), np.maximum(motion.chance, BEYOND_CHANCE), motion.chance)
-    )
+    motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray, leaning=solved.leaning)
+    beyond = _beyond(given, solved, np.maximum(motion.chance, motion.alone))
+    motion = replace(motion, chance=np.where(beyond, np.maximum(motion.chance, BEYOND_CHANCE), motion.chance))
     moves = motion.chance > 0.5
     report(1, 3)
     parallax = parallax_of(seen, solved.state, solved.scale, area * ~moves)

@@ -139,8 +139,11 @@ def _solved_apart(
     if solved.stray is not None:
         stray = np.full(points, np.nan)
         stray[known] = solved.stray
+    leaning = np.zeros(points)
+    if solved.leaning is not None:
+        leaning[known] = solved.leaning
     windows = tuple({**told, "frames": [int(keys[n]) for n in told["frames"]]} for told in solved.windows)
-    return Solved(state, scale, adjusted, windows, solved.joints, believed, stray, solved.spread)
+    return Solved(state, scale, adjusted, windows, solved.joints, believed, stray, solved.spread, leaning)
 
 
 def _at(network: Network, known: NDArray, first: int, stride: int) -> Network:

@@ -20,6 +20,7 @@ from toolkit.sfm.track_hypotheses import Explanation, HypothesisOptions, area_lo
 from toolkit.sfm.track_motion import LEAST_WEIGHT, MotionOptions, motion_of, told_apart
 from toolkit.sfm.track_observed import Observed, bounded, scaled, with_all_points
 from toolkit.sfm.track_prior import Belief, PriorOptions, believed, settled
+from toolkit.sfm.track_rivals import RivalOptions, without_parts
 from toolkit.wording import counted
 
 
@@ -36,12 +37,14 @@ class ClipOptions:
         overlap: Frames that two windows share.
         joint_frames: Up to so many frames are adjusted together once windows are joined, ...
         joint_tracks: ... on so many tracks of each window.
+        rivals: Which parts of the tracks are left out to see whether the rest then fits better.
         agreed: Where another start leads to the same loss as the belief, but for so much, no further one is tried.
     """
 
     hypotheses: HypothesisOptions = field(default_factory=HypothesisOptions)
     prior: PriorOptions = field(default_factory=PriorOptions)
     motion: MotionOptions = field(default_factory=MotionOptions)
+    rivals: RivalOptions = field(default_factory=RivalOptions)
     tracks: int = 300
     window: int = 60
     overlap: int = 20
@@ -64,6 +67,7 @@ class Solved:
         stray: (N,) how far the network believed each track to stray from a still point, as `scale` where tracks stand still; NaN where
             it was not asked.
         spread: How far the network's depth of still points is off, as a logarithm; NaN without a network.
+        leaning: (N,) how much a track's part speaks for its motion, as a logarithm of straying; None for not at all.
     """
 
     state: State
@@ -74,6 +78,7 @@ class Solved:
     believed: F64 | None = None
     stray: F64 | None = None
     spread: float = float("nan")
+    leaning: F64 | None = None
 
 
 LEAST_TRACKS = 8
@@ -93,6 +98,7 @@ class _Window:
     told: dict
     belief: Belief | None
     chance: F64
+    leaning: F64
     spread: float = float("nan")
 
 
@@ -125,7 +131,7 @@ def solve_clip(seen: Observed, options: ClipOptions, *, network: Network | None 
         state = bounded(seen, with_all_points(seen, state, rows))
     scale, _ = seen.scales(state, least)
     report(steps, steps)
-    solved = Solved(state, scale, known, tuple(w.told for w in found), joints)
+    solved = Solved(state, scale, known, tuple(w.told for w in found), joints, leaning=_leanings(found, points))
     if all(w.belief is None for w in found):
         return solved
     spread = float(np.nanmedian([w.spread for w in found]))
@@ -163,6 +169,8 @@ def _solved(seen: Observed, frames: slice, options: ClipOptions, network: Networ
         worth = area * (1 - heard + heard / (1 + (stray / options.prior.moving_stray) ** 2))
         best = min(found, key=lambda e: area_loss(few, e.state, e.scale, worth))
     state, motion = told_apart(few, best.state, company, area, options.motion, believed=stray)
+    apart = without_parts(few, state, motion, company, area, options.rivals, options.motion, believed=stray)
+    state, motion = apart.state, apart.motion
     spread = float("nan")
     if belief is not None:
         still = few.weighted(1 - motion.chance + LEAST_WEIGHT)
@@ -171,7 +179,7 @@ def _solved(seen: Observed, frames: slice, options: ClipOptions, network: Networ
     state = scaled(bounded(few, state), len(few.uv) // 2)
     scale, _ = few.scales(state, options.hypotheses.growth.least_px)
     told = {"frames": [frames.start, frames.stop - 1], "explanation": best.name, "losses": losses}
-    return _Window(frames, rows, state, scale, told, belief, motion.chance, spread)
+    return _Window(frames, rows, state, scale, told, belief, motion.chance, apart.leaning, spread)
 
 
 def _lasting(part: Observed) -> I64:
@@ -278,6 +286,14 @@ def _beliefs(found: list[_Window], state: State, count: int, points: int) -> F64
         part = out[window.frames][:, window.rows]
         part[empty] = fitted[empty]
         out[np.arange(count)[window.frames][:, None], window.rows[None]] = part
+    return out
+
+
+def _leanings(found: list[_Window], points: int) -> F64:
+    """(N,) how much the part that each track belongs to in any window speaks for its motion."""
+    out = np.zeros(points)
+    for window in found:
+        out[window.rows] = np.maximum(out[window.rows], window.leaning)
     return out
 
 

@@ -64,6 +64,7 @@ class Motion:
     Attributes:
         level: (N,) logarithm of a track's straying, all evidence counted, over what is as likely motion as not.
         chance: (N,) that it moves.
+        alone: (N,) that chance, were it not for its company.
         noise_px: What the tracker is off by on what stands still.
         limit_px: Straying that is as likely motion as not.
         heard: How much the network's word counted.
@@ -71,6 +72,7 @@ class Motion:
 
     level: F64
     chance: F64
+    alone: F64
     noise_px: float
     limit_px: float
     heard: float
@@ -85,7 +87,14 @@ def straying(seen: Observed, state: State, least_px: float) -> F64:
 
 
 def motion_of(
-    seen: Observed, state: State, company: Company, area: F64, options: MotionOptions, *, believed: NDArray | None = None
+    seen: Observed,
+    state: State,
+    company: Company,
+    area: F64,
+    options: MotionOptions,
+    *,
+    believed: NDArray | None = None,
+    leaning: NDArray | None = None,
 ) -> Motion:
     """Level and chance of motion of each track.
 
@@ -96,6 +105,7 @@ def motion_of(
         area: (N,) of the picture that each stands for; zero for those that are not to tell what the tracker is off by.
         options: What is taken for motion.
         believed: (N,) how far a network believes each to stray, in any unit; NaN where it was not asked.
+        leaning: (N,) how much else speaks for a track's motion, as a logarithm of straying.
     """
     low, high = options.noise_range_px
     strays = straying(seen, state, low)
@@ -108,10 +118,15 @@ def motion_of(
         alone = company.passed_on(own, options.company.rounds)
         word, heard = _word(alone, np.where(asked, believed, 1.0), asked, own, options)
         level = np.where(asked, own + options.network_share * heard * (word - own), own)
+    alone = level
     level = company.passed_on(level, options.company.rounds)
+    level = level if leaning is None else level + leaning
     level = np.where(own > np.log(options.plain), np.maximum(level, UNSURE), level)
-    chance = 1 / (1 + np.exp(-np.clip(options.sharpness * level, -50, 50)))
-    return Motion(level, chance, noise, float(limit), heard)
+    return Motion(level, _chance(level, options), _chance(alone, options), noise, float(limit), heard)
+
+
+def _chance(level: F64, options: MotionOptions) -> F64:
+    return np.asarray(1 / (1 + np.exp(-np.clip(options.sharpness * level, -50, 50))), np.float64)
 
 
 def _word(alone: F64, believed: F64, asked: NDArray, own: F64, options: MotionOptions) -> tuple[F64, float]:
