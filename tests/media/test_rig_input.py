@@ -6,7 +6,8 @@ import pytest
 from toolkit import UserError, inspect, write_video
 from toolkit.media.rig_camera import RigCamera, matched
 from toolkit.media.rig_formats import read_rig_file
-from toolkit.media.rig_input import opened_rig, read_rig
+from toolkit.media.rig_input import opened_rig
+from toolkit.media.rig_reading import read_rig
 from toolkit.synthetic.examples import Tripod
 
 K = np.array([[300.0, 0, 159.5], [0, 300.0, 119.5], [0, 0, 1]])  # as OpenCV counts

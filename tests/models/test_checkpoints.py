@@ -1,5 +1,6 @@
 """Files of weights: what is read, what is refused and in which words; nothing in them is executed."""
 
+import hashlib
 from dataclasses import replace
 
 import numpy as np
@@ -115,6 +116,19 @@ def test_the_hub_is_asked_only_by_name_and_for_a_pinned_revision(weights, tmp_pa
     with pytest.raises(UserError, match="There is no file 'someone/large'; give the path of small.bin or the name 'someone/small'"):
         read_published("someone/large", SMALL)
     assert len(asked) == 2
+
+
+def test_a_fetched_file_that_is_not_the_published_one_is_not_opened(weights, tmp_path, monkeypatch):
+    import huggingface_hub
+
+    monkeypatch.setattr(checkpoints, "_reach", lambda address: None)
+    torch.save(weights, tmp_path / "small.bin")
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", lambda *a, **k: str(tmp_path / "small.bin"))
+    own = hashlib.sha256((tmp_path / "small.bin").read_bytes()).hexdigest()
+    assert set(read_published("someone/small", replace(SMALL, sha256=own))) == {"weight", "bias"}
+    with pytest.raises(UserError, match="is not the file that was published there"):
+        read_published("someone/small", replace(SMALL, sha256="0" * 64))
+    read_published("someone/small", replace(SMALL, sha256="0" * 64), revision="v2")  # another commit has other bytes
 
 
 def test_what_is_fetched_without_a_pinned_revision_is_told(weights, tmp_path, monkeypatch, capsys):

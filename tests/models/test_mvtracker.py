@@ -160,3 +160,8 @@ def test_images_in_0_to_1_and_other_shapes_are_refused(golden, published):
         published.track(images, depths[:, :, 0], intrs, extrs, [[0, 0, 0, 1]])
     with pytest.raises(UserError, match=r"extrinsics have shape \(2, 12, 3, 3\)"):
         published.track(images, depths, intrs, extrs[..., :3], [[0, 0, 0, 1]])
+
+
+def test_the_checkpoint_that_is_fetched_by_name_is_pinned_and_known_to_the_bit():
+    assert len(MVTracker.published.revision) == 40 and len(MVTracker.published.sha256) == 64
+    assert "Apache-2.0" in MVTracker.published.licence

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from toolkit.media.rig_input import opened_rig, read_rig
+from toolkit.media.rig_input import opened_rig
+from toolkit.media.rig_reading import read_rig
 from toolkit.multiview.baselines import each_view_alone
 from toolkit.multiview.tracking import grey_views, track_views
 

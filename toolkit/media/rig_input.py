@@ -1,34 +1,27 @@
-"""Frames of several calibrated cameras from a folder or zip: which recording belongs to which camera, and pictures without distortion."""
+"""Several calibrated cameras in a folder or zip: which recordings there are, and which camera and which depth belongs to each."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from toolkit.errors import UserError
-from toolkit.geometry.poses import invert
-from toolkit.geometry.projections import Fisheye, Pinhole
-from toolkit.geometry.resampling import Resampler
-from toolkit.geometry.sampling import pixel_centres
 from toolkit.media.archive import unpacked
 from toolkit.media.frame_choice import Frames
 from toolkit.media.mono_input import MonoInput, opened_mono
 from toolkit.media.recording import find_recording
 from toolkit.media.rig_camera import RigCamera, matched
+from toolkit.media.rig_depth import DepthFiles, depth_beside, is_depth
 from toolkit.media.rig_formats import read_rig_file
-from toolkit.progress import Report, silent
-from toolkit.scene import Cameras, MultiViewVideo, Video
 from toolkit.wording import counted
 
 METRES = (0.05, 60.0)
 """Cameras whose centres are so far apart, at the median, can be in metres; beyond it the unit must be another one."""
-GROWTH = 0.15  # of a side, by which a picture without distortion may show more than its frame did
 CALIBRATIONS = (
     "a .toml of anipose, Pose2Sim or caliscope, nerfstudio's transforms.json, an OpenCV .yaml, a COLMAP model, DexYCB's extrinsics.yml, "
     "cameras.json or cameras.npz"
@@ -47,6 +40,8 @@ class Rig:
         cameras: One a view; none where no calibration was found, or asked for.
         calibration: Name of the file or folder the cameras come from, or "".
         unit: "metre" where the cameras' distances can be metres, else "relative".
+        depths: Of each view, where depth lies beside them; none where it does not.
+        frames: Which frames of the recording are used.
         warnings: Sentences for a person.
     """
 
@@ -55,12 +50,20 @@ class Rig:
     cameras: tuple[RigCamera, ...]
     calibration: str
     unit: str
+    depths: tuple[DepthFiles | None, ...] = ()
+    frames: Frames | None = None
     warnings: tuple[str, ...] = field(default=())
 
 
 @contextmanager
 def opened_rig(
-    path: str | os.PathLike[str], *, frames: Frames | None = None, calibration: str = "auto", needed: bool = True
+    path: str | os.PathLike[str],
+    *,
+    frames: Frames | None = None,
+    calibration: str = "auto",
+    needed: bool = True,
+    depth: bool = True,
+    depth_scale: float | None = None,
 ) -> Iterator[Rig]:
     """The views at a path.
 
@@ -69,96 +72,33 @@ def opened_rig(
         frames: Which frames are used; None for all that every view has.
         calibration: Name of the calibration file, where several lie there; "auto" for the one with most cameras, "none" for none.
         needed: Whether there must be a calibration.
+        depth: Whether depth that lies beside the views is looked for.
+        depth_scale: One number of it in the unit of the calibration; None for what is usual, see `depth_beside`.
 
     Raises:
-        UserError: no views, no calibration where one is needed, fewer than two cameras of which both are there.
+        UserError: no views, no calibration where one is needed, fewer than two cameras of which both are there, depth that is of no view.
     """
     path = Path(path)
+    asked = (path.name, frames, calibration, needed)
     if path.suffix.lower() == ".zip" and path.is_file():
         with unpacked(path) as folder:
-            yield _on_disk(folder, path.name, frames, calibration, needed)
+            rig = _on_disk(folder, *asked)
+            yield _with_depth(rig, folder, depth_scale) if depth else rig
     else:
-        yield _on_disk(path, path.name, frames, calibration, needed)
+        rig = _on_disk(path, *asked)
+        yield _with_depth(rig, path, depth_scale) if depth else rig
 
 
-def read_rig(
-    rig: Rig, *, max_side: int | None = None, most: int | None = None, starts: Sequence[int] | None = None, report: Report = silent
-) -> MultiViewVideo:
-    """All frames of a rig, each picture as a pinhole without distortion would show it, with the same detail.
-
-    Args:
-        rig: From `opened_rig`.
-        max_side: Pictures with a longer side are reduced to it.
-        most: Frames that are read at most.
-        starts: With which frame each view begins, where they were not started at one moment; None for the first.
-        report: Told of every frame of every view.
-
-    Returns:
-        The views, with cameras in the world of the calibration and its unit.
-    """
-    begin = [0] * len(rig.clips) if starts is None else list(starts)
-    count = min(len(clip) - first for clip, first in zip(rig.clips, begin, strict=True))
-    count = count if most is None else min(count, most)
-    total, done = count * len(rig.clips), 0
-    videos, cameras = [], []
-    for clip, camera, first in zip(rig.clips, rig.cameras, begin, strict=True):
-        lens = camera.lens(clip.size)
-        K, size = pinhole_for(lens, max_side)
-        grid = pixel_centres(size)
-        rays = np.concatenate([(grid - K[:2, 2]) / K[[0, 1], [0, 1]], np.ones((*grid.shape[:2], 1))], -1)
-        resample = Resampler(lens.pixels(rays), clip.size)
-        plain = size == clip.size and not any(camera.distortion)
-        pictures = np.zeros((count, size[1], size[0], 3), np.uint8)
-        read = 0
-        for t, frame in zip(range(count), islice(clip.frames(), first, None), strict=False):
-            pictures[t] = frame if plain else resample(frame)
-            read, done = t + 1, done + 1
-            report(done, total)
-        if read < count:
-            raise UserError(f"{clip.name} promises {count} frames, but only {read} could be read; is it cut off?")
-        moves = camera.T_wc.ndim == 3
-        if moves and len(camera.T_wc) < first + count:
-            raise UserError(f"The calibration holds {len(camera.T_wc)} poses of camera {camera.names[0]}, but there are {count} frames.")
-        T_wc = camera.T_wc[first : first + count] if moves else np.broadcast_to(camera.T_wc, (count, 4, 4))
-        videos.append(Video(pictures, rig.clips[0].times_s[:count]))
-        cameras.append(Cameras.from_poses(K, T_wc, size))
-    return MultiViewVideo(tuple(videos), tuple(cameras))
-
-
-def pinhole_for(lens: Pinhole | Fisheye, max_side: int | None = None) -> tuple[np.ndarray, tuple[int, int]]:
-    """K and (width, height) of a pinhole picture that shows what a lens saw, up to a margin where distortion bends it far out."""
-    width, height = lens.size
-    edge = np.linspace(0, 1, 64)
-    across, down = edge * width, edge * height
-    rim = np.concatenate(
-        [
-            np.column_stack([across, 0 * across]),
-            np.column_stack([across, 0 * across + height]),
-            np.column_stack([0 * down, down]),
-            np.column_stack([0 * down + width, down]),
-        ]
-    )
-    if isinstance(lens, Pinhole) and not lens.distortion:
-        low, high = np.zeros(2), np.array([width, height], np.float64)
-    else:
-        rays = lens.rays(np.clip(rim, 1e-6, np.array([width, height]) - 1e-6))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            seen = np.where(rays[:, 2:] > 0.1, rays[:, :2] / rays[:, 2:], np.nan) * lens.K[[0, 1], [0, 1]] + lens.K[:2, 2]
-        size = np.array([width, height])
-        outward = np.where(rim < 0.5 * size, -np.inf, np.inf)  # past the fold of the lens model: as far out as is allowed
-        outward = np.where((rim > 0.02 * size) & (rim < 0.98 * size), np.nan, outward)
-        seen = np.where(np.isnan(seen), outward, seen)
-        low = np.maximum(np.nanmin(seen, 0), -GROWTH * size)
-        high = np.minimum(np.nanmax(seen, 0), (1 + GROWTH) * size)
-        low, high = np.floor(low), np.ceil(high)
-    shape = high - low
-    scale = 1.0 if max_side is None else min(1.0, max_side / shape.max())
-    size = tuple(max(4, round(float(n) * scale)) for n in shape)
-    K = lens.K.copy()
-    K[:2, 2] -= low
-    K = np.diag([size[0] / shape[0], size[1] / shape[1], 1.0]) @ K
-    K[0, 1] = 0.0
-    return K, size  # type: ignore[return-value]
+def _with_depth(rig: Rig, path: Path, scale: float | None) -> Rig:
+    """The rig with the depth that lies beside its views."""
+    base = find_recording(path).path
+    places = dict.fromkeys((base if base.is_dir() else base.parent, path if path.is_dir() else path.parent))
+    found = next((found for place in places if any(found := depth_beside(place, rig.names, scale))), [])
+    if not found:
+        return rig
+    without = [name for name, depth in zip(rig.names, found, strict=True) if depth is None]
+    told = () if not without else (f"There is depth of some views, but none of {' and '.join(without)}.",)
+    return replace(rig, depths=tuple(found), warnings=(*rig.warnings, *told))
 
 
 def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str, needed: bool) -> Rig:
@@ -170,11 +110,13 @@ def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str, nee
         stems = [p.stem if p.is_file() else p.name for p in places]
     else:
         raise UserError(f"{name} holds one recording alone, but several cameras need one video or folder of pictures each.")
+    views = [i for i, stem in enumerate(stems) if places[i].is_file() or not is_depth(stem)]
+    places, stems = [places[i] for i in views], [stems[i] for i in views]
     base = recording.path if recording.path.is_dir() else recording.path.parent
     found = None if calibration == "none" and not needed else _calibration(base, path, stems, calibration, name, needed)
     if found is None:
         clips = [_opened(place, frames) for place in places]
-        return Rig(tuple(stems), tuple(clips), (), "", "relative", tuple(_told_of_times(clips, stems)))
+        return Rig(tuple(stems), tuple(clips), (), "", "relative", (), frames, tuple(_told_of_times(clips, stems)))
     cameras, told, pairs, others = found
     warnings = []
     if others:
@@ -196,7 +138,7 @@ def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str, nee
     if unit == "relative":
         guess = " (millimetres?)" if 2 * METRES[1] < spread < 1000 * METRES[1] else ""
         warnings.append(f"The cameras are {spread:.4g} units apart, which can't be metres{guess}; results are in the calibration's unit.")
-    return Rig(tuple(stems[r] for r, _ in pairs), tuple(clips), chosen, told, unit, tuple(warnings))
+    return Rig(tuple(stems[r] for r, _ in pairs), tuple(clips), chosen, told, unit, (), frames, tuple(warnings))
 
 
 def _opened(place: Path, frames: Frames | None) -> MonoInput:
@@ -247,10 +189,3 @@ def _spread(cameras: tuple[RigCamera, ...]) -> float:
     centres = np.array([c.T_wc.reshape(-1, 4, 4)[0, :3, 3] for c in cameras])
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     return float(np.median(apart[np.triu_indices(len(centres), 1)]))
-
-
-def turned_around(camera: RigCamera) -> RigCamera:
-    """The same camera with its pose read the other way round: where a file holds camera-to-world instead of world-to-camera."""
-    T = camera.T_wc
-    flipped = np.linalg.inv(T).astype(np.float64) if T.ndim == 3 else invert(T)
-    return RigCamera(camera.names, camera.K, flipped, camera.size, camera.distortion, camera.fisheye)

@@ -16,8 +16,10 @@ from toolkit.methods.mvtracker_queries import asked_points, grid_points
 from toolkit.methods.mvtracker_report import describe
 from toolkit.methods.request import Preset, Request
 from toolkit.multiview.checking import checked_clip
+from toolkit.multiview.depth_check import check_depth
 from toolkit.multiview.still import what_stands
 from toolkit.multiview.tracking import MultiViewOptions, MultiViewTracks, grey_views, track_views
+from toolkit.multiview.view_depth import depth_from_views, with_depth
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, MultiViewVideo, Scene, Tracks3D, Unit
 
@@ -34,7 +36,11 @@ class MvtrackerSettings:
         synchronise: Whether clips that did not begin at one moment are shifted, by whole frames, to what moves in them.
         max_side: Frames are reduced to so many pixels, for tracking and in the result.
         max_frames: Frames that are used where none are asked for.
-        weights: "auto" or "none" for geometry alone, or the path of a published MVTracker checkpoint that you have; it needs depth.
+        depth: "auto" for the depth that lies beside the views, where it does; "views" for depth found from the views, by planes swept
+            between neighbours; "none".
+        depth_scale: One number of the depth files in the unit of the calibration; 0 for what is usual: thousandths for 16-bit pictures.
+        weights: "auto" or "none" for geometry alone, or the path of a published MVTracker checkpoint that you have; it needs depth, and
+            gets that found from the views where there is no other.
         window_px: Side of the windows that are followed, in pixels.
         surroundings: Whether the floor and what else stands still is found, where cameras stand, for the cloud of the scene.
     """
@@ -45,6 +51,8 @@ class MvtrackerSettings:
     synchronise: bool = False
     max_side: int = 1280
     max_frames: int = 300
+    depth: str = "auto"
+    depth_scale: float = 0.0
     weights: str = "auto"
     window_px: int = 21
     surroundings: bool = True
@@ -61,6 +69,11 @@ class MvtrackerSettings:
         for name in ("synchronise", "surroundings"):
             if not isinstance(getattr(self, name), bool):
                 raise UserError(f"The setting {name} is {getattr(self, name)!r}, but true or false is needed.")
+        if self.depth not in ("auto", "views", "none"):
+            raise UserError(f"The setting depth is {self.depth!r}, but auto, views or none is needed.")
+        scale = self.depth_scale
+        if isinstance(scale, bool) or not isinstance(scale, int | float | np.number) or not np.isfinite(scale) or scale < 0:
+            raise UserError(f"The setting depth_scale is {scale!r}, but a positive length is needed, or 0 for what is usual.")
         view = self.query_view
         if isinstance(view, bool) or not (isinstance(view, str) or (isinstance(view, int | np.integer) and view >= 0)):
             raise UserError(f"The setting query_view is {view!r}, but the number of a view from 0, or its name, is needed.")
@@ -81,7 +94,7 @@ def track_multiview(
     """Points of the world followed through synchronised calibrated views, both ways in time.
 
     Args:
-        multiview: The views with their cameras; depth is needed by a checkpoint alone.
+        multiview: The views with their cameras, and depth where it is known.
         queries: (N, 4) (t, x, y, z): frame and place in the world and unit of the cameras.
         weights: "auto" or "none" for geometry alone, or a published MVTracker checkpoint.
         seed: The same input and seed give the same tracks.
@@ -97,7 +110,7 @@ def track_multiview(
     asked = asked_points(clip, queries)
     report = reporter(progress or (lambda event: None), "tracks", "Following points through the views")
     if weights not in ("auto", "none"):
-        return _by_network(clip, asked, weights, report)
+        return _by_network(_with_found_depth(clip, progress or (lambda event: None)), asked, weights, report)
     return track_views(clip, asked, report=report).tracks_3d
 
 
@@ -120,11 +133,17 @@ def run(request: Request, listener: Listener) -> Scene:
         max_side=settings.max_side,
         max_frames=settings.max_frames,
         synchronise=settings.synchronise,
+        depth=settings.depth == "auto",
+        depth_scale=settings.depth_scale or None,
         listener=listener,
     )
     names, facts, unit = taken.names, taken.facts, taken.unit
     clip, told = checked_clip(taken.clip, names)
     warnings = [*taken.warnings, *told]
+    if settings.depth == "views":
+        clip = _with_found_depth(clip, listener)
+    else:
+        warnings += check_depth(clip)[1]
     images = grey_views(clip)
     view = _view(settings.query_view, names)
     if request.queries is not None:
@@ -138,7 +157,7 @@ def run(request: Request, listener: Listener) -> Scene:
     report = reporter(listener, "tracks", "Following points through the views")
     found = track_views(clip, asked, options, report=report, images=images)
     if settings.weights not in ("auto", "none"):
-        found = replace(found, tracks_3d=_by_network(clip, asked, settings.weights, report))
+        found = replace(found, tracks_3d=_by_network(_with_found_depth(clip, listener), asked, settings.weights, report))
     kept = np.ones(len(asked), bool) if request.queries is not None else found.backed()
     found = found.select(kept)
     give_back()
@@ -172,10 +191,15 @@ def _scene(clip: MultiViewVideo, found: MultiViewTracks, unit: Unit) -> Scene:
     return replace(views[0], views=tuple(views[1:]))
 
 
+def _with_found_depth(clip: MultiViewVideo, listener: Listener) -> MultiViewVideo:
+    """The clip with depth: its own, or that found from its views."""
+    if clip.depth_m is not None:
+        return clip
+    return with_depth(clip, depth_from_views(clip, report=reporter(listener, "depth", "Finding depth from the views"))[0])
+
+
 def _by_network(clip: MultiViewVideo, asked: F32, weights: str, report: Any) -> Tracks3D:
     """The published network on the same queries."""
-    if clip.depth_m is None:
-        raise UserError("An MVTracker checkpoint needs the depth of every view, which this recording does not hold; leave out weights.")
     from toolkit.models.mvtracker import MVTracker
 
     return MVTracker.from_pretrained(weights).infer(clip, asked, report=report)

@@ -8,7 +8,7 @@ from pathlib import Path
 from toolkit.errors import UserError
 from toolkit.media.estimates import estimate
 from toolkit.media.rig_input import CALIBRATIONS, opened_rig
-from toolkit.methods.mvtracker_intake import sighted
+from toolkit.methods.mvtracker_intake import depth_of, sighted
 from toolkit.multiview.calibration_check import check_rig
 from toolkit.scene import Source
 
@@ -22,7 +22,7 @@ def inspect_views(source: Source) -> Source:
     """What `inspect` found, with the calibration held against the pictures.
 
     `details` then holds `epipolar_px` (pair of views to the median distance from epipolar lines, and matches), `movers_px` (the same of
-    what moves), `lag_frames`, `calibration_used` and `unit`.
+    what moves), `lag_frames`, `calibration_used` and `unit`; of depth beside the views `depth` (view to file) and `depth_fit`.
     """
     try:
         with opened_rig(Path(source.path), needed=False) as rig:
@@ -32,6 +32,8 @@ def inspect_views(source: Source) -> Source:
             views = sighted(rig)
             warnings = rig.warnings
             found = check_rig(views)
+            depth, told = depth_of(rig)
+            warnings = (*warnings, *told)
             details = {
                 **source.details,
                 "calibration_used": rig.calibration,
@@ -41,6 +43,7 @@ def inspect_views(source: Source) -> Source:
                 "epipolar_px": {k: list(v) for k, v in found.matches_px.items()},
                 "movers_px": {k: list(v) for k, v in found.movers_px.items()},
                 "lag_frames": found.lag_frames,
+                **depth,
             }
     except UserError as problem:
         return replace(source, warnings=(*source.warnings, str(problem)))

@@ -12,13 +12,16 @@ import numpy as np
 from toolkit.errors import Cancelled, UserError
 from toolkit.media.mono_input import MonoInput
 from toolkit.media.rig_camera import RigCamera
-from toolkit.media.rig_input import CALIBRATIONS, Rig, opened_rig, read_rig
+from toolkit.media.rig_input import CALIBRATIONS, Rig, opened_rig
+from toolkit.media.rig_reading import read_rig
 from toolkit.methods.request import Request
 from toolkit.multiview.calibration_check import CheckOptions, Sighted, check_rig, lags_of
+from toolkit.multiview.depth_check import check_depth
 from toolkit.progress import Listener, reporter
 from toolkit.scene import U8, MultiViewVideo, Unit
 
 LOOKED_AT = 45  # frames from the start; a shift of the clips shows only in frames that follow each other
+DEPTHS_LOOKED_AT = 3  # frames
 BACKGROUND = 15  # frames of which the median shows what stands still
 
 
@@ -41,7 +44,17 @@ class TakenIn:
     warnings: list[str]
 
 
-def take_in(request: Request, *, calibration: str, max_side: int, max_frames: int, synchronise: bool, listener: Listener) -> TakenIn:
+def take_in(
+    request: Request,
+    *,
+    calibration: str,
+    max_side: int,
+    max_frames: int,
+    synchronise: bool,
+    depth: bool,
+    depth_scale: float | None,
+    listener: Listener,
+) -> TakenIn:
     """The views of a request.
 
     Args:
@@ -50,6 +63,8 @@ def take_in(request: Request, *, calibration: str, max_side: int, max_frames: in
         max_side: Frames are reduced to so many pixels.
         max_frames: Frames that are used where none are asked for.
         synchronise: Whether clips that were not started at one moment are shifted.
+        depth: Whether depth that lies beside the views is used.
+        depth_scale: One number of it in the unit of the calibration; None for what is usual.
         listener: Told of every frame.
 
     Raises:
@@ -57,11 +72,13 @@ def take_in(request: Request, *, calibration: str, max_side: int, max_frames: in
     """
     if isinstance(request.recording, MultiViewVideo):
         names = [f"view {v}" for v in range(len(request.recording.views))]
-        return TakenIn(request.recording, names, {"path": "in memory", "views": names}, "metre", [])
+        clip = request.recording if depth else replace(request.recording, depth_m=None)
+        return TakenIn(clip, names, {"path": "in memory", "views": names}, "metre", [])
     if not isinstance(request.recording, Path):
         raise UserError(f"The method mvtracker takes several views, but this is a {type(request.recording).__name__}.")
     wanted = "none" if calibration == "pictures" else calibration
-    with opened_rig(request.recording, frames=request.frames, calibration=wanted, needed=False) as rig:
+    how = {"calibration": wanted, "needed": False, "depth": depth, "depth_scale": depth_scale}
+    with opened_rig(request.recording, frames=request.frames, **how) as rig:
         warnings = list(rig.warnings)
         if not rig.cameras:
             rig, told = cameras_from_pictures(rig, seed=request.seed, listener=listener)
@@ -76,6 +93,8 @@ def take_in(request: Request, *, calibration: str, max_side: int, max_frames: in
         if len(clip.views[0]) < count:
             warnings.append(f"The views have {count} frames; the first {len(clip.views[0])} were used (frames=... for others).")
         facts = {"path": request.recording.name, "views": list(rig.names), "calibration": rig.calibration}
+        if any(rig.depths):
+            facts["depth"] = {n: {"file": d.name, "scale": d.scale} for n, d in zip(rig.names, rig.depths, strict=True) if d is not None}
         if starts is not None and any(starts):
             facts["first_frames"] = dict(zip(rig.names, starts, strict=True))
         return TakenIn(clip, list(rig.names), facts, rig.unit, warnings)  # type: ignore[arg-type]
@@ -83,11 +102,20 @@ def take_in(request: Request, *, calibration: str, max_side: int, max_frames: in
 
 def sighted(rig: Rig) -> list[Sighted]:
     """The first frames of every view, small and grey, with their cameras."""
-    clip = read_rig(rig, max_side=CheckOptions().side_px, most=LOOKED_AT)
+    clip = read_rig(replace(rig, depths=()), max_side=CheckOptions().side_px, most=LOOKED_AT)
     return [
         Sighted(name, np.stack([cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in video.frames]), camera.K[0], camera.T_wc[0])
         for name, video, camera in zip(rig.names, clip.views, clip.cameras, strict=True)
     ]
+
+
+def depth_of(rig: Rig) -> tuple[dict[str, Any], list[str]]:
+    """What is told of the depth beside the views: files, how well it fits, and what is wrong; {} where there is none."""
+    if not any(rig.depths):
+        return {}, []
+    fit, told = check_depth(read_rig(rig, max_side=CheckOptions().side_px, most=DEPTHS_LOOKED_AT))
+    files = {name: depth.name for name, depth in zip(rig.names, rig.depths, strict=True) if depth is not None}
+    return {"depth": files, "depth_fit": round(fit, 3)}, told
 
 
 def starts_of(rig: Rig) -> tuple[list[int], list[str]]:
@@ -127,7 +155,9 @@ def cameras_from_pictures(rig: Rig, *, seed: int, listener: Listener) -> tuple[R
     told = ["There is no calibration: cameras were found from what stands still in the pictures, without distortion; lengths are relative."]
     told += [f"{name} was left out: its picture fits none of the others." for v, name in enumerate(rig.names) if v not in good]
     names, clips = tuple(rig.names[v] for v in good), tuple(rig.clips[v] for v in good)
-    rig = replace(rig, names=names, clips=clips, cameras=cameras, calibration="pictures", unit="relative")
+    if any(rig.depths):
+        told.append("The depth beside the views is left out: its unit is not that of cameras found from pictures.")
+    rig = replace(rig, names=names, clips=clips, cameras=cameras, calibration="pictures", unit="relative", depths=())
     checked = check_rig(sighted(rig))
     apart = [error for error, _ in checked.matches_px.values()]
     if apart and np.median(apart) > CheckOptions().bad_px:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import pickle
 import socket
@@ -41,6 +42,7 @@ class Published:
         prefix: What the names of this model's weights begin with in the published file.
         also: Other files with the same weights, looked for in a folder.
         revision: The commit that is fetched; empty where none is pinned: then the newest is, and which one it was is told.
+        sha256: Of the file of that commit, in hexadecimal digits; empty where it is not known.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Published:
     prefix: str = ""
     also: tuple[str, ...] = ()
     revision: str = ""
+    sha256: str = ""
 
 
 class FromPublished:
@@ -255,10 +258,20 @@ def _fetched(published: Published, revision: str | None) -> Path:
         raise UserError(
             f"{published.file} could not be fetched from {published.repository} ({_first_line(error)}); give the path of the file instead."
         ) from error
+    if wanted == published.revision and published.sha256 and _sha256(path) != published.sha256:
+        raise UserError(
+            f"{published.file}, fetched from {published.repository}, is not the file that was published there (its SHA-256 differs), "
+            "so nothing of it was loaded; remove it from the hub's cache and fetch it again."
+        )
     if not wanted:
         commit = path.parent.name  # the hub's client keeps files in a folder named after their commit
         print(f"{published.name} was fetched at revision {commit!r}; name it as revision to have the same again.", file=sys.stderr)
     return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _reach(address: str) -> None:

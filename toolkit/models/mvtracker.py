@@ -27,6 +27,8 @@ MVTRACKER = Published(
     licence="The weights of MVTracker (ETH Zurich) are published as Apache-2.0.",
     prefix="model.",
     also=("mvtracker_200000_june2025_cleandepth.pth",),
+    revision="010d5d114e860aae6b2568104927b636cdca01bc",
+    sha256="a7fa86f2a7223e3e0aa4c1d3eff0dec5fe8a9227a48572ce943b8e49d8a4f8e6",
 )
 ITERATIONS = 4
 

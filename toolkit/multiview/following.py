@@ -43,7 +43,7 @@ def follow(
     places: NDArray | None = None,
     hidden: NDArray | None = None,
     surfaces: Surfaces | None = None,
-    layers: list[F32] | None = None,
+    layers: list[F32] | list[U8] | None = None,
     report: Report = silent,
 ) -> ViewTracks:
     """Follows points both ways in time from where they are asked for.

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import large_full
 from toolkit.geometry.cameras import project
 from toolkit.scene import F32, F64, U8, B, MultiViewVideo
 
@@ -66,7 +67,7 @@ def surfaces_of(clip: MultiViewVideo, queries: NDArray) -> Surfaces | None:
     return Surfaces(clip.depth_m, float(np.clip(share, LEAST_SHARE, MOST_SHARE)))
 
 
-def layers_of(images: list[U8], surfaces: Surfaces | None, *, changed: float = 12.0, noise: float = 4.0) -> list[F32]:
+def layers_of(images: list[U8], surfaces: Surfaces | None, *, changed: float = 12.0, noise: float = 4.0) -> list[F32] | list[U8]:
     """V arrays (T, H, W) of what tells a thing from what lies behind it: its depth, else 2 where a view shows what moves and 1 elsewhere.
 
     Args:
@@ -80,7 +81,7 @@ def layers_of(images: list[U8], surfaces: Surfaces | None, *, changed: float = 1
     layers = []
     for frames in images:
         behind = np.median(frames[np.linspace(0, len(frames) - 1, min(len(frames), 25)).astype(int)], axis=0).astype(np.float32)
-        layer = np.ones(frames.shape, np.float32)
+        layer = large_full(frames.shape, 1, np.uint8)
         for t, frame in enumerate(frames):
             change = np.abs(frame.astype(np.float32) - behind)
             mask = cv2.GaussianBlur(change, (0, 0), 1.0) > max(changed, noise * float(np.median(change)))
@@ -90,7 +91,7 @@ def layers_of(images: list[U8], surfaces: Surfaces | None, *, changed: float = 1
     return layers
 
 
-def level_at(layer: F32, xy: NDArray, wanted: NDArray) -> F64:
+def level_at(layer: F32 | U8, xy: NDArray, wanted: NDArray) -> F64:
     """(N,) the layer at pixels (N, 2), of their neighbours the one nearest to what is wanted (N,): edges are never exact."""
     height, width = layer.shape
     at = np.nan_to_num(xy, nan=0.0).astype(int)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.geometry.cameras import project
+from toolkit.geometry.cameras import project, unproject
 from toolkit.multiview.follow_options import FollowOptions
 from toolkit.multiview.patches import follow_windows, inside_of, likeness
 from toolkit.multiview.surfaces import SIGMAS, Surfaces, level_at
@@ -44,7 +44,7 @@ class Sweep:
         places: NDArray | None = None,
         hidden: NDArray | None = None,
         surfaces: Surfaces | None = None,
-        layers: list[F32] | None = None,
+        layers: list[F32] | list[U8] | None = None,
     ) -> None:
         self._places, self._hidden, self._surfaces, self._layers = places, hidden, surfaces, layers
         self._images, self._cameras, self._P, self._options, self._held = images, cameras, P, options, held
@@ -190,18 +190,33 @@ class Sweep:
             lost = ~known & told_known
             result.xyz[lost] = told[lost]
             known |= lost
+        guess = self._leaning(known, t)
         moved = result.xyz - self._xyz
         self._velocity = np.where(known[:, None] & np.isfinite(moved), 0.7 * moved, 0.5 * self._velocity)
-        self._xyz = np.where(known[:, None], result.xyz, self._xyz + self._velocity)
+        leaning = np.isfinite(guess[:, 0])
+        self._velocity = np.where(leaning[:, None], 0.7 * (guess - self._xyz), self._velocity)
+        self._xyz = np.where(known[:, None], result.xyz, np.where(leaning[:, None], guess, self._xyz + self._velocity))
         if not self._held:
             return
         placed = result.inlier.any(1)
         wrong = placed & known & ~result.inlier.T & np.isfinite(self.sigma)
         self.xy[wrong], self.sigma[wrong] = np.nan, np.nan
         for v, camera in enumerate(self._cameras):
-            self._take_up(v, t, camera, known)
+            self._take_up(v, t, camera, known, leaning)
             seen = np.isfinite(self.xy[v, :, 0]) & result.inlier[:, v]  # what was only taken up has yet to prove itself
             self._last_xy[v, seen], self._last_t[v, seen] = self.xy[v, seen], t
+
+    def _leaning(self, known: B, t: int) -> F64:
+        """(N, 3) where points go on that one view alone still sees: on its ray, as far away as they were heading; NaN for others."""
+        out = np.full(self._xyz.shape, np.nan)
+        if not self._held:
+            return out
+        alone = np.isfinite(self.sigma).sum(0) == 1
+        for v, camera in enumerate(self._cameras):
+            rows = np.flatnonzero(alone & ~known & np.isfinite(self.sigma[v]) & np.isfinite(self._xyz[:, 0]))
+            _, far = project(self._xyz[rows] + self._velocity[rows], camera.K[t], camera.T_wc[t])
+            out[rows] = unproject(self.xy[v, rows], np.where(far > 0, far, np.nan), camera.K[t], camera.T_wc[t])
+        return out
 
     def _gate(self, result: Triangulated) -> None:
         """Forgets places that one view alone tells by its depth, and that lie farther away than the point can have moved."""
@@ -223,11 +238,14 @@ class Sweep:
                 off = rows & (np.linalg.norm(self.xy[v] - place, axis=1) > 2 * self._options.return_px)
             self.xy[v, off], self.sigma[v, off] = np.nan, np.nan
 
-    def _take_up(self, v: int, t: int, camera: Cameras, known: B) -> None:
-        """Looks for points that this view lost, or never saw, where the others say they are."""
+    def _take_up(self, v: int, t: int, camera: Cameras, known: B, leaning: B) -> None:
+        """Looks for points that this view lost, or never saw, where the others say they are.
+
+        One other alone says no more than about where to look for what this view saw before.
+        """
         options = self._options
         place, z = project(self._xyz, camera.K[t], camera.T_wc[t])
-        lost = known & ~np.isfinite(self.xy[v, :, 0]) & inside_of(place, self._images[v][t])
+        lost = (known | (leaning & (self._last_t[v] >= 0))) & ~np.isfinite(self.xy[v, :, 0]) & inside_of(place, self._images[v][t])
         if self._surfaces is not None:
             lost &= ~self._surfaces.shown(v, t, place, z)[1]
         for earlier in np.unique(self._last_t[v, lost]):

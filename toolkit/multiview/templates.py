@@ -62,7 +62,7 @@ def match_templates(
     A: NDArray,
     options: TemplateOptions | None = None,
     *,
-    layers: F32 | None = None,
+    layers: F32 | U8 | None = None,
     level: NDArray | None = None,
 ) -> Matched:
     """Finds N windows of a clip in one of its frames (Gauss and Newton on an affine map, inverse compositional: Baker & Matthews 2004).
@@ -75,7 +75,7 @@ def match_templates(
         start: (N, 2) about where.
         A: (N, 2, 2) about how they are turned and stretched.
         options: How they are compared.
-        layers: (T, H, W) float32 what tells surfaces apart, such as depth; NaN where unknown.
+        layers: (T, H, W) what tells surfaces apart: depth, NaN where unknown, or small numbers.
         level: (N,) that of the point itself in its template; NaN where unknown.
     """
     options = options or TemplateOptions()
@@ -86,7 +86,7 @@ def match_templates(
     offsets = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
     bell = np.exp(-0.5 * (offsets**2).sum(1) / (options.bell * half) ** 2)
     xy, shape, alike = np.full((N, 2), np.nan), np.array(A, np.float64), np.full(N, np.nan)
-    apart = np.zeros((0, 0, 0), np.float32) if layers is None else layers
+    apart = np.zeros((0, 0, 0), np.uint8) if layers is None else layers
     own = np.full(N, np.nan) if level is None or layers is None else np.asarray(level, np.float64)
     _match(
         frames,

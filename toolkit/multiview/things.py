@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from toolkit.geometry.cameras import project
 from toolkit.multiview.outlines import Outlined, OutlineOptions, Patch, fit_sphere
 from toolkit.multiview.patches import inside_of
+from toolkit.multiview.thing_colours import ColourOptions, likely_of, thing_at
 from toolkit.multiview.triangulation import TriangulationOptions, triangulate
-from toolkit.scene import F32, F64, U8, B, MultiViewVideo
+from toolkit.scene import F32, F64, MultiViewVideo
 
 
 @dataclass(frozen=True)
@@ -20,32 +21,18 @@ class ThingOptions:
     """What counts as the middle of a thing, and how it is followed.
 
     Attributes:
-        core_px: Radius around the query from which its colour is first taken.
-        least_px: Radius of a thing that is large enough.
-        largest: Radius as a share of the picture's longer side, beyond which it is no thing but the background.
-        centred: The query must lie this near to the middle of the thing, in its radii, in all views that show the thing ...
-        same_size: ... whose sizes in the world agree up to this factor: on the surface of a thing no point is its middle from everywhere.
-        least_views: Views that must show it so.
+        colours: What its colour must be like.
         fill: Share of a disc that has the thing's colour, less that of the ring around it, where it is seen.
         search: Radii around the expected place in which it is looked for.
         sigma_radii: Error of a middle, in radii.
-        bins: Of a colour channel.
-        smooth: Of the colours' histogram, in bins.
         outlines: How its outline is sought.
         strayed: A sphere fitted to outlines lies within so many radii of where colours put it.
     """
 
-    core_px: float = 5.0
-    least_px: float = 6.0
-    largest: float = 0.2
-    centred: float = 0.35
-    same_size: float = 1.35
-    least_views: int = 2
+    colours: ColourOptions = field(default_factory=ColourOptions)
     fill: float = 0.3
     search: float = 2.5
     sigma_radii: float = 0.03
-    bins: int = 24
-    smooth: float = 0.7
     outlines: OutlineOptions = field(default_factory=OutlineOptions)
     strayed: float = 0.6
 
@@ -80,7 +67,7 @@ def follow_thing(clip: MultiViewVideo, query: NDArray, P: NDArray, options: Thin
     """
     options = options or ThingOptions()
     t0, place = int(query[0]), np.asarray(query[1:], np.float64)
-    start = _found_at(clip, t0, place, options)
+    start = thing_at(clip, t0, place, options.colours)
     if start is None:
         return None
     odds, radius = start
@@ -110,13 +97,16 @@ def _outlined(clip: MultiViewVideo, track: ThingTrack, odds: F32, options: Thing
     """The track by the outlines of a sphere: colours alone lean to the lit side, and away from the hands that hold it."""
     xy, sigma, xyz, spread = track.xy.copy(), track.sigma_px.copy(), track.xyz.copy(), track.sigma.copy()
     known = np.flatnonzero(np.isfinite(track.xyz[:, 0]))
-    patches = {int(t): [_patch(clip, v, int(t), track.xyz[t], track.radius, odds, options) for v in range(len(xy))] for t in known}
+
+    def patches(t: int) -> list[Patch | None]:
+        return [_patch(clip, v, t, track.xyz[t], track.radius, odds, options) for v in range(len(xy))]
+
     few = known[np.linspace(0, len(known) - 1, min(len(known), 20)).astype(int)]
-    sized = [fit_sphere(patches[int(t)], xyz[t], track.radius, options.outlines, sizing=True) for t in few]
+    sized = [fit_sphere(patches(int(t)), xyz[t], track.radius, options.outlines, sizing=True) for t in few]
     radii = [fit.radius for fit in sized if fit is not None]
     radius = float(np.median(radii)) if radii else track.radius
-    for t, parts in patches.items():
-        fit = fit_sphere(parts, xyz[t], radius, options.outlines)
+    for t in known.tolist():
+        fit = fit_sphere(patches(t), xyz[t], radius, options.outlines)
         if fit is None or np.linalg.norm(fit.xyz - track.xyz[t]) > options.strayed * radius:
             continue
         xyz[t], spread[t] = fit.xyz, fit.sigma
@@ -140,66 +130,10 @@ def _patch(clip: MultiViewVideo, v: int, t: int, xyz_w: F64, radius: float, odds
     reach = 2.0 * r + 12
     low = np.maximum(np.floor(xy - reach), 0).astype(int)
     high = np.minimum(np.ceil(xy + reach), [frame.shape[1], frame.shape[0]]).astype(int)
-    if (high - low < 8).any() or r < 0.5 * options.least_px:  # noqa: PLR2004 (a picture's corner tells nothing)
+    if (high - low < 8).any() or r < 0.5 * options.colours.least_px:  # noqa: PLR2004 (a picture's corner tells nothing)
         return None
-    likely = odds[_index(_lab(np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])), options.bins)]
+    likely = likely_of(frame[low[1] : high[1], low[0] : high[0]], odds, options.colours.bins)
     return Patch(likely, low, camera.K[t], camera.T_wc[t])
-
-
-def _found_at(clip: MultiViewVideo, t: int, place: F64, options: ThingOptions) -> tuple[F32, float] | None:
-    """How much likelier each colour is on the thing than around it, and its radius; None where the query is no middle of a thing."""
-    spots = []
-    for v, camera in enumerate(clip.cameras):
-        xy, depth = project(place, camera.K[t], camera.T_wc[t])
-        if np.isfinite(xy).all() and inside_of(xy[None], clip.views[v].frames[t], options.least_px)[0]:
-            spots.append((v, xy, float(depth), _lab(clip.views[v].frames[t])))
-    if len(spots) < options.least_views:
-        return None
-    radii = [options.core_px] * len(spots)
-    odds = None
-    blobs: list[tuple[float, float] | None] = []
-    for _ in range(3):  # the colour tells how large it is, its size tells which pixels have its colour
-        inner, outer = [], []
-        for (_v, xy, _, lab), radius in zip(spots, radii, strict=True):
-            away = _distance(lab.shape[:2], xy)
-            inner.append(lab[away < max(0.7 * radius, options.core_px)])
-            outer.append(lab[(away > 1.4 * radius + 3)])
-        odds = _odds(np.concatenate(inner), np.concatenate(outer), options)
-        blobs = [_blob(odds[_index(lab, options.bins)] > 0.5, xy, options) for _, xy, _, lab in spots]  # noqa: PLR2004 (likelier than not)
-        radii = [options.core_px if blob is None else blob[0] for blob in blobs]
-    good = []
-    for (v, _xy, depth, _), blob in zip(spots, blobs, strict=True):
-        if blob is not None and blob[1] < options.centred:
-            good.append(blob[0] * depth / float(np.sqrt(clip.cameras[v].K[t, 0, 0] * clip.cameras[v].K[t, 1, 1])))
-    if len(good) < options.least_views or odds is None:
-        return None
-    radius = float(np.median(good))
-    same = [r for r in good if max(r / radius, radius / r) < options.same_size]
-    # Whoever sees a blob around the query sees its middle there, but for views where something covers a part of it.
-    shown = sum(blob is not None for blob in blobs)
-    if len(same) < max(options.least_views, 0.5 * shown):
-        return None
-    return odds, float(np.median(same))
-
-
-def _blob(mask: B, xy: NDArray, options: ThingOptions) -> tuple[float, float] | None:
-    """Radius of the connected part around a place, and how far from its middle the place is in radii; None where it is no round thing."""
-    count, label, stats, centres = cv2.connectedComponentsWithStats(
-        cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3)))
-    )
-    k = int(label[int(np.clip(xy[1], 0, mask.shape[0] - 1)), int(np.clip(xy[0], 0, mask.shape[1] - 1))])
-    if count < 2 or k == 0:
-        return None
-    x, y, w, h, area = (int(n) for n in stats[k])
-    radius = float(np.sqrt(area / np.pi))
-    if (
-        radius < options.least_px
-        or radius > options.largest * max(mask.shape)
-        or area < 0.5 * w * h * np.pi / 4
-        or max(w, h) > 2 * min(w, h)
-    ):
-        return None
-    return radius, float(np.linalg.norm(centres[k] + 0.5 - xy)) / radius
 
 
 def _seen(
@@ -215,9 +149,9 @@ def _seen(
     reach = r * (1 + options.search * wide) + 10
     low = np.maximum(np.floor(xy - reach), 0).astype(int)
     high = np.minimum(np.ceil(xy + reach), [frame.shape[1], frame.shape[0]]).astype(int)
-    if (high - low < max(2 * r, 8)).any() or r < 0.5 * options.least_px:
+    if (high - low < max(2 * r, 8)).any() or r < 0.5 * options.colours.least_px:
         return nothing
-    likely = odds[_index(_lab(np.ascontiguousarray(frame[low[1] : high[1], low[0] : high[0]])), options.bins)]
+    likely = likely_of(frame[low[1] : high[1], low[0] : high[0]], odds, options.colours.bins)
     fit = cv2.filter2D(likely, cv2.CV_32F, _disc(r), borderType=cv2.BORDER_CONSTANT)
     _, best, _, (i, j) = cv2.minMaxLoc(fit)
     if best < options.fill or not (0 < i < fit.shape[1] - 1 and 0 < j < fit.shape[0] - 1):
@@ -241,35 +175,3 @@ def _disc(r: float) -> F32:
     disc = np.clip(r - away + 0.5, 0, 1)
     ring = np.clip(1.25 * r + 0.5 - away, 0, 1) * (1 - np.clip(r - away + 0.5, 0, 1))
     return (disc / disc.sum() - 0.5 * ring / max(ring.sum(), 1e-9)).astype(np.float32)
-
-
-def _lab(frame: U8) -> U8:
-    return cv2.cvtColor(cv2.GaussianBlur(frame, (0, 0), 0.8), cv2.COLOR_RGB2LAB)  # type: ignore[return-value]
-
-
-def _index(lab: U8, bins: int) -> tuple[NDArray, ...]:
-    cell = (lab.astype(np.int32) * bins) >> 8
-    return cell[..., 0] // 2, cell[..., 1], cell[..., 2]  # light and shade: half as many steps
-
-
-def _odds(inner: U8, outer: U8, options: ThingOptions) -> F32:
-    """(L, a, b) the chance that a pixel of a colour is the thing's, both being as common."""
-    tables = []
-    for pixels in (inner, outer):
-        table = np.zeros((options.bins // 2 + 1, options.bins, options.bins), np.float32)
-        np.add.at(table, _index(pixels, options.bins), 1.0)
-        for axis in range(3):
-            table = _blurred(table, axis, options.smooth)
-        tables.append(table / table.sum())
-    return (tables[0] / (tables[0] + tables[1] + 1e-5)).astype(np.float32)
-
-
-def _blurred(table: F32, axis: int, sigma: float) -> F32:
-    from scipy.ndimage import gaussian_filter1d
-
-    return gaussian_filter1d(table, sigma, axis=axis, mode="constant")  # type: ignore[return-value]
-
-
-def _distance(shape: tuple[int, ...], xy: NDArray) -> F64:
-    rows, columns = np.mgrid[: shape[0], : shape[1]]
-    return np.hypot(columns + 0.5 - xy[0], rows + 0.5 - xy[1])

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import large_empty
 from toolkit.geometry.cameras import project
 from toolkit.multiview.bodies import Body, BodyOptions, find_bodies, supposed_bodies
 from toolkit.multiview.body_search import SearchOptions, find_again
@@ -15,6 +16,7 @@ from toolkit.multiview.follow_options import FollowOptions
 from toolkit.multiview.following import ViewTracks, follow
 from toolkit.multiview.fusing import FusionOptions, fuse
 from toolkit.multiview.hiding import hidden_at_queries
+from toolkit.multiview.one_view import on_rays
 from toolkit.multiview.smoothing import SmoothingOptions, smooth
 from toolkit.multiview.surfaces import Surfaces, layers_of, surfaces_of
 from toolkit.multiview.things import ThingOptions, follow_thing
@@ -82,7 +84,13 @@ class MultiViewTracks:
 
 def grey_views(clip: MultiViewVideo) -> list[U8]:
     """V arrays (T, H, W) of grey frames."""
-    return [np.stack([cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in view.frames]) for view in clip.views]  # type: ignore[misc]
+    out = []
+    for view in clip.views:
+        grey = large_empty(view.frames.shape[:3], np.uint8)
+        for t, frame in enumerate(view.frames):
+            grey[t] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        out.append(grey)
+    return out
 
 
 def track_views(
@@ -147,7 +155,10 @@ def track_views(
     own = np.isin(rows, list(things)) & np.isfinite(xyz[rows, moments, 0])
     xyz[rows, moments] = np.where(own[:, None], xyz[rows, moments], asked[:, 1:])
     sigma[rows, moments] = np.nanmin(np.column_stack([sigma[rows, moments], np.full(N, _typical(sigma))]), axis=1)
-    path, spread = smooth(xyz, sigma, scale=_scale(clip.cameras, asked), options=options.smoothing)
+    doubt = _doubt(sigma, placed)
+    alone_xyz, alone_doubt, alone = on_rays(seen, xyz, clip.cameras)
+    xyz[alone], doubt[alone] = alone_xyz[alone], alone_doubt[alone]
+    path, spread = smooth(xyz, doubt, scale=_scale(clip.cameras, asked), weak=alone, options=options.smoothing)
     path[rows, moments] = asked[:, 1:]
     return _told(clip, asked, seen, path, spread, len(bodies), options.follow.adopted_px, surfaces)
 
@@ -163,6 +174,13 @@ def _placed(seen: ViewTracks, P: F64, options: MultiViewOptions, surfaces: Surfa
         depth, share = (near, far), surfaces.share
     every = np.tile(P.transpose(1, 0, 2, 3), (N, 1, 1, 1))
     return triangulate(xy, sigma, every, options.follow.triangulation, depth=depth, depth_share=share)
+
+
+def _doubt(sigma: F64, placed: Triangulated) -> F64:
+    """(N, T, 3, 3) covariance: as views tell it, where nothing else changed how sure a place is."""
+    told = placed.covariance.reshape(*sigma.shape, 3, 3)
+    same = np.isclose(np.sqrt(np.trace(told, axis1=-2, axis2=-1) / 3), sigma, rtol=1e-6)
+    return np.where(same[..., None, None], told, sigma[..., None, None] ** 2 * np.eye(3))
 
 
 def _places(bodies: list[Body], points: int, frames: int) -> F64:

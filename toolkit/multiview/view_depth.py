@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from toolkit.disk_arrays import large_full
 from toolkit.multiview.lifting import LiftOptions, focus_of
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, Cameras, MultiViewVideo, PointCloud, Scene, Video
@@ -49,8 +50,8 @@ def depth_from_views(
     """
     options = options or ViewDepthOptions()
     shapes = [video.frames.shape[:3] for video in clip.views]
-    depth = tuple(np.full(shape, np.nan, np.float32) for shape in shapes)
-    sure = tuple(np.zeros(shape, np.float32) for shape in shapes)
+    depth = tuple(large_full(shape, np.nan, np.float32) for shape in shapes)
+    sure = tuple(large_full(shape, 0.0, np.float32) for shape in shapes)
     frames = range(len(clip.views[0])) if moments is None else sorted(set(moments))
     for k, t in enumerate(frames):
         for v, (z, certain) in enumerate(depth_of_moment(clip, t, options)):
