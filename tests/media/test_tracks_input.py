@@ -1,5 +1,6 @@
 """Files of 2D tracks by anybody's tracker: one meaning whatever their names, and a sentence where something is missing."""
 
+# pyright: reportArgumentType=false, reportCallIssue=false
 import numpy as np
 import pytest
 

@@ -1,5 +1,6 @@
 """A large thing that moves a little: cameras that it dragged along are found again once it is left out."""
 
+# pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from toolkit.synthetic.track_scenes import HELD_OUT, track_scene
     [((16, 48), 9_600_011, 0.006), ((24, 150), 9_700_011, 0.004)],
 )
 def test_a_mover_that_passed_for_still_is_told_and_lets_the_cameras_go(size, seed, path):
-    """Scenes whose cameras lay 0.9 and 1.7 % of the distance away, between the world and one thing that carries two fifths of the tracks."""
+    """Scenes whose cameras lay 0.9 and 1.7 % of the distance away, between the world and a thing that carries two fifths of the tracks."""
     scene = track_scene(seed, *size, recipe=HELD_OUT)
     found = tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size)
     scores = moving_points(

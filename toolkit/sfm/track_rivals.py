@@ -179,9 +179,9 @@ def parts_of(seen: Observed, options: RivalOptions) -> list[I64]:
         if largest is None:
             break
         ends.remove(largest)
-        for branch in (largest.left, largest.right):
-            ends.append(branch)
-            nodes.append(branch)
+        branches = [branch for branch in (largest.left, largest.right) if branch is not None]
+        ends += branches
+        nodes += branches
     parts = [np.sort(rows[np.array(node.pre_order())]) for node in nodes]
     return [part for part in parts if options.least <= len(part) <= options.most * len(rows)]
 
