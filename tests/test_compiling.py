@@ -1,5 +1,6 @@
 """Compiled loops follow changes in the files they call."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -61,3 +62,21 @@ def test_other_errors_are_not_swallowed(monkeypatch):
     monkeypatch.setattr(compiling, "njit", broken)
     with pytest.raises(RuntimeError, match="no compiler"):
         compiling.compiled()(double)
+
+
+def test_sums_in_any_order_are_in_no_function_that_another_compiled_one_calls():
+    """Which copy of such a function is taken, its own or its caller's, depends on what numba found on disk."""
+    loose, called = set(), {}
+    for path in Path(toolkit.__file__).parent.rglob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            words = [ast.unparse(decorator) for decorator in function.decorator_list]
+            if not any(word.startswith("compiled(") for word in words):
+                continue
+            if any("fastmath" in word for word in words):
+                loose.add(function.name)
+            inner = [call.func.id for call in ast.walk(function) if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)]
+            called |= dict.fromkeys(inner, path.name)
+    assert len(loose) >= 1 and len(called) > 20
+    assert {name: called[name] for name in loose & set(called)} == {}

@@ -20,6 +20,10 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     after a change in one of those it would go on with the old code. Here any change in the folder counts. Call compiled functions
     of other folders from Python only.
 
+    Sums in any order (`fastmath`) are for functions that no other compiled one calls: what is called is there twice, once by itself and
+    once within its caller, each in an order of its own, and which of the two is taken depends on whether the code was compiled just now
+    or found on disk.
+
     A read-only installation only costs time: numba looks for a writable place beside the source, then in the user's cache folder,
     and where there is none the code is compiled at each start, with a warning that says so.
     """

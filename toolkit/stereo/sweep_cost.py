@@ -10,7 +10,7 @@ UNSEEN = 255
 NEUTRAL = 60  # cost, in steps of a hundredth, of a plane at which no other view looks: neither a match nor a mismatch
 
 
-@compiled(fastmath=True)
+@compiled()
 def _warp(other, h, w, M, y, out):
     """Row y of the view, looked up in `other` (h x w, flat) through M (3, 3); 1e9 outside."""
     f = np.float32
