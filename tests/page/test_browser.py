@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import time
 import zipfile
@@ -461,13 +462,18 @@ def test_the_page_is_useful_on_a_phone(browser, served):
     somebody.leave()
 
 
-def test_a_closed_tab_frees_its_place_and_its_files(browser, served, clip, wait_for):
+def test_an_example_waits_for_a_run_and_a_closed_tab_frees_its_place_and_its_files(browser, served, clip, wait_for):
     before = {v.folder for v in list(served.studio.scratch._visitors.values())}
     somebody = Person(browser, served.url)
     somebody.page.set_input_files("#upload input[type=file]", clip)
     somebody.page.locator("#found .l4-meter").wait_for()
-    somebody.page.locator("#preset").get_by_text("Fine · ").click()  # long enough to be still in work
+    somebody.page.locator("#preset").get_by_text("Fine · ").click()
     visitor = somebody.run_begun(served.studio, before)
+    if visitor.job is not None:
+        visitor.job.process.send_signal(signal.SIGSTOP)  # so that it is still in work below, however quick
+    somebody.page.locator("#examples .thumbnail-item").nth(1).click()
+    somebody.page.get_by_text(texts.BUSY).wait_for()
+    somebody.shot("1440-busy")
     somebody.leave()
     wait_for(lambda: visitor.job is None, 20, "the run stopped")
     wait_for(lambda: not visitor.folder.exists(), 20, "the files are gone")

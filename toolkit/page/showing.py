@@ -9,7 +9,6 @@ from typing import Any
 
 import gradio as gr
 
-from toolkit.errors import UserError
 from toolkit.gallery import Example
 from toolkit.page import cards, texts
 from toolkit.page.bringing import Bringing, bring_example
@@ -62,9 +61,10 @@ class Showing:
     def open_example(self, request: gr.Request, event: gr.SelectData) -> Changes:
         """An example to look at and to run: its result can be shown at once."""
         visitor = self.desk.visitor(request)
+        if visitor.job is not None:
+            gr.Warning(texts.BUSY)  # the bars of the run would write over a status at once
+            return self.desk.changes()
         try:
-            if visitor.job is not None:
-                raise UserError(texts.BUSY)
             example = self.desk.examples[int(event.index)]
             changes = self._opened(visitor, example)
             self.desk.studio.drop_clip(visitor)
