@@ -187,3 +187,13 @@ def test_published_rigs_have_their_published_baselines(data):
     assert read_euroc(euroc / "cam0" / "sensor.yaml", euroc / "cam1" / "sensor.yaml").baseline_m == pytest.approx(0.1101, abs=1e-4)
     kitti = read_kitti(data / "kitti_raw_0001_stereo" / "calib_cam_to_cam.txt", 0, 1, (1242, 375))
     assert kitti.baseline_m == pytest.approx(0.537, abs=1e-3) and kitti.K[0, 0] == pytest.approx(721.5377)
+
+
+def test_kitti_calibration_beside_folders_without_numbers_is_that_of_its_two_cameras_or_asks_which(tmp_path):
+    path, eyes = tmp_path / "calib_cam_to_cam.txt", (tmp_path / "left", tmp_path / "right")
+    path.write_text(kitti_text())
+    found = find_calibration(tmp_path, *eyes, (600, 400))
+    assert found is not None and found.baseline_m == pytest.approx(0.12)
+    path.write_text(kitti_text() + "\nS_02: 640 480\n")
+    with pytest.raises(UserError, match=r"3 cameras, and 'left' and 'right' do not tell"):
+        find_calibration(tmp_path, *eyes, (600, 400))

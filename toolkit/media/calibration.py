@@ -46,7 +46,7 @@ def find_calibration(folder: Path, left: Path, right: Path, size: tuple[int, int
         size: (width, height) of the pictures in pixels.
 
     Raises:
-        UserError: a calibration file that can't be read, or that is for pictures of another size.
+        UserError: a calibration file that can't be read, that is for pictures of another size, or that does not tell which camera is which.
     """
     if (left / "sensor.yaml").is_file() and (right / "sensor.yaml").is_file():
         return read_euroc(left / "sensor.yaml", right / "sensor.yaml", size)
@@ -55,6 +55,14 @@ def find_calibration(folder: Path, left: Path, right: Path, size: tuple[int, int
         number = re.search(r"(\d+)$", left.name), re.search(r"(\d+)$", right.name)
         if kitti.is_file() and number[0] and number[1]:
             return read_kitti(kitti, int(number[0].group(1)), int(number[1].group(1)), size)
+        if kitti.is_file() and place == folder:
+            told = sorted(int(name[2:]) for name in _named_numbers(kitti) if re.fullmatch(r"S_\d+", name))
+            if len(told) == 2:  # noqa: PLR2004 (no doubt which are meant)
+                return read_kitti(kitti, told[0], told[1], size)
+            raise UserError(
+                f"{kitti.name} is of {len(told)} cameras, and {left.name!r} and {right.name!r} do not tell which two are meant: "
+                "name them image_00 and image_01, or whatever numbers they have there."
+            )
     if (folder / "calib.txt").is_file():
         return read_middlebury(folder / "calib.txt", size)
     for path in sorted(folder.iterdir()):
