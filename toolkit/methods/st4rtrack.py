@@ -22,6 +22,7 @@ from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
 from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, B, DepthVideo, Scene, Tracks2D, Tracks3D, Video
+from toolkit.sfm.track_sharpening import SharpeningOptions
 from toolkit.tracking import track_points
 from toolkit.tracking.cuts import cuts_of
 from toolkit.tracking.queries import checked_queries
@@ -277,8 +278,8 @@ class _Work:
         give_back()
         given = taken_in(tracks, K, video.size, masks)
         scene = scene_of(
-            given, SolvingOptions(), weights=checked_weights("auto"), depth=depth, rgb=colours(tracks.queries, video), facts=self.facts,
-            seed=self.seed, listener=listener,
+            given, SolvingOptions(sharpening=SharpeningOptions()), weights=checked_weights("auto"), depth=depth,
+            rgb=colours(tracks.queries, video), facts=self.facts, seed=self.seed, listener=listener,
         )  # fmt: skip
         scene = replace(scene, video=video, method="st4rtrack")
         give_back()

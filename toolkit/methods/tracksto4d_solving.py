@@ -28,6 +28,7 @@ from toolkit.sfm.track_doubt import depth_doubt
 from toolkit.sfm.track_hypotheses import track_area
 from toolkit.sfm.track_motion import motion_of
 from toolkit.sfm.track_parallax import Parallax, focal_sigma, parallax_of, point_sigmas
+from toolkit.sfm.track_sharpening import SharpeningOptions, sharpened
 
 GREY = 128  # without pictures nobody knows a point's colour
 UNSURE_CHANCE = 0.2  # of motion: a track that surely stands still has a smaller one
@@ -52,6 +53,7 @@ class SolvingOptions:
         network_spread: Where its depths of still points are off by more, as a logarithm, it sees a world that it has not learned, and its
             word on how far away things are is not heard.
         map_sigma: And that of a depth map.
+        sharpening: Of the last adjustment; None for none.
     """
 
     clip: ClipOptions = field(default_factory=ClipOptions)
@@ -62,6 +64,7 @@ class SolvingOptions:
     alike: float = 0.65
     network_spread: float = 0.2
     map_sigma: float = 0.1
+    sharpening: SharpeningOptions | None = None
 
 
 def scene_of(
@@ -111,6 +114,9 @@ def scene_of(
     area = _area(given, solved)
     company = company_of(seen.uv, seen.weight > 0, options.clip.motion.company)
     motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray, leaning=solved.leaning)
+    if options.sharpening is not None:
+        solved = sharpened(seen, solved, motion.chance, options.clip.hypotheses.growth.least_px, options.sharpening)
+        motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray, leaning=solved.leaning)
     beyond = _beyond(given, solved, np.maximum(motion.chance, motion.alone))
     motion = replace(motion, chance=np.where(beyond, np.maximum(motion.chance, BEYOND_CHANCE), motion.chance))
     moves = motion.chance > 0.5
