@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -125,6 +126,13 @@ def test_the_module_runs_as_a_program(tmp_path):
     assert done.returncode == 2
     assert "absent.mp4" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_an_output_that_is_full_is_told_in_a_sentence():
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([sys.executable, "-m", "toolkit", "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (2, "error: What this writes could not be written: no space left.\n")
 
 
 def test_settings_are_numbers_where_they_can_be():

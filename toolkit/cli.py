@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -269,6 +270,7 @@ def main(arguments: list[str] | None = None) -> int:
     with interrupt.listening():
         try:
             ended = shell(args=asked, standalone_mode=False)
+            sys.stdout.flush()
             if ended != interrupt.EXIT_CODE:
                 return int(ended or 0)
         except UserError as problem:
@@ -279,6 +281,11 @@ def main(arguments: list[str] | None = None) -> int:
             return _refused(_sentence(problem))
         except SystemExit as end:
             return int(end.code or 0)
+        except OSError as problem:
+            if problem.errno not in (errno.EPIPE, errno.ENOSPC) or problem.filename is not None:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or what is left to be said fails once more at the end
+            return 1 if problem.errno == errno.EPIPE else _refused("What this writes could not be written: no space left.")
         except BaseException:
             # Compiled libraries make errors of their own of a Ctrl-C, so what counts is that it was pressed.
             if not interrupt.was_struck():
