@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from toolkit.disk_arrays import large_empty, large_full
+from toolkit.disk_arrays import large_empty, large_full, let_go
 from toolkit.errors import UserError
 from toolkit.geometry.projections import Fisheye, Pinhole
 from toolkit.geometry.resampling import Resampler
@@ -20,6 +20,7 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, Cameras, MultiViewVideo, Video
 
 GROWTH = 0.15  # of a side, by which a picture without distortion may show more than its frame did
+TOGETHER = 16  # frames of a view that are in memory at a time
 SHAPES_APART = 0.01  # relative difference of the sides' ratio of depth and picture: each side is rounded to whole pixels
 
 
@@ -59,6 +60,8 @@ def read_rig(
         for t, frame in zip(range(count), islice(clip.frames(), first, None), strict=False):
             pictures[t] = frame if plain else resample(frame)
             read, done = t + 1, done + 1
+            if not read % TOGETHER:
+                let_go()
             report(done, total)
         if read < count:
             raise UserError(f"{clip.name} promises {count} frames, but only {read} could be read; is it cut off?")
@@ -131,6 +134,8 @@ def _depth_through(
             seen = inside(xy, own)
         out[t] = np.where(seen, sample_nearest(found, xy), np.nan)
         read = t + 1
+        if not read % TOGETHER:
+            let_go()
     if read < count:
         raise UserError(f"The depth in {depth.name} has {read} frames where its view has {count}; each frame needs its own.")
     return out

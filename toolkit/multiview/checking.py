@@ -9,10 +9,11 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.multiview.lifting import focus_of
+from toolkit.multiview.triangulation import TriangulationOptions
 from toolkit.scene import F64, MultiViewVideo
 
 LEAST_VARIETY = 2.0  # grey levels; a picture of less shows nothing
-OPPOSITE_DEG = 160.0  # between the directions of two views of which neither sees what the other sees
+OPPOSITE_DEG = TriangulationOptions().most_angle_deg  # between two views of which neither sees what the other sees
 DEEP = 50.0  # times the distance to where the cameras look, beyond which depth must be in another unit
 
 
@@ -51,9 +52,13 @@ def checked_clip(clip: MultiViewVideo, names: Sequence[str] | None = None) -> tu
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
     if apart.max() <= 1e-9:
         raise UserError("All cameras are at the same place, but points are placed by the distance between them; check the translations.")
-    axes = np.array([camera.T_wc[camera.registered][0, :3, 2] for camera in clip.cameras])
-    if len(good) == 2 and np.degrees(np.arccos(np.clip(axes[0] @ axes[1], -1, 1))) > OPPOSITE_DEG:
-        told.append("The two views look at the scene from opposite sides: a point is seldom seen by both, so few can be placed.")
+    t = int(np.argmax(np.sum([camera.registered for camera in clip.cameras], axis=0)))
+    to = np.array([camera.centres[t] for camera in clip.cameras]) - focus_of(clip.cameras, t)
+    to /= np.maximum(np.linalg.norm(to, axis=1, keepdims=True), 1e-12)
+    if len(good) == 2 and np.degrees(np.arccos(np.clip(to[0] @ to[1], -1, 1))) > OPPOSITE_DEG:
+        told.append(
+            "The two views look at the scene from opposite sides: no point of a surface is seen well by both, so hardly any is placed."
+        )
     return _with_depth_in_unit(clip, told), told
 
 

@@ -52,8 +52,9 @@ def fit_of(clip: MultiViewVideo, t: int, options: DepthCheckOptions | None = Non
         if not (one.registered[t] and two.registered[t]):
             continue
         xy = _some_pixels(clip.views[a].size, options.samples)
-        z = sample_nearest(clip.depth_m[a][t], xy).astype(np.float64)
-        xy, z = xy[z > 0], z[z > 0]
+        z = np.asarray(sample_nearest(clip.depth_m[a][t], xy), np.float64)
+        known = np.flatnonzero(z > 0)
+        xy, z = xy[known], z[known]
         other, far = project(unproject(xy, z, one.K[t], one.T_wc[t]), two.K[t], two.T_wc[t])
         good = inside(other, clip.views[b].size) & (far > 0)
         ratio = sample_nearest(clip.depth_m[b][t], other[good]) / far[good]
@@ -64,7 +65,7 @@ def fit_of(clip: MultiViewVideo, t: int, options: DepthCheckOptions | None = Non
     grey = np.stack([np.concatenate(here), np.concatenate(there)]) if here else np.zeros((2, 0))
     if grey.shape[1] < options.least or (grey.std(1) < 1.0).any():
         return 0.0
-    return max(float(np.corrcoef(grey)[0, 1]), 0.0) * grey.shape[1] / seen
+    return max(float(np.asarray(np.corrcoef(grey))[0, 1]), 0.0) * grey.shape[1] / seen
 
 
 def check_depth(clip: MultiViewVideo, options: DepthCheckOptions | None = None) -> tuple[float, list[str]]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
-from toolkit.scene import F32, F64, U8
+from toolkit.scene import F32, F64, U8, B
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,11 @@ def match_templates(
     offsets = np.stack(np.meshgrid(steps, steps), -1).reshape(-1, 2)
     bell = np.exp(-0.5 * (offsets**2).sum(1) / (options.bell * half) ** 2)
     xy, shape, alike = np.full((N, 2), np.nan), np.array(A, np.float64), np.full(N, np.nan)
-    apart = np.zeros((0, 0, 0), np.uint8) if layers is None else layers
-    own = np.full(N, np.nan) if level is None or layers is None else np.asarray(level, np.float64)
+    told = np.full(N, np.nan) if level is None or layers is None else np.asarray(level, np.float64)
+    other = np.zeros((N, len(offsets)), np.bool_)
+    if layers is not None:
+        rows = np.flatnonzero(np.isfinite(told) & np.isfinite(key_xy[:, 0]))
+        other[rows] = _elsewhere(layers, np.asarray(key_t)[rows], key_xy[rows, None] + offsets, told[rows], options.layer)
     _match(
         frames,
         np.asarray(key_t, np.int64),
@@ -97,18 +100,26 @@ def match_templates(
         shape,
         offsets,
         bell,
-        apart,
-        own,
-        (options.layer, options.least_layer, options.noise, options.bend, options.farthest_px, options.steps),
+        np.isfinite(told),
+        other,
+        (options.least_layer, options.noise, options.bend, options.farthest_px, options.steps),
         xy,
         alike,
     )
     return Matched(xy, shape, alike)
 
 
+def _elsewhere(layers: F32 | U8, key_t: NDArray, xy: NDArray, level: NDArray, share: float) -> B:
+    """(N, S) which samples of templates lie on another surface."""
+    height, width = layers.shape[1:]
+    x, y = np.clip(xy[..., 0].astype(int), 0, width - 1), np.clip(xy[..., 1].astype(int), 0, height - 1)
+    with np.errstate(invalid="ignore"):
+        return np.abs(layers[key_t[:, None], y, x] - level[:, None]) > share * level[:, None]
+
+
 @compiled()
-def _match(frames, key_t, key_xy, t, start, A, offsets, bell, layers, level, options, out, alike):
-    apart, least, noise, bend, farthest, most = options
+def _match(frames, key_t, key_xy, t, start, A, offsets, bell, layered, other, options, out, alike):
+    least, noise, bend, farthest, most = options
     N, S = len(key_xy), len(offsets)
     T, height, width = frames.shape
     a, b, w = np.zeros(S), np.zeros(S), np.zeros(S)
@@ -123,15 +134,14 @@ def _match(frames, key_t, key_xy, t, start, A, offsets, bell, layers, level, opt
             inside = 1.0 <= x < width - 1.0 and 1.0 <= y < height - 1.0
             w[s] = bell[s] if inside else 0.0
             total += w[s]
-            if inside and np.isfinite(level[n]):
-                here = layers[key_t[n], int(y), int(x)]
-                if np.isfinite(here) and abs(here - level[n]) > apart * level[n]:
+            if inside and layered[n]:
+                if other[n, s]:
                     w[s] = -w[s]  # another surface
                 else:
                     own += w[s]
         if total <= 0.0:
             continue
-        alone = np.isfinite(level[n]) and own >= least * total
+        alone = layered[n] and own >= least * total
         total = 0.0
         for s in range(S):
             w[s] = max(w[s], 0.0) if alone else abs(w[s])

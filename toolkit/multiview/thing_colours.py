@@ -25,6 +25,8 @@ class ColourOptions:
         centred: The query must lie this near to the middle of the thing, in its radii, in all views that show the thing ...
         same_size: ... whose sizes in the world agree up to this factor: on the surface of a thing no point is its middle from everywhere.
         least_views: Views that must show it so.
+        apart_deg: Two of these must look at it from angles so far apart, between the two: from one side, and from opposite ones, a point on
+            the surface looks like the middle.
         bins: Of a colour channel.
         smooth: Of the colours' histogram, in bins.
     """
@@ -35,6 +37,7 @@ class ColourOptions:
     centred: float = 0.35
     same_size: float = 1.35
     least_views: int = 2
+    apart_deg: tuple[float, float] = (25.0, 140.0)
     bins: int = 24
     smooth: float = 0.7
 
@@ -60,11 +63,16 @@ def thing_at(clip: MultiViewVideo, t: int, place: F64, options: ColourOptions) -
         odds = _odds(np.concatenate(inner), np.concatenate(outer), options)
         blobs = [_blob(odds[_index(lab, options.bins)] > 0.5, xy, options) for _, xy, _, lab in spots]  # noqa: PLR2004 (likelier than not)
         radii = [options.core_px if blob is None else blob[0] for blob in blobs]
-    good = []
+    good, rays = [], []
     for (v, _xy, depth, _), blob in zip(spots, blobs, strict=True):
         if blob is not None and blob[1] < options.centred:
+            rays.append(clip.cameras[v].centres[t] - place)
             good.append(blob[0] * depth / float(np.sqrt(clip.cameras[v].K[t, 0, 0] * clip.cameras[v].K[t, 1, 1])))
     if len(good) < options.least_views or odds is None:
+        return None
+    to = np.array(rays) / np.linalg.norm(rays, axis=1, keepdims=True)
+    angle = np.degrees(np.arccos(np.clip(to @ to.T, -1, 1)))
+    if not ((angle > options.apart_deg[0]) & (angle < options.apart_deg[1])).any():
         return None
     radius = float(np.median(good))
     same = [r for r in good if max(r / radius, radius / r) < options.same_size]

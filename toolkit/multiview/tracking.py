@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.disk_arrays import large_empty
+from toolkit.disk_arrays import large_empty, let_go, pieces
 from toolkit.geometry.cameras import project
 from toolkit.multiview.bodies import Body, BodyOptions, find_bodies, supposed_bodies
 from toolkit.multiview.body_search import SearchOptions, find_again
@@ -90,6 +90,7 @@ def grey_views(clip: MultiViewVideo) -> list[U8]:
         for t, frame in enumerate(view.frames):
             grey[t] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
         out.append(grey)
+        let_go()
     return out
 
 
@@ -164,16 +165,21 @@ def track_views(
 
 
 def _placed(seen: ViewTracks, P: F64, options: MultiViewOptions, surfaces: Surfaces | None) -> Triangulated:
+    """Where all views together see the points in each frame, (N * T) of them."""
     V, N, T = seen.sigma_px.shape
-    xy = seen.xy.transpose(1, 2, 0, 3).reshape(N * T, V, 2)
-    sigma = seen.sigma_px.transpose(1, 2, 0).reshape(N * T, V)
-    depth, share = None, 0.02
+    around, share = None, 0.02
     if surfaces is not None:
         around = np.array([[surfaces.around(v, t, seen.xy[v, :, t]) for t in range(T)] for v in range(V)])  # (V, T, 2, N)
-        near, far = around.transpose(2, 3, 1, 0).reshape(2, N * T, V)
-        depth, share = (near, far), surfaces.share
-    every = np.tile(P.transpose(1, 0, 2, 3), (N, 1, 1, 1))
-    return triangulate(xy, sigma, every, options.follow.triangulation, depth=depth, depth_share=share)
+        share = surfaces.share
+    found = []
+    for some in pieces(N, T * V * P[0, 0].size):
+        count = len(range(*some.indices(N)))
+        xy = seen.xy[:, some].transpose(1, 2, 0, 3).reshape(count * T, V, 2)
+        sigma = seen.sigma_px[:, some].transpose(1, 2, 0).reshape(count * T, V)
+        depth = None if around is None else tuple(around[..., some].transpose(2, 3, 1, 0).reshape(2, count * T, V))
+        every = np.tile(P.transpose(1, 0, 2, 3), (count, 1, 1, 1))
+        found.append(triangulate(xy, sigma, every, options.follow.triangulation, depth=depth, depth_share=share))  # type: ignore[arg-type]
+    return Triangulated(*(np.concatenate([getattr(f, name) for f in found]) for name in ("xyz", "covariance", "inlier", "residual_px")))
 
 
 def _doubt(sigma: F64, placed: Triangulated) -> F64:

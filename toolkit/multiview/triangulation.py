@@ -20,10 +20,13 @@ class TriangulationOptions:
     Attributes:
         outlier_sigmas: An observation farther from the point's reprojection than this many of its standard deviations is left out.
         least_angle_deg: Two rays that meet at a smaller angle don't tell the depth.
+        most_angle_deg: Of an opaque thing, views that look at it from angles farther apart show different sides, or see a side askance: by
+            more than sixty degrees one of them. Three cameras around a room are a hundred and twenty apart.
     """
 
     outlier_sigmas: float = 3.5
     least_angle_deg: float = 2.0
+    most_angle_deg: float = 125.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +94,7 @@ def triangulate(
         np.ascontiguousarray(far, np.float64),
         depth_share,
         options.outlier_sigmas,
-        np.cos(np.deg2rad(options.least_angle_deg)),
+        (np.cos(np.deg2rad(options.least_angle_deg)), np.cos(np.deg2rad(options.most_angle_deg))),
         xyz,
         covariance,
         inlier,
@@ -101,7 +104,7 @@ def triangulate(
 
 
 @compiled()
-def _triangulate(xy, sigma, P, near, far, share, most, cosine, xyz, covariance, inlier, residual):
+def _triangulate(xy, sigma, P, near, far, share, most, cosines, xyz, covariance, inlier, residual):
     S, V = xy.shape[0], xy.shape[1]
     for s in range(S):
         seen, deep = np.zeros(V, np.bool_), np.zeros(V, np.bool_)
@@ -116,7 +119,7 @@ def _triangulate(xy, sigma, P, near, far, share, most, cosine, xyz, covariance, 
                 if a == b:
                     Y, good = _of_depth(xy[s, a], P[s, a], 0.5 * (near[s, a] + far[s, a])), True
                 else:
-                    Y, good = _of_pair(xy[s, a], P[s, a], xy[s, b], P[s, b], cosine)
+                    Y, good = _of_pair(xy[s, a], P[s, a], xy[s, b], P[s, b], cosines)
                 if not good:
                     continue
                 cost, agree = 0.0, 0
@@ -213,7 +216,7 @@ def _of_depth(xy, p, z):
 
 
 @compiled()
-def _of_pair(xy_a, P_a, xy_b, P_b, cosine):
+def _of_pair(xy_a, P_a, xy_b, P_b, cosines):
     """The point of two rays with the least algebraic error, and whether it lies before both cameras at a useful angle."""
     A, b = np.zeros((3, 3)), np.zeros(3)
     rays, depths = np.zeros((2, 3)), np.zeros(2)
@@ -230,7 +233,8 @@ def _of_pair(xy_a, P_a, xy_b, P_b, cosine):
                 across = (1.0 if i == j else 0.0) - ray[i] * ray[j]
                 A[i, j] += across
                 b[i] += across * centre[j]
-    if abs(rays[0, 0] * rays[1, 0] + rays[0, 1] * rays[1, 1] + rays[0, 2] * rays[1, 2]) > cosine:
+    between = rays[0, 0] * rays[1, 0] + rays[0, 1] * rays[1, 1] + rays[0, 2] * rays[1, 2]
+    if between > cosines[0] or between < cosines[1]:
         return np.zeros(3), False
     X = np.linalg.solve(A, b)
     for k in range(2):
