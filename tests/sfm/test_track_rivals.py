@@ -46,3 +46,23 @@ def test_parts_are_what_lies_and_moves_together():
 def test_too_few_tracks_have_no_parts():
     seen = Observed(np.zeros((4, 5, 2)), np.ones((4, 5)), 1 / 500, Beliefs())
     assert parts_of(seen, RivalOptions()) == []
+
+
+def test_two_halves_that_move_against_each_other_are_told():
+    """Either may be the world, and the cameras follow the one or the other."""
+    rng = np.random.default_rng(3)
+    frames, half = 16, 60
+    time = np.linspace(0, 1, frames)[:, None]
+    side = np.repeat([-1.0, 1.0], half)
+    X = np.column_stack([side * rng.uniform(0.1, 1.6, 2 * half), rng.uniform(-1, 1, 2 * half), rng.uniform(3, 6, 2 * half)])
+    ways = np.where(side[:, None] > 0, [0.0, 0.5, 0.1], [0.5, 0.0, 0.2])  # of the camera before each
+    Y = X[None] - time[..., None] * ways
+    xy = 500 * Y[..., :2] / Y[..., 2:] + [320, 240] + rng.normal(0, 0.5, (frames, 2 * half, 2))
+    xy = xy.swapaxes(0, 1).astype(np.float32)
+    seen = np.ones(xy.shape[:2], bool)
+    tracks = tk.Tracks2D(xy, seen, seen.astype(np.float32), np.column_stack([np.zeros(2 * half), xy[:, 0]]).astype(np.float32))
+    K = np.array([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]])
+    found = tk.reconstruct_tracks(tracks, K, size=(640, 480), weights=None)
+    assert "either may be the still world" in " ".join(found.report["warnings"])
+    one = tk.reconstruct_tracks(tracks.select(side > 0), K, size=(640, 480), weights=None)
+    assert "either may be the still world" not in " ".join(one.report["warnings"])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 LITTLE_PARALLAX_PX = 1.5
 STANDS_DEG = 0.1  # a camera that turns less stands still
 STILL_PX = 3.0
+RIVAL_GAP = 0.02  # of two explanations, as a mean logarithm of how far tracks stray
 LEAST_EXPLAINED = 0.3  # of the picture's area; less is no world
 UNSURE_FOCAL = 0.15
 FLAGGED = 2.5  # times the usual error of a frame
@@ -192,6 +193,12 @@ def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str,
     if found.doubt > UNSURE_DEPTH:
         sure = f", is known to {100 * found.doubt:.0f} % only" if found.doubt < NO_DEPTH else " can hardly be told from these tracks"
         told.append(f"How deep the scene is{sure}: it may be flatter or deeper than shown, and the camera have gone another way.")
+    torn = [w["frames"] for w in found.solved.windows if w.get("rival_gap") is not None and w["rival_gap"] < RIVAL_GAP]
+    if torn and parallax.known:
+        told.append(
+            f"In frames {torn[0][0]} to {torn[0][1]} two parts of the picture move against each other, and either may be the still world: "
+            "the camera may have gone another way; mask what moves."
+        )
     if explained < LEAST_EXPLAINED:
         told.append(
             f"Only {100 * explained:.0f} % of the picture fits a still world: everything may be moving, and the cameras may follow "

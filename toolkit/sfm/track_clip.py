@@ -178,7 +178,13 @@ def _solved(seen: Observed, frames: slice, options: ClipOptions, network: Networ
         state = best.state
     state = scaled(bounded(few, state), len(few.uv) // 2)
     scale, _ = few.scales(state, options.hypotheses.growth.least_px)
-    told = {"frames": [frames.start, frames.stop - 1], "explanation": best.name, "losses": losses}
+    told = {
+        "frames": [frames.start, frames.stop - 1],
+        "explanation": best.name,
+        "losses": losses,
+        "told_by_their_part": int((apart.leaning > 0).sum()),
+        "rival_gap": round(apart.rival_gap, 4) if np.isfinite(apart.rival_gap) else None,
+    }
     return _Window(frames, rows, state, scale, told, belief, motion.chance, apart.leaning, spread)
 
 

@@ -7,7 +7,7 @@ out one after the other, those that a network says move first; where all the res
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,6 +38,7 @@ class RivalOptions:
         steps: Of each adjustment.
         least_px: A track's robust scale in them is at least so large: less than `MotionOptions.least_px`, as cameras are near.
         gain: A rival is better by so much, as a mean logarithm of how far tracks stray.
+        another: A rival takes something else for still where chances of motion differ by so much, as a mean over the picture.
         leaning: A track of a part that moves strays less far where it is as likely to move as not, by this factor's logarithm: that
             others of its part move speaks for it.
     """
@@ -53,6 +54,7 @@ class RivalOptions:
     steps: int = 6
     least_px: float = 0.5
     gain: float = 0.003
+    another: float = 0.1
     leaning: float = 0.35
 
 
@@ -65,12 +67,14 @@ class Apart:
         motion: What moves.
         leaning: (N,) how much a track's part speaks for its motion, as a logarithm of straying.
         strays: Mean logarithm of how far tracks stray, in pixels; tracks that move count as straying by what is as likely motion as not.
+        rival_gap: By how much more they do in the best rival that takes something else for still; infinite where there was none.
     """
 
     state: State
     motion: Motion
     leaning: F64
     strays: float
+    rival_gap: float = float("inf")
 
 
 class _Judge:
@@ -134,6 +138,7 @@ def without_parts(
     best = Apart(state, motion, none, judge.strays(state, limit))
     finer = judge.found(state, none, limit, 2)
     best = min(best, finer, key=lambda one: one.strays)
+    rivals = [best]
     parts = parts_of(seen, options) + _told(believed, options)
     for _ in range(options.rounds):
         start, still = best, 1 - best.motion.chance
@@ -150,11 +155,13 @@ def without_parts(
             leaning = start.leaning.copy()
             leaning[part] = options.leaning
             one = judge.found(rival, leaning, limit, 3)
+            rivals.append(one)
             if one.strays < best.strays - options.gain:
                 best = one
         if best is start:
             break
-    return best
+    others = [r for r in rivals if np.average(abs(r.motion.chance - best.motion.chance), weights=area) > options.another]
+    return replace(best, rival_gap=min((r.strays - best.strays for r in others), default=float("inf")))
 
 
 def _told(believed: NDArray | None, options: RivalOptions) -> list[I64]:
