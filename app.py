@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from toolkit.page import cards, health, logs, texts
 from toolkit.page.bringing import Bringing, preset_choices
@@ -28,6 +29,7 @@ from toolkit.page.endpoints import Endpoints
 from toolkit.page.frames import FILES_HTML, SCENE_HTML, SCENE_JS
 from toolkit.page.measuring import Measuring
 from toolkit.page.pointing import Pointing
+from toolkit.page.requests import Understood, tell_in_sentences
 from toolkit.page.running import Running
 from toolkit.page.scratch import IDLE_S, LEFT_S, Scratch
 from toolkit.page.showing import Showing
@@ -187,6 +189,7 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
     # Gradio serves what lies below this folder to whoever knows its name, and nothing else.
     os.environ["GRADIO_TEMP_DIR"] = str(studio.scratch.root)
     page = build(studio).queue(max_size=20)
+    tell_in_sentences(page)
     studio.scratch.anybody_waits = lambda: len(page._queue) > 0
     if block:
         studio.crew.warm_up()
@@ -204,8 +207,9 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
             share=False,
             enable_monitoring=False,
             run_history=False,
-            app_kwargs={"routes": [health.route(studio, lambda: len(page._queue))]},
+            app_kwargs={"routes": [health.route(studio, lambda: len(page._queue))], "middleware": [Middleware(Understood)]},
             mcp_server=os.environ.get("LIFT4D_MCP") == "1",
+            _frontend=False,  # Gradio's own look at the page would end it where the machine is so busy that it takes three seconds
         )
     finally:
         if block:

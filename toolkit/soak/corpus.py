@@ -47,7 +47,7 @@ def _written(folder: Path) -> Iterator[Path]:
     left, right = _pictures(0), _pictures(5)
     pair = np.concatenate([left, right], axis=2)
     yield write_video(folder / "mono.mp4", left, 30)
-    yield write_video(folder / "room_sbs.mp4", pair, 30)
+    yield small_pair(folder / "room_sbs.mp4")
     vr180 = write_video(folder / "vr180.mp4", pair, 30)
     label_video(vr180, Spherical(stereo_layout="side-by-side", projection="equirect", fov_bounds_deg=(-90.0, 90.0, -90.0, 90.0)))
     yield vr180
@@ -152,6 +152,11 @@ def _rigs(folder: Path, left: U8, right: U8) -> Iterator[Path]:
             write_video(place / f"cam{i}.mp4", pictures, 30)
         (folder / name).write_text(text)
         yield place
+
+
+def small_pair(path: Path) -> Path:
+    """Writes a video of two eyes beside each other, of a few small frames."""
+    return write_video(path, np.concatenate([_pictures(0), _pictures(5)], axis=2), 30)
 
 
 def _pictures(shift: int) -> U8:

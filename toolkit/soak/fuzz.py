@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import psutil
 
 from toolkit.errors import UserError
 from toolkit.export.bundle import export
@@ -39,13 +40,15 @@ class FuzzLimits:
 
     Attributes:
         cpu_s: Of one core: the same on a busy machine.
-        wall_s: After so long it waits for something that never comes.
+        idle_s: Who computes nothing for so long waits for something that never comes; on a busy machine everybody computes a little.
+        wall_s: Nobody may take longer, however little is computed.
         memory_mb: At its peak, with the program itself.
         address_mb: More is not granted, so that a bomb hurts nobody beside it.
     """
 
     cpu_s: float = 20.0
-    wall_s: float = 90.0
+    idle_s: float = 60.0
+    wall_s: float = 1200.0
     memory_mb: float = 2000.0
     address_mb: int = 8000
 
@@ -135,15 +138,12 @@ def _all_below(folder: Path) -> list[str]:
 
 def _listen(heard: int, child: int, limits: FuzzLimits) -> dict[str, Any]:
     """What the child says of itself, or how it ended."""
-    ready, _, _ = select.select([heard], [], [], limits.wall_s)
+    ready = _until_it_speaks(heard, child, limits)
     text = b""
     while ready and (data := os.read(heard, 1 << 16)):
         text += data
-    if not text:
-        try:
-            os.kill(child, signal.SIGKILL if not ready else 0)
-        except ProcessLookupError:
-            pass
+    if not ready:
+        os.kill(child, signal.SIGKILL)
     _, status, usage = os.wait4(child, 0)
     cpu_s = round(usage.ru_utime + usage.ru_stime, 2)
     if text:
@@ -153,6 +153,25 @@ def _listen(heard: int, child: int, limits: FuzzLimits) -> dict[str, Any]:
     if not ready or code == -signal.SIGXCPU:
         return {"outcome": "hang", "told": f"ended after {cpu_s:.0f} CPU-seconds", "cpu_s": cpu_s, "peak_mb": peak_mb}
     return {"outcome": "killed", "told": f"it ended with {code}", "cpu_s": cpu_s, "peak_mb": peak_mb}
+
+
+def _until_it_speaks(heard: int, child: int, limits: FuzzLimits) -> bool:
+    """Waits until the child says something or ends; False where it computes nothing any more, or never comes to an end."""
+    began = moved = time.monotonic()
+    cpu_s = 0.0
+    while not select.select([heard], [], [], min(limits.idle_s / 4, 5.0))[0]:
+        now, spent_s = time.monotonic(), _cpu_s(child)
+        if spent_s > cpu_s:
+            moved, cpu_s = now, spent_s
+        if now - moved > limits.idle_s or now - began > limits.wall_s:
+            return False
+    return True
+
+
+def _cpu_s(child: int) -> float:
+    """What a child of this process that was not waited for has computed."""
+    spent = psutil.Process(child).cpu_times()
+    return spent.user + spent.system
 
 
 def _open_and_tell(case: Case, said: int, temporary: Path, out: Path, limits: FuzzLimits) -> None:

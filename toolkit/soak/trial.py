@@ -1,4 +1,4 @@
-"""Both standing trials in one go, as `benchmark --soak` runs them."""
+"""All standing trials in one go, as `benchmark --soak` runs them."""
 
 from __future__ import annotations
 
@@ -6,15 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from toolkit.soak.callers import soak_calls
 from toolkit.soak.fuzz import Verdict, counted_outcomes
 from toolkit.soak.visitors import soak_page
 
 _ROOT = Path(__file__).resolve().parents[2]
 _TELL_EVERY = 100
+_INPUTS_PER_CALL = 4
 _BACK_MB = 100.0
 """So much more memory than before is no leak: allocators keep some."""
 
@@ -37,7 +40,7 @@ def verdicts(count: int, seed: int = 0, first: int = 0) -> Iterator[Verdict]:
 def run_trials(
     *, inputs: int, visitors: int, minutes: float, seed: int = 0, tell: Callable[[str], None] = lambda line: None
 ) -> tuple[dict[str, Any], bool]:
-    """Spoilt recordings, then visitors.
+    """Spoilt recordings, then hostile calls, a quarter as many, then visitors.
 
     Args:
         inputs: How many recordings are spoilt.
@@ -65,7 +68,11 @@ def run_trials(
             "slowest_wall_s": max(verdict.wall_s for verdict in all_verdicts),
             "peak_mb": max(verdict.peak_mb for verdict in all_verdicts),
         }
-        good = all(verdict.good for verdict in all_verdicts)
+        answers, wrong = soak_calls(-(-inputs // _INPUTS_PER_CALL), seed=seed, tell=tell)
+        for problem in wrong:
+            tell(problem)
+        found["hostile calls"] = {**Counter(answer.outcome for answer in answers), "wrong afterwards": len(wrong)}
+        good = not wrong and all(answer.good for answer in answers) and all(verdict.good for verdict in all_verdicts)
     if minutes > 0:
         tally = soak_page(visitors=visitors, minutes=minutes, seed=seed, tell=tell)
         for problem in (*tally.lost, *tally.mixed):

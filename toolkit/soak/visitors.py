@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
 import shutil
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
 from toolkit.media.scene_file import load, save
 from toolkit.media.video import write_video
 from toolkit.scene import U8
 from toolkit.soak.corpus import scene_of
+from toolkit.soak.page_process import opened_page, used, wait_until_calm
 
-_ROOT = Path(__file__).resolve().parents[2]
 _SIDE = 96
 _FRAMES = (4, 5, 6, 7)
 _WEIGHTS = {"run": 4, "open": 3, "inspect": 3, "rubbish": 2, "cancel": 2, "leave": 2}
@@ -159,15 +150,15 @@ def soak_page(*, visitors: int = 5, minutes: float = 15.0, seed: int = 0, tell: 
         tell: Called with a line now and then.
     """
     tally = Tally()
-    with tempfile.TemporaryDirectory(prefix="lift4d-soak-") as name, _page(Path(name) / "page") as (url, process):
+    with tempfile.TemporaryDirectory(prefix="lift4d-soak-") as name, opened_page(Path(name) / "page") as (url, process):
         folder = Path(name)
         first = Visitor(0, url, folder / "first", 0.0, tally, seed)
         for what in ("_run", "_open", "_inspect"):  # what every page loads once is no leak
             client = first._client()
             getattr(first, what)(client)
             client.close()
-        _wait_until_calm(folder / "page")
-        tally.start = _used(process, folder / "page")
+        wait_until_calm(folder / "page")
+        tally.start = used(process, folder / "page")
         tell(f"before: {tally.start}")
         until = time.monotonic() + 60 * minutes
         crowd = [Visitor(number, url, folder / "crowd", until, tally, seed) for number in range(visitors)]
@@ -175,10 +166,10 @@ def soak_page(*, visitors: int = 5, minutes: float = 15.0, seed: int = 0, tell: 
             visitor.start()
         while any(visitor.is_alive() for visitor in crowd):
             time.sleep(2.0)
-            tally.peak_mb = max(tally.peak_mb, _used(process, folder / "page")["memory_mb"])
+            tally.peak_mb = max(tally.peak_mb, used(process, folder / "page")["memory_mb"])
         tell(f"visitors are gone: {dict(tally.counts)}")
-        _wait_until_calm(folder / "page")
-        tally.end = _used(process, folder / "page")
+        wait_until_calm(folder / "page")
+        tally.end = used(process, folder / "page")
     return tally
 
 
@@ -199,62 +190,3 @@ def _pictures(colour: np.ndarray, frames: int) -> U8:
     wide = np.clip(wide, 0, 255).astype(np.uint8)
     eyes = [[wide[:, t + shift :][:, :_SIDE] for t in range(frames)] for shift in (0, 4)]
     return np.concatenate([np.stack(eyes[0]), np.stack(eyes[1])], axis=2)
-
-
-@contextmanager
-def _page(place: Path) -> Iterator[tuple[str, psutil.Process]]:
-    """A page in a process of its own, with its files in a folder of its own."""
-    place.mkdir()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "TMPDIR": str(place), "LIFT4D_LOG": "json"}
-    process = subprocess.Popen([sys.executable, "app.py"], cwd=_ROOT, env=environment, stdout=subprocess.DEVNULL)
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        _wait_for(url, process)
-        yield url, psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _wait_for(url: str, process: subprocess.Popen) -> None:
-    end = time.monotonic() + 180
-    while True:
-        try:
-            with urllib.request.urlopen(f"{url}healthz", timeout=10) as answer:
-                if json.loads(answer.read())["status"]:
-                    return
-        except (OSError, urllib.error.URLError):
-            if process.poll() is not None or time.monotonic() > end:
-                raise
-            time.sleep(0.5)
-
-
-def _used(process: psutil.Process, place: Path) -> dict[str, float]:
-    """Memory of the page and its workers, bytes in its folder, open files of the page itself."""
-    memory = 0
-    for one in (process, *process.children(recursive=True)):
-        try:
-            memory += one.memory_full_info().pss
-        except psutil.Error:
-            pass  # it ended meanwhile
-    sizes = []
-    for folder, _, names in os.walk(place):  # says nothing of folders that go meanwhile, unlike a glob
-        for name in names:
-            with suppress(OSError):
-                sizes.append(os.path.getsize(os.path.join(folder, name)))
-    return {
-        "memory_mb": memory / 1e6,
-        "disk_mb": sum(sizes) / 1e6,
-        "files": len(sizes),
-        "open_files": process.num_fds(),
-    }
-
-
-def _wait_until_calm(place: Path) -> None:
-    """Until the page should have deleted what visitors left who closed it."""
-    from toolkit.page.scratch import LEFT_S
-
-    time.sleep(LEFT_S + 30.0)
