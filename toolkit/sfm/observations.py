@@ -127,25 +127,19 @@ def measure(
         most: Keep at most so many measurements of each track, evenly over its visible frames; None for all.
     """
     farthest = focal_baseline / _largest_depth(depth)
-    parts = [
-        _measured(tracks, which[some], depth, focal_baseline, farthest, model, most) for some in pieces(len(which), tracks.visible.shape[1])
-    ]
-    count = sum(len(part.frame) for part in parts)
-    joined = Observations(
-        np.asarray(which, np.int64),
-        np.concatenate([[0], np.cumsum(np.concatenate([np.zeros(0, np.int64), *(np.diff(part.start) for part in parts)]))]).astype(
-            np.int64
-        ),
-        np.empty(count, np.int64),
-        large_empty((count, 3), np.float64),
-        large_empty((count, 2), np.float64),
-    )
-    first = 0
-    for part in parts:
-        some = slice(first, first + len(part.frame))
-        first = some.stop
-        joined.frame[some], joined.uvd[some], joined.information[some] = part.frame, part.uvd, part.information
-    return joined
+    frames = tracks.visible.shape[1]
+    # Room for all that can be: what single parts measured would otherwise be there twice.
+    room = sum(int(np.minimum(tracks.visible[which[some]].sum(1), most or frames).sum()) for some in pieces(len(which), frames))
+    frame, uvd, information = np.empty(room, np.int64), large_empty((room, 3), np.float64), large_empty((room, 2), np.float64)
+    counts, first = [np.zeros(1, np.int64)], 0
+    for some in pieces(len(which), frames):
+        part = _measured(tracks, which[some], depth, focal_baseline, farthest, model, most)
+        rows = slice(first, first + len(part.frame))
+        first = rows.stop
+        frame[rows], uvd[rows], information[rows] = part.frame, part.uvd, part.information
+        counts.append(np.diff(part.start))
+    start = np.cumsum(np.concatenate(counts)).astype(np.int64)
+    return Observations(np.asarray(which, np.int64), start, frame[:first], uvd[:first], information[:first])
 
 
 def _measured(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, cho_factor, cho_solve, eigh
 
 from toolkit.compiling import compiled
 from toolkit.scene import F64, I64
@@ -77,12 +77,14 @@ def adjust(
     free[moving] = np.arange(len(moving))
     problem = (start, frame, uvd, information, free, camera, scale * scale, shape)
     damping = 1e-4
-    cost, S, g, D, V, W, b = _normal_equations(R, t, X, *problem, len(moving), damping)
+    cost, S, g, V, W, b = _normal_equations(R, t, X, *problem, len(moving), damping)
     for _ in range(iterations):
         try:
-            step = cho_solve(cho_factor(S, lower=True, check_finite=False), g, check_finite=False)
+            # In place: of a long clip the system is the largest thing there is. Its lower triangle is the upper one as LAPACK counts.
+            step = cho_solve(cho_factor(S.T, overwrite_a=True, check_finite=False), g, check_finite=False)
         except LinAlgError:
             step = None
+        del S
         if step is not None and np.isfinite(step).all():
             trial = R.copy(), t.copy(), X.copy()
             _move(*trial, step, start, frame, free, V, W, b)
@@ -92,21 +94,32 @@ def adjust(
                 damping = max(damping * 0.2, 1e-9)
                 if gain < tolerance:
                     break
-                cost, S, g, D, V, W, b = _normal_equations(R, t, X, *problem, len(moving), damping)
+                del V, W, b
+                cost, S, g, V, W, b = _normal_equations(R, t, X, *problem, len(moving), damping)
                 continue
         damping *= 10
         if damping > 1e4:
             break
-        cost, S, g, D, V, W, b = _normal_equations(R, t, X, *problem, len(moving), damping)
+        del V, W, b
+        cost, S, g, V, W, b = _normal_equations(R, t, X, *problem, len(moving), damping)
+    S = None
+    del V, W, b
     blocks = None
     if covariance:
         blocks = np.zeros((len(R), 6, 6))
-        cost, S, *_ = _normal_equations(R, t, X, *problem, len(moving), 1e-9)
-        # Only the lower triangle is filled. A pose that nothing holds makes it singular: its variance is then that of the rest.
-        inverse = np.linalg.pinv(np.tril(S) + np.tril(S, -1).T, rcond=1e-12, hermitian=True)
-        for k, f in enumerate(moving):
-            blocks[f] = inverse[6 * k : 6 * k + 6, 6 * k : 6 * k + 6]
+        cost, S = _normal_equations(R, t, X, *problem, len(moving), 1e-9)[:2]
+        blocks[moving] = _blocks_of_inverse(S)
     return BundleResult(R, t, X, blocks, float(cost))
+
+
+def _blocks_of_inverse(S: F64) -> F64:
+    """(p, 6, 6) along the diagonal of the pseudo-inverse of a symmetric matrix, of which the lower triangle is given; it is overwritten.
+
+    A pose that nothing holds makes it singular: its variance is then that of the rest.
+    """
+    values, vectors = eigh(S.T, lower=False, overwrite_a=True, check_finite=False)
+    share = np.divide(1.0, values, out=np.zeros_like(values), where=np.abs(values) > 1e-12 * np.abs(values).max(initial=0.0))
+    return np.stack([(vectors[k : k + 6] * share) @ vectors[k : k + 6].T for k in range(0, len(values), 6)])
 
 
 @compiled()
@@ -194,7 +207,7 @@ def _normal_equations(  # noqa: PLR0917  # pragma: no cover (compiled)
             for k in range(a + 1):
                 S[6 * p + a, 6 * p + k] += U[p, a, k]
             S[6 * p + a, 6 * p + a] += damping * U[p, a, a] + 1e-12
-    return cost, S, g, U, V, W, b
+    return cost, S, g, V, W, b
 
 
 @compiled()
