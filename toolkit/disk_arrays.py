@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 LARGE_MB = 4  # smaller arrays stay in memory: what a few of them take does not matter
+TOGETHER = 16  # frames after which who goes through a clip once may `let_go`
 _RESIDENT_MB = 384  # of all such arrays together, before their pages go back; with a quarter of it a run takes a fifth longer
 _PIECE = 1_000_000  # samples that are computed with at a time: some ten arrays of them are there at once
 _LOOK_S = 0.01

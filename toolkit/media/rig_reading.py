@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from toolkit.disk_arrays import large_empty, large_full, let_go
+from toolkit.disk_arrays import TOGETHER, large_empty, large_full, let_go
 from toolkit.errors import UserError
 from toolkit.geometry.projections import Fisheye, Pinhole
 from toolkit.geometry.resampling import Resampler
@@ -20,7 +20,6 @@ from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, Cameras, MultiViewVideo, Video
 
 GROWTH = 0.15  # of a side, by which a picture without distortion may show more than its frame did
-TOGETHER = 16  # frames of a view that are in memory at a time
 SHAPES_APART = 0.01  # relative difference of the sides' ratio of depth and picture: each side is rounded to whole pixels
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from toolkit.disk_arrays import TOGETHER, let_go
 from toolkit.geometry.cameras import project
 from toolkit.geometry.poses import invert
 from toolkit.geometry.sampling import from_opencv
@@ -114,6 +115,8 @@ def find_again(
             search.keep_looks(np.array([t]), poses)
         elif known[t]:
             poses[t] = body.T_wb[t]
+        if not k % TOGETHER:
+            let_go()
         report(k + 1, T)
     return replace(body, T_wb=poses)
 

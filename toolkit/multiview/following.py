@@ -7,16 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.disk_arrays import let_go
+from toolkit.disk_arrays import TOGETHER, let_go
 from toolkit.multiview.follow_options import FollowOptions
 from toolkit.multiview.surfaces import Surfaces
 from toolkit.multiview.sweeping import Sweep
 from toolkit.multiview.triangulation import projections
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, U8, Cameras
-
-TOGETHER = 8
-"""Frames of all views that are in memory at a time, beside those that points are held against."""
 
 
 @dataclass(frozen=True, eq=False)

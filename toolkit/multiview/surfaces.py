@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.disk_arrays import large_full, let_go
+from toolkit.disk_arrays import TOGETHER, large_full, let_go
 from toolkit.geometry.cameras import project
 from toolkit.scene import F32, F64, U8, B, MultiViewVideo
 
@@ -87,8 +87,9 @@ def layers_of(images: list[U8], surfaces: Surfaces | None, *, changed: float = 1
             mask = cv2.GaussianBlur(change, (0, 0), 1.0) > max(changed, noise * float(np.median(change)))
             if mask.mean() < 0.6:  # noqa: PLR2004 (else the camera moves)
                 layer[t] += cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((7, 7), np.uint8))
+            if not t % TOGETHER:
+                let_go()
         layers.append(layer)
-        let_go()
     return layers
 
 

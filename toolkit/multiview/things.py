@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import TOGETHER, let_go
 from toolkit.geometry.cameras import project
 from toolkit.multiview.outlines import Outlined, OutlineOptions, Patch, fit_sphere
 from toolkit.multiview.patches import inside_of
@@ -93,6 +94,8 @@ def follow_thing(clip: MultiViewVideo, query: NDArray, P: NDArray, options: Thin
             else:  # one view alone, or none: a middle that nobody confirms
                 xy[:, t], sigma[:, t] = np.nan, np.nan
                 at, speed, missed = at + speed, 0.8 * speed, missed + 1
+            if not t % TOGETHER:
+                let_go()
     return _outlined(clip, ThingTrack(xy, sigma, xyz, spread, radius), odds, options)
 
 
@@ -110,6 +113,8 @@ def _outlined(clip: MultiViewVideo, track: ThingTrack, odds: F32, options: Thing
     radius = float(np.median(radii)) if radii else track.radius
     for t in known.tolist():
         fit = fit_sphere(patches(t), xyz[t], radius, options.outlines)
+        if not t % TOGETHER:
+            let_go()
         if fit is None or np.linalg.norm(fit.xyz - track.xyz[t]) > options.strayed * radius:
             continue
         xyz[t], spread[t] = fit.xyz, fit.sigma

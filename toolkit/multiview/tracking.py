@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.disk_arrays import large_empty, let_go, pieces
+from toolkit.disk_arrays import TOGETHER, large_empty, let_go, pieces
 from toolkit.geometry.cameras import project
 from toolkit.multiview.bodies import Body, BodyOptions, find_bodies, supposed_bodies
 from toolkit.multiview.body_search import SearchOptions, find_again
@@ -89,8 +89,9 @@ def grey_views(clip: MultiViewVideo) -> list[U8]:
         grey = large_empty(view.frames.shape[:3], np.uint8)
         for t, frame in enumerate(view.frames):
             grey[t] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+            if not t % TOGETHER:
+                let_go()
         out.append(grey)
-        let_go()
     return out
 
 
