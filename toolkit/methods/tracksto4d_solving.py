@@ -116,7 +116,6 @@ def scene_of(
     motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray, leaning=solved.leaning)
     if options.sharpening is not None:
         solved = sharpened(seen, solved, motion.chance, options.clip.hypotheses.growth.least_px, options.sharpening)
-        motion = motion_of(seen, solved.state, company, area, options.clip.motion, believed=solved.stray, leaning=solved.leaning)
     beyond = _beyond(given, solved, np.maximum(motion.chance, motion.alone))
     motion = replace(motion, chance=np.where(beyond, np.maximum(motion.chance, BEYOND_CHANCE), motion.chance))
     moves = motion.chance > 0.5
