@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.disk_arrays import large_copy, large_full
 from toolkit.errors import UserError
+from toolkit.lifting.placed_by_depth import placed_by_depth
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.st4rtrack_dense import DenseOptions, adapted_to, with_dense
@@ -287,6 +288,7 @@ class _Work:
             self.network, self.adapted = adapted_to(self.network, scene, use.adapt_steps, depth, listener)
         options = DenseOptions(side=use.dense_side, views=use.dense_views)
         scene, carried = with_dense(scene, options, network=self.network, given_depth=depth, masks=masks, listener=listener)
+        scene = placed_by_depth(scene)
         return scene, carried if not self.adapted else {**carried, "adaptation": self.adapted}
 
 
