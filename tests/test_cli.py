@@ -144,6 +144,8 @@ def test_settings_are_numbers_where_they_can_be():
 def test_points_are_read_with_or_without_a_heading(tmp_path):
     (tmp_path / "points.csv").write_text("t,x,y\n0, 10.5, 20\n3,1,2\n")
     assert read_queries(tmp_path / "points.csv") == [[0, 10.5, 20], [3, 1, 2]]
+    (tmp_path / "places.csv").write_text("t,x,y,z\n0, 1.5, -2, 3\n")
+    assert read_queries(tmp_path / "places.csv") == [[0, 1.5, -2, 3]]
     (tmp_path / "bad.csv").write_text("0,1,2\n3,4\n")
     with pytest.raises(tk.UserError, match="Line 2"):
         read_queries(tmp_path / "bad.csv")
@@ -157,7 +159,8 @@ def test_points_are_read_with_or_without_a_heading(tmp_path):
         ("0,x,2\n1,2,3\n", "Line 1 .* '0,x,2'"),
         ("# by hand\n\nt,x,y\n0,1,2\n# far\n1,2\n", "Line 6 .* '1,2'"),
         ("t,x,y\nt,x,y\n0,1,2\n", "Line 2 .* 't,x,y'"),
-        ("0,1,2,3\n", "Line 1"),
+        ("0,1,2,3,4\n", "Line 1"),
+        ("0,1,2,3\n0,1,2\n", "Line 2 .* but t,x,y,z is needed"),
     ],
 )
 def test_a_line_that_is_no_point_is_told_as_the_file_counts_its_lines(tmp_path, text, line):

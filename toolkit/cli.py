@@ -81,7 +81,9 @@ def run(
     preset: Annotated[Preset, typer.Option(help="draft, normal or fine.")] = "normal",
     frames: Annotated[int | None, typer.Option(help="Use the first so many frames.", min=1)] = None,
     formats: Annotated[str, typer.Option(help="Result files, separated by commas; all for every one.")] = "all",
-    queries: Annotated[Path | None, typer.Option(help="A text file of points t,x,y to follow; a grid otherwise.")] = None,
+    queries: Annotated[
+        Path | None, typer.Option(help="A text file of points t,x,y (of several cameras also t,x,y,z) to follow; a grid otherwise.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Same seed, same result.", min=0)] = 0,
     option: Annotated[list[str] | None, typer.Option("--set", help="A setting of the method: name=value; may be repeated.")] = None,
 ) -> None:
@@ -220,7 +222,7 @@ shell.command("evaluate")(evaluate_command)
 
 
 def read_queries(path: Path) -> list[list[float]]:
-    """Points (t, x, y) from a text file, one a line, separated by commas."""
+    """Points (t, x, y), or (t, x, y, z) in the world, from a text file, one a line, separated by commas."""
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as problem:
@@ -236,8 +238,10 @@ def read_queries(path: Path) -> list[list[float]]:
         if heading:
             continue
         point = [field for field in fields if field is not None]
-        if len(point) != 3 or len(fields) != 3:
-            raise UserError(f"Line {number} of {path} is {line[:40]!r}, but t,x,y is needed.")
+        columns = len(points[0]) if points else len(point)
+        if columns not in (3, 4) or len(point) != columns or len(fields) != columns:
+            wanted = "t,x,y,z" if points and columns == 4 else "t,x,y"  # noqa: PLR2004 (places in the world)
+            raise UserError(f"Line {number} of {path} is {line[:40]!r}, but {wanted} is needed.")
         points.append(point)
     if not points:
         raise UserError(f"{path} holds no points; lines of t,x,y are needed.")

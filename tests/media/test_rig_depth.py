@@ -9,6 +9,8 @@ from toolkit.geometry.sampling import pixel_centres
 from toolkit.media.rig_depth import depth_beside
 from toolkit.media.rig_input import opened_rig
 from toolkit.media.rig_reading import read_rig
+from toolkit.methods import mvtracker_intake
+from toolkit.multiview.calibration_check import RigCheck
 from toolkit.synthetic.rigs import SyntheticRig, filmed_rig
 
 FRAMES, SIZE = 4, (160, 120)
@@ -84,12 +86,14 @@ def test_depth_in_another_unit_or_along_the_rays_is_told(rig, folder, wrong, tol
     assert any(told in warning for warning in inspect(folder).warnings)
 
 
-def test_a_run_hears_depth_and_leaves_it_where_that_is_asked(rig, folder):
+def test_a_run_hears_depth_leaves_it_where_that_is_asked_and_tells_what_inspect_would(rig, folder, monkeypatch):
     as_pictures(rig, folder)
     options = {"queries": rig.queries, "progress": lambda event: None, "surroundings": False}
     heard = run(folder, **options)
     assert heard.report["source"]["depth"]["cam1"] == {"file": "cam1_depth", "scale": 0.001}
-    assert "depth" not in run(folder, depth="none", **options).report["source"]
+    monkeypatch.setattr(mvtracker_intake, "check_rig", lambda views: RigCheck(warnings=(f"{views[1].name} does not fit.",)))
+    without = run(folder, depth="none", **options).report
+    assert "depth" not in without["source"] and "cam1 does not fit." in without["warnings"]
     with pytest.raises(UserError, match="The setting depth is 'maybe', but auto, views or none is needed"):
         run(folder, depth="maybe")
 

@@ -83,6 +83,8 @@ def take_in(
         if not rig.cameras:
             rig, told = cameras_from_pictures(rig, seed=request.seed, listener=listener)
             warnings += told
+        else:
+            warnings += check_rig(sighted(rig)).warnings
         starts = None
         if synchronise:
             starts, told = starts_of(rig)
