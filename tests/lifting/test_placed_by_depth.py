@@ -17,9 +17,7 @@ def scene_with(xyz: np.ndarray, queries: np.ndarray) -> Scene:
     return Scene(
         Cameras.from_poses(np.array([[4.0, 0, 4], [0, 4, 3], [0, 0, 1]]), T, (8, 6)),
         Tracks2D(np.zeros((len(xyz), 2, 2), np.float32), seen, seen.astype(np.float32), queries.astype(np.float32)),
-        Tracks3D(
-            xyz.astype(np.float32), seen, np.zeros((len(xyz), 3), np.uint8), np.zeros(len(xyz), np.float32), np.full(seen.shape, np.nan)
-        ),
+        Tracks3D(xyz.astype(np.float32), seen, black, np.zeros(len(xyz), np.float32), unsure),
         DepthVideo(depth, np.full_like(depth, 0.6827), "relative"),
         unit="relative",
     )
