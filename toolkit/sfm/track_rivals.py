@@ -34,7 +34,8 @@ class RivalOptions:
         still: Tracks that a network believes to stray by this many times what it believes of those that surely stand still are one more
             part.
         rounds: After one part another may be left out.
-        tried: Of all rivals the best ones are worked out, so many.
+        tried: Of all rivals the best ones are worked out, so many, ...
+        hopeless: ... and none that is worse by so much at first.
         steps: Of each adjustment.
         least_px: A track's robust scale in them is at least so large: less than `MotionOptions.least_px`, as cameras are near.
         gain: A rival is better by so much, as a mean logarithm of how far tracks stray.
@@ -51,7 +52,8 @@ class RivalOptions:
     still: float = 1.3
     rounds: int = 3
     tried: int = 2
-    steps: int = 6
+    hopeless: float = 0.05
+    steps: int = 8
     least_px: float = 0.5
     gain: float = 0.003
     another: float = 0.1
@@ -135,10 +137,10 @@ def without_parts(
     """
     judge = _Judge(seen, company, area, motion_options, options, believed)
     limit, none = motion.limit_px, np.zeros(len(area))
-    best = Apart(state, motion, none, judge.strays(state, limit))
-    finer = judge.found(state, none, limit, 2)
-    best = min(best, finer, key=lambda one: one.strays)
-    rivals = [best]
+    found = Apart(state, motion, none, judge.strays(state, limit))
+    # Rivals are adjusted further than what was found: only one that is better than that, adjusted alike, is better by what it leaves out.
+    best = min(found, judge.found(state, none, limit, 2), key=lambda one: one.strays)
+    as_found, rivals = best, [best]
     parts = parts_of(seen, options) + _told(believed, options)
     for _ in range(options.rounds):
         start, still = best, 1 - best.motion.chance
@@ -148,10 +150,12 @@ def without_parts(
                 continue
             weight = still.copy()
             weight[part] = 0
-            rival = judge.fitted(judge.fitted(start.state, weight), weight)
+            rival = judge.fitted(start.state, weight)
             pool.append((judge.strays(rival, limit), part, rival))
         pool.sort(key=lambda one: one[0])
-        for _, part, rival in pool[: options.tried]:
+        for strays, part, rival in pool[: options.tried]:
+            if strays > start.strays + options.hopeless:
+                break
             leaning = start.leaning.copy()
             leaning[part] = options.leaning
             one = judge.found(rival, leaning, limit, 3)
@@ -161,7 +165,8 @@ def without_parts(
         if best is start:
             break
     others = [r for r in rivals if np.average(abs(r.motion.chance - best.motion.chance), weights=area) > options.another]
-    return replace(best, rival_gap=min((r.strays - best.strays for r in others), default=float("inf")))
+    gap = min((r.strays - best.strays for r in others), default=float("inf"))
+    return replace(found if best is as_found else best, rival_gap=gap)
 
 
 def _told(believed: NDArray | None, options: RivalOptions) -> list[I64]:
