@@ -267,6 +267,26 @@ def _video_cameras(size: tuple[int, ...]) -> int:
     return 1
 
 
+def _network(sizes: tuple[int, ...]) -> int:
+    import torch
+
+    from toolkit.models.mvtracker import MVTracker
+
+    views, frames, width, height = sizes
+    rng = np.random.default_rng(0)
+    torch.manual_seed(0)
+    network = MVTracker().eval()
+    K = np.tile(np.array([[width, 0, width / 2], [0, width, height / 2], [0, 0, 1.0]]), (views, frames, 1, 1))
+    T_cw = np.tile(np.eye(4)[:3], (views, frames, 1, 1))
+    T_cw[..., 0, 3] = 0.1 * np.arange(views)[:, None]
+    images = rng.integers(0, 255, (views, frames, 3, height, width), np.uint8)
+    depth = rng.uniform(4, 6, (views, frames, 1, height, width)).astype(np.float32)
+    queries = np.column_stack([np.zeros(100), rng.uniform([-1, -1, 4], [1, 1, 6], (100, 3))])
+    with measured():
+        network.track(images, depth, K, T_cw, queries, 2)
+    return 1
+
+
 ROWS = (
     Row("load a released npz, {} tracks x {} frames", (25_073, 177), (1000, 177), 0.37, _load_npz),
     Row("rectify and crop, one {} x {} frame, both eyes", (3840, 1920), (960, 480), 2.2, _rectify),
@@ -278,5 +298,8 @@ ROWS = (
     Row("match one {} x {} pair, fine", (512, 512), (256, 256), None, _match("fine")),
     Row("VR180 video {} x {} to result files, {} frames", (3840, 1920, 50), (1920, 960, 8), None, _whole_clip),
     Row("VR180 video {} x {} to result files, {} frames", (3840, 1920, 199), (1920, 960, 16), None, _whole_clip),
+    Row(
+        "MVTracker's network, {} views x {} frames of {} x {}, 100 points, 2 iterations", (4, 12, 512, 384), (2, 12, 96, 64), 36.8, _network
+    ),
     Row("video {} x {} to cameras and points, {} frames", (640, 480, 100), (320, 240, 30), None, _video_cameras),
 )
