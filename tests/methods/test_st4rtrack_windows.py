@@ -71,6 +71,30 @@ def test_worlds_of_windows_become_one_and_their_tracks_go_on(truth):
     assert all(row["joined"] for row in long.told()) and max(row.get("scale_spread_percent", 0) for row in long.told()) < 0.1
 
 
+def seen_only_once_begun(part: Scene) -> Scene:
+    """A window whose tracks are those that it sees, as a tracker that starts a point wherever none is has them."""
+    assert part.tracks_2d is not None and part.tracks_3d is not None
+    rows = np.flatnonzero(part.tracks_2d.visible.any(1))
+    first = part.tracks_2d.visible[rows].argmax(1)
+    queries = np.column_stack([first, part.tracks_2d.xy[rows, first]]).astype(np.float32)
+    return replace(part, tracks_2d=replace(part.tracks_2d.select(rows), queries=queries), tracks_3d=part.tracks_3d.select(rows))
+
+
+def test_what_two_windows_both_see_is_one_track_even_where_it_comes_in_late(truth):
+    rows = np.flatnonzero(truth.tracks_2d.visible.all(1))
+    seen = np.ones((len(rows), FRAMES), bool)
+    seen[::3, :10] = False  # comes into view after the second window took over
+    flat, solid = truth.tracks_2d.select(rows), truth.tracks_3d.select(rows)
+    moved = replace(truth, tracks_2d=replace(flat, visible=seen), tracks_3d=replace(solid, visible=seen))
+    windows = windows_of(FRAMES, SHORT)
+    long = LongScene(truth.video, windows, 0, SHORT)
+    for k, window in enumerate(windows):
+        long.add(k, seen_only_once_begun(part_of(moved, window, k)), np.zeros(0, int))
+    scene = long.scene()
+    assert len(rows) > 20 and len(scene.tracks_2d) == len(rows)
+    assert np.array_equal(np.sort(scene.tracks_2d.visible.sum(1)), np.sort(seen.sum(1)))
+
+
 def test_a_window_that_shares_no_camera_is_told_and_has_no_place(truth):
     windows = windows_of(FRAMES, SHORT)
     long = LongScene(truth.video, windows, 0, SHORT)

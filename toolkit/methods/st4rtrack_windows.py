@@ -280,12 +280,12 @@ class LongScene:
     def _add_tracks(self, k: int, part: Scene, fit: Fit, rows: NDArray) -> None:
         assert part.tracks_3d is not None and part.tracks_2d is not None and part.cameras is not None
         window, anchor = self._windows[k], self.anchor(k)
-        at = anchor - window.start
         xyz = fit.points(part.tracks_3d.xyz)
         row_of = np.full(len(xyz), -1)
         row_of[: len(rows)] = rows
+        joint = np.full(self._most, anchor)
         if k and not self.asked:
-            self._link(part, xyz, anchor, at, row_of)
+            self._link(k, part, xyz, row_of, joint)
         new = np.flatnonzero(row_of < 0) if not self.asked else np.zeros(0, int)
         room = (self._most - self._used) // (len(self._windows) - k)
         if len(new) > room:
@@ -293,11 +293,14 @@ class LongScene:
         row_of[new] = self._used + np.arange(len(new))
         self._used += len(new)
         begun = np.asarray(self._visible.any(1) if self.asked else np.arange(self._most) < self._used - len(new))
+        late = np.flatnonzero(joint < 0)
+        begun[late] = False
+        self._xyz[late], self._sigma[late], self._visible[late] = np.nan, np.nan, False
         for n in np.flatnonzero(row_of >= 0):
             row, first = row_of[n], 0
             if begun[row]:
-                first = at
-                step = self._xyz[row, anchor] - xyz[n, at]
+                first = joint[row] - window.start
+                step = self._xyz[row, joint[row]] - xyz[n, first]
                 if np.isfinite(step).all():
                     xyz[n] += step
             else:
@@ -313,23 +316,38 @@ class LongScene:
                 self._sigma[row, there] = fit.scale * part.tracks_3d.sigma[n, first:]
             self._motion[row] = max(self._motion[row], part.tracks_3d.motion[n])
 
-    def _link(self, part: Scene, xyz: F64, anchor: int, at: int, row_of: NDArray) -> None:
-        """Tracks of the window that go on with one so far: as near in the picture, as far away, both still or both moving."""
+    def _link(self, k: int, part: Scene, xyz: F64, row_of: NDArray, joint: NDArray) -> None:
+        """Tracks of window k that go on with one so far, or are the same, into `row_of`; and in which frame, into `joint`.
+
+        They go on where the window takes over, or where they come into view again. What the window before began only then is what this
+        one saw all along: of it nothing is kept, and its joint is -1.
+        """
+        anchor = self.anchor(k)
+        for t in range(anchor, self._windows[k - 1].stop):
+            visible = self._visible[: self._used]
+            of = np.flatnonzero(visible[:, t] & ~visible[:, anchor:t].any(1))
+            linked = self._same_at(t, t - self._windows[k].start, of, part, xyz, row_of)
+            joint[linked] = np.where(visible[linked, :t].any(1), t, -1)
+
+    def _same_at(self, t: int, at: int, old: NDArray, part: Scene, xyz: F64, row_of: NDArray) -> list[int]:
+        """Rows of those of the old tracks that are one with a new one in frame t: as near, as far away, both still or both moving."""
         assert part.tracks_3d is not None and part.tracks_2d is not None
-        old = np.flatnonzero(self._visible[: self._used, anchor] & np.isfinite(self._xyz[: self._used, anchor, 0]))
+        old = old[np.isfinite(self._xyz[old, t, 0])]
         new = np.flatnonzero(part.tracks_2d.visible[:, at] & np.isfinite(xyz[:, at]).all(-1) & (row_of < 0))
         if not len(old) or not len(new):
-            return
+            return []
         tree = KDTree(part.tracks_2d.xy[new, at])
-        apart, near = (np.asarray(told) for told in tree.query(self._xy[old, anchor], distance_upper_bound=self._options.link_px))
-        taken = np.zeros(len(new), bool)
+        apart, near = (np.asarray(told) for told in tree.query(self._xy[old, t], distance_upper_bound=self._options.link_px))
+        taken, linked = np.zeros(len(new), bool), []
         for i in np.argsort(apart, kind="stable"):
             if not np.isfinite(apart[i]):
                 break
-            n, row = new[near[i]], old[i]
+            n, row = new[near[i]], int(old[i])
             if taken[near[i]] or bool(part.tracks_3d.motion[n] > MOVING) != bool(self._motion[row] > MOVING):
                 continue
-            pair = np.stack([xyz[n, at], self._xyz[row, anchor]])
-            _, z = project(pair, self._K[anchor], self._T_wc[anchor])
+            pair = np.stack([xyz[n, at], self._xyz[row, t]])
+            _, z = project(pair, self._K[t], self._T_wc[t])
             if z.min() > 0 and abs(float(np.log(z[0] / z[1]))) < self._options.alike:
                 row_of[n], taken[near[i]] = row, True
+                linked.append(row)
+        return linked
