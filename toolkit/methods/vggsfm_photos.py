@@ -129,7 +129,7 @@ def scene_from_photos(
         unit = settings.cameras_unit if known is not None else "relative"
         scene = replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
         lenses = [result.model.camera(c.camera_id) if result.model.exists_camera(c.camera_id) else c for c in cameras]
-        anywhere = any(p.mask is not None for p in photos)
+        anywhere = any(p.mask is not None or p.size != photos[0].size for p in photos)
         masked = flat_masks(lenses, side, lambda t: photos[t].ignored(white_is_kept=white)) if anywhere else None
         return with_depth(scene, settings.depth_choice, listener, ignored=masked)
 
