@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -19,7 +19,7 @@ from toolkit.multiview.one_view import on_rays
 from toolkit.multiview.smoothing import SmoothingOptions, smooth
 from toolkit.multiview.surfaces import Surfaces, layers_of, surfaces_of
 from toolkit.multiview.things import ThingOptions, follow_thing
-from toolkit.multiview.triangulation import Triangulated, projections, triangulate
+from toolkit.multiview.triangulation import TWO_VIEWS_DEG, Triangulated, projections, triangulate
 from toolkit.multiview.view_results import MultiViewTracks, scale_of, told
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, U8, MultiViewVideo
@@ -85,6 +85,9 @@ def track_views(
         report: Told the progress.
     """
     options = options or MultiViewOptions()
+    if len(clip.views) == 2:  # noqa: PLR2004 (no third view tells whether two that face each other show the same)
+        facing = replace(options.follow.triangulation, most_angle_deg=TWO_VIEWS_DEG)
+        options = replace(options, follow=replace(options.follow, triangulation=facing))
     images = grey_views(clip) if images is None else images
     asked = np.asarray(queries, np.float32)
     N, T = len(asked), len(images[0])
