@@ -72,8 +72,8 @@ def with_depth(
     most = min(choice.views, max(MATCHED_OF_FILM, -(-len(placed) // FILM_STEP))) if film else choice.views
     views = placed if len(placed) <= most else placed[np.linspace(0, len(placed) - 1, most).round().astype(int)]
     depth = dense_depth(scene, ignored=ignored, views=[int(t) for t in views], settings=DenseSettings(side=choice.side), report=report)
-    for t in range(len(depth)) if ignored is not None else ():
-        hidden = ignored(t)
+    for t in range(len(depth)):
+        hidden = ignored(t) if ignored is not None else None
         if hidden is not None:  # small maps that are enlarged reach a little beyond what was matched
             depth.depth[t][hidden], depth.confidence[t][hidden] = np.nan, 0
     scene = replace(scene, depth=depth)
