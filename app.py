@@ -29,6 +29,7 @@ from toolkit.page.endpoints import Endpoints
 from toolkit.page.frames import FILES_HTML, SCENE_HTML, SCENE_JS
 from toolkit.page.measuring import Measuring
 from toolkit.page.pointing import Pointing
+from toolkit.page.presence import Presence
 from toolkit.page.requests import Understood, tell_in_sentences
 from toolkit.page.running import Running
 from toolkit.page.scratch import IDLE_S, LEFT_S, Scratch
@@ -207,7 +208,10 @@ def launch(*, port: int | None = None, block: bool = True, place: str | None = N
             share=False,
             enable_monitoring=False,
             run_history=False,
-            app_kwargs={"routes": [health.route(studio, lambda: len(page._queue))], "middleware": [Middleware(Understood)]},
+            app_kwargs={
+                "routes": [health.route(studio, lambda: len(page._queue))],
+                "middleware": [Middleware(Understood), Middleware(Presence, scratch=studio.scratch)],
+            },
             mcp_server=os.environ.get("LIFT4D_MCP") == "1",
             _frontend=False,  # Gradio's own look at the page would end it where the machine is so busy that it takes three seconds
         )

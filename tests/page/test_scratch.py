@@ -139,7 +139,37 @@ def test_folders_of_visitors_who_left_or_sleep_are_deleted_and_others_stay(tmp_p
 def test_who_comes_back_in_time_keeps_the_files(scratch):
     visitor = scratch.visitor("a")
     scratch.left("a")
+    scratch.connected("a")
     assert scratch.visitor("a") is visitor and visitor.left_s is None
+
+
+def test_a_run_that_waited_for_its_turn_does_not_bring_back_who_left(tmp_path):
+    scratch = Scratch(tmp_path, idle_s=1000.0, left_s=0.0)
+    for session in ("known", "unknown"):
+        scratch.connected(session)
+    known = scratch.visitor("known")
+    for session in ("known", "unknown"):
+        scratch.left(session)
+        scratch.disconnected(session)
+    scratch.sweep()
+    late = [scratch.visitor(session) for session in ("known", "unknown")]
+    late[0].job = object()
+    scratch.sweep()
+    assert late[0] is not known and late[0].folder.exists() and not late[1].folder.exists()
+    late[0].job = None
+    scratch.sweep()
+    assert not late[0].folder.exists()
+    scratch.close()
+
+
+def test_who_connects_anew_before_the_old_connection_is_given_up_has_not_left(scratch):
+    visitor = scratch.visitor("a")
+    scratch.connected("a")
+    scratch.connected("a")
+    assert scratch.left("a") is None
+    scratch.disconnected("a")
+    assert visitor.left_s is None and scratch.visitor("a") is visitor and visitor.left_s is None
+    assert scratch.left("a") is visitor and visitor.left_s is not None
 
 
 def test_what_a_killed_page_left_is_deleted_by_the_next_one_and_what_a_running_page_holds_is_not(tmp_path):

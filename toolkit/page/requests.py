@@ -44,7 +44,7 @@ class Understood:
         try:
             await self._app(scope, receive, sent)
         except Exception as problem:
-            log.warning("a request that can't be understood: %s, %s", scope["method"], type(problem).__name__)
+            log.warning("a request that can't be understood: %s, %s", scope["method"], type(problem).__name__, exc_info=problem)
             if not began:
                 await JSONResponse({"detail": NOT_UNDERSTOOD}, 400)(scope, receive, send)
             elif events and not ended:  # a stream is ended with what is wrong, not in the middle of a word

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -91,6 +92,8 @@ class Scratch:
         self.temporary.mkdir()
         self._idle_s, self._left_s = idle_s, left_s
         self._visitors: dict[str, Visitor] = {}
+        self._connections: Counter[str] = Counter()
+        self._gone: dict[str, float] = {}
         self._taken: dict[Path, float] = {}
         self.anybody_waits: Callable[[], bool] = lambda: False
         self._waited_s = -float("inf")
@@ -108,15 +111,40 @@ class Scratch:
                 folder = self.root / secrets.token_hex(16)
                 folder.mkdir()
                 found = self._visitors[key] = Visitor(folder)
-            found.seen_s, found.left_s = time.monotonic(), None
+            # What is done for somebody who left, such as a run that was waiting for its turn, is no sign of life.
+            found.seen_s = time.monotonic()
+            found.left_s = found.seen_s if key in self._gone else None
         return found
 
-    def left(self, session: str | None) -> Visitor | None:
-        """Notes that a visitor closed the page; its files stay a moment longer."""
+    def connected(self, session: str) -> None:
+        """Notes that a visitor has the page open, or has it open again."""
         with self._lock:
-            found = self._visitors.get(session or "")
+            self._connections[session] += 1
+            self._gone.pop(session, None)
+            found = self._visitors.get(session)
             if found is not None:
-                found.left_s = time.monotonic()
+                found.left_s = None
+
+    def disconnected(self, session: str) -> None:
+        """Notes that one of a visitor's connections ended."""
+        with self._lock:
+            self._connections[session] -= 1
+            if self._connections[session] <= 0:
+                del self._connections[session]
+
+    def left(self, session: str | None) -> Visitor | None:
+        """Notes that a visitor closed the page, whose connection is about to end; its files stay a moment longer.
+
+        Returns:
+            The visitor; None where nothing is known of it, or where another connection tells that it is back already.
+        """
+        with self._lock:
+            if session is None or self._connections[session] > 1:
+                return None
+            found, now = self._visitors.get(session), time.monotonic()
+            self._gone[session] = now
+            if found is not None:
+                found.left_s = now
         return found
 
     def take_upload(self, path: str | os.PathLike[str], folder: Path) -> Path:
@@ -175,6 +203,7 @@ class Scratch:
                 if v.job is None and (now - v.seen_s > self._idle_s or (v.left_s is not None and now - v.left_s > self._left_s))
             ]
             folders = [self._visitors.pop(key).folder for key in gone]
+            self._gone = {key: since for key, since in self._gone.items() if now - since <= self._idle_s}
         for folder in folders:
             shutil.rmtree(folder, ignore_errors=True)
         self._sweep_taken(now)
