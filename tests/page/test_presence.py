@@ -17,8 +17,11 @@ def test_a_visitor_is_connected_while_its_connection_lasts_however_it_ends(tmp_p
         if ends is not None:
             raise ends
 
+    async def nothing(*_):
+        return {}
+
     async def asked(path):
-        await Presence(app, scratch)({"type": "http", "path": path}, None, None)
+        await Presence(app, scratch)({"type": "http", "path": path}, nothing, nothing)
 
     for path in ("/gradio_api/heartbeat/abc", "/gradio_api/queue/join"):
         if ends is None:
