@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from toolkit.errors import UserError
 from toolkit.memory import give_back
 from toolkit.methods.mvtracker_intake import take_in
-from toolkit.methods.mvtracker_queries import asked_points, grid_points
+from toolkit.methods.mvtracker_queries import PIXELS, asked_points, grid_points
 from toolkit.methods.mvtracker_report import describe
 from toolkit.methods.request import Preset, Request
 from toolkit.multiview.checking import checked_clip
@@ -106,7 +106,7 @@ def track_multiview(
     Raises:
         UserError: what is wrong with the views or the queries, in one sentence.
     """
-    clip, _ = checked_clip(multiview)
+    clip, _, _ = checked_clip(multiview)
     asked = asked_points(clip, queries)
     report = reporter(progress or (lambda event: None), "tracks", "Following points through the views")
     if weights not in ("auto", "none"):
@@ -137,20 +137,24 @@ def run(request: Request, listener: Listener) -> Scene:
         depth_scale=settings.depth_scale or None,
         listener=listener,
     )
-    names, facts, unit = taken.names, taken.facts, taken.unit
-    clip, told = checked_clip(taken.clip, names)
+    facts, unit = taken.facts, taken.unit
+    wanted = _view(settings.query_view, taken.names)
+    clip, told, used = checked_clip(taken.clip, taken.names)
+    names = [taken.names[v] for v in used]
     warnings = [*taken.warnings, *told]
     if settings.depth == "views":
         clip = _with_found_depth(clip, listener)
     else:
         warnings += check_depth(clip)[1]
+    if wanted not in used and (request.masks is not None or (request.queries is not None and request.queries.shape[1] == PIXELS)):
+        raise UserError(f"The queries or masks are those of {taken.names[wanted]}, but {' '.join(told)} Choose another query_view.")
+    view = used.index(wanted) if wanted in used else 0
     images = grey_views(clip)
-    view = _view(settings.query_view, names)
     if request.queries is not None:
-        asked = asked_points(clip, request.queries, view=view, images=images)
+        asked = asked_points(clip, request.queries, view=view, name=names[view], images=images)
     else:
         report = reporter(listener, "points", "Looking for points to follow")
-        asked = grid_points(clip, images, settings.points, view=view, masks=request.masks, report=report)
+        asked = grid_points(clip, images, settings.points, view=view, name=names[view], masks=request.masks, report=report)
     options = MultiViewOptions()
     windows = replace(options.follow.windows, window_px=settings.window_px)
     options = replace(options, follow=replace(options.follow, windows=windows))
