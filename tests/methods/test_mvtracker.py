@@ -53,6 +53,11 @@ def test_a_pixel_outside_the_picture_is_refused_even_where_a_depth_could_be_made
         ran(rig.clip, queries=[[0, *place]])
 
 
+def test_no_weights_are_the_same_as_weights_none(rig: SyntheticRig) -> None:
+    few = rig.queries[:1]
+    assert np.array_equal(tk.track_multiview(rig.clip, few, weights=None).xyz, tk.track_multiview(rig.clip, few, weights="none").xyz, True)
+
+
 def _pixels(rig: SyntheticRig, view: int) -> np.ndarray:
     """Pixels of a view in the first frame at which a queried point is seen there."""
     from toolkit.geometry.cameras import project

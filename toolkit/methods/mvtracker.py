@@ -89,14 +89,14 @@ class MvtrackerSettings:
 
 
 def track_multiview(
-    multiview: MultiViewVideo, queries: ArrayLike, *, weights: str = "auto", seed: int = 0, progress: Listener | None = None
+    multiview: MultiViewVideo, queries: ArrayLike, *, weights: str | None = "auto", seed: int = 0, progress: Listener | None = None
 ) -> Tracks3D:
     """Points of the world followed through synchronised calibrated views, both ways in time.
 
     Args:
         multiview: The views with their cameras, and depth where it is known.
         queries: (N, 4) (t, x, y, z): frame and place in the world and unit of the cameras.
-        weights: "auto" or "none" for geometry alone, or a published MVTracker checkpoint.
+        weights: "auto", "none" or None for geometry alone, or a published MVTracker checkpoint.
         seed: The same input and seed give the same tracks.
         progress: Called with every `Progress`; it may raise `Cancelled`.
 
@@ -109,7 +109,7 @@ def track_multiview(
     clip, _, _ = checked_clip(multiview)
     asked = asked_points(clip, queries)
     report = reporter(progress or (lambda event: None), "tracks", "Following points through the views")
-    if weights not in ("auto", "none"):
+    if weights not in ("auto", "none", None):
         return _by_network(_with_found_depth(clip, progress or (lambda event: None)), asked, weights, report)
     return track_views(clip, asked, report=report).tracks_3d
 
