@@ -188,4 +188,4 @@ def _told_of_times(clips: list[MonoInput], names: list[str]) -> list[str]:
 def _spread(cameras: tuple[RigCamera, ...]) -> float:
     centres = np.array([c.T_wc.reshape(-1, 4, 4)[0, :3, 3] for c in cameras])
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    return float(np.median(apart[np.triu_indices(len(centres), 1)]))
+    return float(np.nanmedian(apart[np.triu_indices(len(centres), 1)]))
