@@ -155,3 +155,10 @@ def test_a_colmap_model_that_is_spoilt_gets_one_sentence(tmp_path):
     (tmp_path / "images.txt").write_text("1 one 0 0 0 0 0 0 1 c0.jpg\n\n")
     with pytest.raises(UserError, match="can't be read"):
         read_rig_file(tmp_path)
+
+
+def test_a_camera_whose_recording_is_missing_is_told(folder):
+    (folder / "calib.toml").write_text("".join(toml(f"cam_0{v}", f"int_cam{v}", POSES[v % 2]) for v in range(3)))
+    with opened_rig(folder) as rig:
+        assert rig.names == ("cam0", "cam1")
+        assert any("There is no recording of cam_02 of calib.toml" in told for told in rig.warnings)
