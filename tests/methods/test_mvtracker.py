@@ -31,6 +31,7 @@ def ran(clip: MultiViewVideo, **options: Any) -> Scene:
 
 def test_a_camera_that_shows_nothing_is_left_out_and_named_and_the_others_go_on(rig: SyntheticRig) -> None:
     scene = ran(dark(rig, 1), queries=rig.queries[:2])
+    assert scene.report["world"] == "that of the cameras as given, in their unit (metre)"
     assert [view["name"] for view in scene.report["views"]] == ["view 0", "view 2", "view 3"]
     assert any(told.startswith("view 1 was left out: its pictures show nothing") for told in scene.report["warnings"])
 
