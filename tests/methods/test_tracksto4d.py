@@ -328,3 +328,13 @@ def test_what_is_not_of_these_tracks_is_told_in_a_sentence(scene, given, sentenc
     options = {"K": scene.K, **given(scene.tracks.xy.shape[1], *scene.size)}
     with pytest.raises(UserError, match=sentence):
         tk.reconstruct_tracks(scene.tracks, size=scene.size, weights=None, **options)
+
+
+def test_masks_of_the_whole_clip_are_refused_where_some_of_its_frames_were_chosen(tmp_path):
+    texture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    tk.write_video(tmp_path / "clip.mp4", [texture] * 12, 30.0)
+    masks = np.zeros((12, 64, 96), bool)
+    with pytest.raises(UserError, match="12 masks came with 4 frames; one each is needed"):
+        tk.run(
+            tmp_path / "clip.mp4", "tracksto4d", preset="draft", frames=slice(4, 8), masks=masks, weights="none", progress=lambda e: None
+        )
