@@ -9,6 +9,7 @@ import pytest
 
 import toolkit as tk
 from toolkit.errors import UserError
+from toolkit.methods.mvtracker import MvtrackerSettings
 from toolkit.scene import MultiViewVideo, Scene, Video
 from toolkit.synthetic.rigs import SyntheticRig, filmed_rig
 
@@ -57,6 +58,12 @@ def test_a_pixel_outside_the_picture_is_refused_even_where_a_depth_could_be_made
 def test_no_weights_are_the_same_as_weights_none(rig: SyntheticRig) -> None:
     few = rig.queries[:1]
     assert np.array_equal(tk.track_multiview(rig.clip, few, weights=None).xyz, tk.track_multiview(rig.clip, few, weights="none").xyz, True)
+
+
+@pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf, 10**30, 10**400, 1j, np.complex64(1), True, "1"])
+def test_a_depth_scale_that_is_no_length_is_told(scale: Any) -> None:
+    with pytest.raises(UserError, match="depth_scale"):
+        MvtrackerSettings(depth_scale=scale)
 
 
 def _pixels(rig: SyntheticRig, view: int) -> np.ndarray:

@@ -23,6 +23,8 @@ from toolkit.multiview.view_depth import depth_from_views, with_depth
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, MultiViewVideo, Scene, Tracks3D, Unit
 
+MOST_SCALE = 1e9  # of a number of the depth files: a kilometre in micrometres
+
 
 @dataclass(frozen=True)
 class MvtrackerSettings:
@@ -72,7 +74,7 @@ class MvtrackerSettings:
         if self.depth not in ("auto", "views", "none"):
             raise UserError(f"The setting depth is {self.depth!r}, but auto, views or none is needed.")
         scale = self.depth_scale
-        if isinstance(scale, bool) or not isinstance(scale, int | float | np.number) or not np.isfinite(scale) or scale < 0:
+        if isinstance(scale, bool) or not isinstance(scale, int | float | np.integer | np.floating) or not 0 <= scale <= MOST_SCALE:
             raise UserError(f"The setting depth_scale is {scale!r}, but a positive length is needed, or 0 for what is usual.")
         view = self.query_view
         if isinstance(view, bool) or not (isinstance(view, str) or (isinstance(view, int | np.integer) and view >= 0)):
