@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from toolkit import disk_arrays
-from toolkit.disk_arrays import LARGE_MB, large_copy, large_empty, large_full
+from toolkit.disk_arrays import LARGE_MB, large_copy, large_empty, large_full, some_frames
 
 _MANY = LARGE_MB << 20
 
@@ -28,10 +28,10 @@ def test_a_large_array_is_a_file_without_a_name(tmp_path, monkeypatch) -> None:
 def test_what_was_written_comes_back_when_its_pages_were_given_back() -> None:
     values = np.random.default_rng(0).integers(0, 255, (4, _MANY // 2), np.uint8)
     array = large_copy(values)
-    disk_arrays._keeper._give_back()
+    disk_arrays._keeper.give_back()
     np.testing.assert_array_equal(array, values)
     array[1] = 7
-    disk_arrays._keeper._give_back()
+    disk_arrays._keeper.give_back()
     assert (array[1] == 7).all() and (large_full((_MANY,), 3, np.uint8) == 3).all()
 
 
@@ -53,7 +53,7 @@ def test_a_process_that_fills_and_reads_much_more_stays_small() -> None:
     code = """
 import numpy as np
 from toolkit import disk_arrays
-from toolkit.disk_arrays import large_empty
+from toolkit.disk_arrays import large_empty, stay_small
 from toolkit.memory import peak_mb
 disk_arrays._RESIDENT_MB = 96  # so that a quarter of the room is enough for the test
 np.ones((1 << 20)).sum()
@@ -61,8 +61,19 @@ before = peak_mb()
 array = large_empty((400, 1 << 20), np.uint8)
 for t in range(400):
     array[t] = t % 251
-total = sum(int(array[t].sum()) for t in range(400))
+    stay_small()
+total = 0
+for t in range(400):
+    total += int(array[t].sum())
+    stay_small()
 print(peak_mb() - before, total == sum(t % 251 for t in range(400)) << 20)
 """
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert out[1] == "True" and float(out[0]) < 200
+
+
+def test_some_frames_of_some_tracks_are_those() -> None:
+    array = large_full((LARGE_MB << 10, 40, 3), 0, np.float64)
+    array[:, :, 1] = np.arange(40)
+    rows = np.array([5, 2, LARGE_MB << 9])
+    np.testing.assert_array_equal(some_frames(array, rows, slice(3, 7)), array[rows, 3:7])

@@ -20,6 +20,7 @@ LARGE_MB = 4  # smaller arrays stay in memory: what a few of them take does not 
 TOGETHER = 16  # frames after which who goes through a clip once may `let_go`
 _RESIDENT_MB = 384  # of all such arrays together, before their pages go back; with a quarter of it a run takes a fifth longer
 _PIECE = 1_000_000  # samples that are computed with at a time: some ten arrays of them are there at once
+_BLOCK = 32 << 20  # bytes that are copied at a time
 _LOOK_S = 0.01
 _PAGES_MB = mmap.PAGESIZE / 2**20
 _STATM = Path("/proc/self/statm")
@@ -49,14 +50,16 @@ def large_empty(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 def large_full(shape: tuple[int, ...], value: float | bool, dtype: DTypeLike) -> NDArray[Any]:
     """`numpy.full`, in a file where it is large."""
     array = large_empty(shape, dtype)
-    array[...] = value
+    for some in _blocks(array):
+        array[some] = value
     return array
 
 
 def large_copy(array: NDArray[Any]) -> NDArray[Any]:
     """`array.copy()`, in a file where it is large."""
     copy = large_empty(array.shape, array.dtype)
-    copy[...] = array
+    for some in _blocks(array):
+        copy[some] = array[some]
     return copy
 
 
@@ -71,8 +74,19 @@ def large_take(array: NDArray[Any], rows: NDArray[Any]) -> NDArray[Any]:
     return taken
 
 
+def some_frames(array: NDArray[Any], rows: NDArray[Any], frames: slice) -> NDArray[Any]:
+    """`array[rows, frames]` of an (N, T, ...) array, in memory.
+
+    Tracks lie one after the other: whoever goes through frame by frame takes several at a time, as every frame is all over the disk.
+    """
+    out = np.empty((len(rows), *array[:0, frames].shape[1:]), array.dtype)
+    for part in pieces(len(rows), array[:1].size):
+        out[part] = array[rows[part], frames]
+    return out
+
+
 def pieces(rows: int, samples: int, *, most: int = _PIECE) -> Iterator[slice]:
-    """All rows, so many at a time that what is computed from them fits into memory, however long they are.
+    """All rows, so many at a time that what is computed from them fits into memory, however long they are; see `stay_small`.
 
     Args:
         rows: How many there are.
@@ -82,6 +96,24 @@ def pieces(rows: int, samples: int, *, most: int = _PIECE) -> Iterator[slice]:
     step = max(1, most // max(samples, 1))
     for first in range(0, rows, step):
         yield slice(first, min(first + step, rows))
+        stay_small()
+
+
+def stay_small() -> None:
+    """Gives all pages back where so many are there that it is time to.
+
+    A thread does so, too, every few milliseconds; but while it is at it, or waits for its turn on a busy machine, whoever works asks for
+    further pages as fast as memory is. So those that go through much of a clip call this after every frame, or piece.
+    """
+    _keeper.stay_small()
+
+
+def _blocks(array: NDArray[Any]) -> Iterator[slice]:
+    """Some rows of an array after the other, a few dozen megabytes each; all of one without axes."""
+    if array.ndim == 0 or array.nbytes < LARGE_MB << 20:
+        yield slice(None) if array.ndim else ...  # type: ignore[misc]
+        return
+    yield from pieces(len(array), array[:1].nbytes, most=_BLOCK)
 
 
 def let_go() -> None:
@@ -110,14 +142,16 @@ class _Keeper:
 
     def __init__(self) -> None:
         self._rooms: weakref.WeakSet[mmap.mmap] = weakref.WeakSet()
-        self._lock = threading.Lock()
+        self._lock, self._giving = threading.Lock(), threading.Lock()
         self._thread: threading.Thread | None = None
+        self._least_mb = float("inf")
         self._process = 0
 
     def watch(self, room: mmap.mmap) -> None:
         """From now on its pages are given back."""
         if self._process != os.getpid():  # threads and locks do not outlive a fork
-            self._lock, self._thread, self._process = threading.Lock(), None, os.getpid()
+            self._lock, self._giving, self._thread, self._process = threading.Lock(), threading.Lock(), None, os.getpid()
+            self._least_mb = _shared_mb()
         with self._lock:
             self._rooms.add(room)
             if self._thread is None:
@@ -125,16 +159,24 @@ class _Keeper:
                 self._thread.start()
 
     def _keep(self) -> None:
-        before = _shared_mb()
         while True:
             time.sleep(_LOOK_S)
-            if not _shared_mb() - before <= _RESIDENT_MB:  # where the system does not tell, at every look
-                self.give_back()
-                before = _shared_mb()
+            self.stay_small()
             with self._lock:
                 if not len(self._rooms):
                     self._thread = None
                     return
+
+    def stay_small(self) -> None:
+        """Every page goes back to its file where there are many."""
+        if not len(self._rooms):
+            return
+        with self._giving:  # who comes second waits, rather than ask for further pages meanwhile
+            shared_mb = _shared_mb()
+            self._least_mb = min(self._least_mb, shared_mb)
+            if not shared_mb - self._least_mb <= _RESIDENT_MB:  # where the system does not tell, at every look
+                self.give_back()
+                self._least_mb = _shared_mb()  # it may be more than before: code of libraries counts, too
 
     def give_back(self) -> None:
         """Every page goes back to its file."""

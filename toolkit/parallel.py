@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from toolkit.disk_arrays import stay_small
+
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -24,7 +26,9 @@ def in_order(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out
     """
     count = workers()
     if count == 1:
-        yield from map(function, items)
+        for item in items:
+            yield function(item)
+            stay_small()
         return
     waiting: deque[Future[Out]] = deque()
     with ThreadPoolExecutor(count, thread_name_prefix="lift4d") as pool:
@@ -33,6 +37,7 @@ def in_order(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out
                 waiting.append(pool.submit(function, item))
                 if len(waiting) > count:
                     yield waiting.popleft().result()
+                    stay_small()
             while waiting:
                 yield waiting.popleft().result()
         finally:

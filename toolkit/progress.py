@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from toolkit.disk_arrays import stay_small
 from toolkit.errors import Cancelled
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def reporter(listener: Listener, stage: str, message: str) -> Report:
     """The `Report` of one stage: turns its counts into events for the listener, the first one at once."""
 
     def report(done: int, total: int) -> None:
+        stay_small()  # a stage reports after every frame
         listener(Progress(stage, done, total, message))
 
     report(0, 0)

@@ -183,3 +183,13 @@ def test_a_zip_file_that_asks_for_a_newer_program_is_no_recording(tmp_path):
         load_worldtrack_npz(path)
     with pytest.raises(UserError):
         inspect(path)
+
+
+def test_a_part_of_a_picture_that_claims_more_than_the_file_takes_no_memory(tmp_path, monkeypatch):
+    path = png(tmp_path / "a.png", 4, 4)
+    spoilt = bytearray(path.read_bytes())
+    struct.pack_into(">I", spoilt, 33, 2**31 - 1)  # the length of what follows the header
+    path.write_bytes(spoilt)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it would take two gigabytes"))
+    with pytest.raises(UserError, match=r"a\.png is cut off or damaged: a part of it claims 2,147,483,647 bytes"):
+        read_image(path)

@@ -61,3 +61,9 @@ def test_of_a_long_video_in_which_things_move_the_first_frames_are_used():
 def test_memory_of_a_video_hardly_grows_with_its_length():
     short, long = (estimate("mono", frames, (640, 480))["normal"].memory_mb for frames in (300, 1000))
     assert short < long < 1.1 * short
+
+
+def test_memory_of_st4rtrack_does_not_grow_with_the_length_of_a_clip_and_is_what_was_measured():
+    measured = {100: 862, 200: 873, 400: 838, 1000: 893}
+    for frames, mb in measured.items():
+        assert abs(estimate("mono", frames, (256, 256), method="st4rtrack")["draft"].memory_mb / mb - 1) < 0.1

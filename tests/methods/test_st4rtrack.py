@@ -151,13 +151,10 @@ def test_videos_that_show_too_little_are_told(frames, told):
         tk.track_world(tk.Video.from_frames(frames), settings=QUICK, weights="none")
 
 
-def test_a_black_video_is_no_world():
-    try:
-        scene = tk.track_world(tk.Video.from_frames(np.zeros((5, 64, 64, 3), np.uint8)), settings=QUICK, weights="none")
-    except tk.UserError as problem:
-        assert "track" in str(problem)
-    else:
-        assert scene.report["warnings"] and np.nanmax(np.nan_to_num(scene.depth.confidence)) < 0.4
+@pytest.mark.parametrize("level", [0, 255])
+def test_a_video_of_one_colour_is_told(level):
+    with pytest.raises(tk.UserError, match="All 5 frames of the video are of one colour each"):
+        tk.track_world(tk.Video.from_frames(np.full((5, 64, 64, 3), level, np.uint8)), settings=QUICK, weights="none")
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,8 @@ def arrays_of(scene, **change):
         (lambda s: {"K": np.eye(3)}, [], "all four must be in pixels"),
         (lambda s: {}, ["--method", "vggsfm"], "takes photos or mono recordings, but this is tracks"),
         (lambda s: {}, ["--frames", "40"], None),
+        (lambda s: {"K": s.K}, ["--set", "fov_deg=60"], "Both K and fov_deg (60) tell the lens"),
+        (lambda s: {}, ["--set", "fov_deg=wide"], "fov_deg is 'wide', but degrees from 0.3 to 160"),
         (lambda s: {}, ["--set", "weights=nowhere"], "no file of weights 'nowhere'"),
     ],
 )
@@ -71,6 +73,14 @@ def test_the_shell_tells_what_a_file_of_tracks_lacks(scene, tmp_path, capsys, ch
     assert code == (0 if sentence is None else 2), told
     assert sentence is None or sentence in told
     assert "Traceback" not in told
+
+
+def test_a_field_of_view_is_a_lens(scene, tmp_path):
+    np.savez(tmp_path / "t.npz", **arrays_of(scene))
+    fov = float(np.degrees(2 * np.arctan(0.5 * scene.size[0] / scene.K[0, 0])))
+    found = tk.run(tmp_path / "t.npz", fov_deg=fov, weights="none", progress=lambda event: None)
+    assert found.report["focal"]["source"] == "given"
+    np.testing.assert_allclose(found.cameras.K[0], scene.K, rtol=1e-6)
 
 
 def test_points_to_follow_have_no_meaning_there(file):

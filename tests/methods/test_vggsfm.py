@@ -205,6 +205,15 @@ def test_a_K_that_is_none_is_refused(pictures, K):
         few_points(pictures, K=K)
 
 
+def test_a_photo_that_was_cut_out_of_a_larger_one_is_placed_by_a_centre_of_its_own(pictures, truth):
+    cut = [*pictures[:3], np.ascontiguousarray(pictures[3][:, :330]), *pictures[4:]]
+    scene = few_points(cut)
+    assert score(scene.cameras, truth)["ate_extent"] < 0.012 and score(scene.cameras, truth)["ate_rot_deg"] < 0.3
+    assert abs(scene.report["lenses"][1]["params"][1] - photo_set.K[0, 2]) < 6
+    assert any("cut out of a larger one" in told for told in scene.report["warnings"])
+    assert not any("cut out" in told for told in few_points(pictures).report["warnings"])
+
+
 @pytest.mark.parametrize("given", [5, None, {"a.jpg": 1}, [1, 2]])
 def test_what_is_neither_photos_nor_a_video_is_refused(given):
     with pytest.raises(tk.UserError, match="this is|Photo 0 is"):

@@ -91,3 +91,15 @@ def test_pictures_shrink_where_depth_of_all_would_not_fit_into_memory():
     side = result_side(1600, [(4000, 3000)] * 400, DenseChoice())
     assert 400 * side * side * 0.75 <= MOST_MPX * 1e6
     assert result_side(1600, [(4000, 3000)] * 400, DenseChoice(dense=False)) == 1600
+
+
+def test_the_black_beside_a_smaller_photo_has_neither_depth_nor_colour(pictures):
+    bright, width = [np.maximum(p, 40) for p in pictures[:4]], round(0.7 * SIZE[0])
+    cut = [*bright[:2], np.ascontiguousarray(bright[2][:, :width]), bright[3]]
+    scene = tk.reconstruct(cut, max_features=800, tracker="sift", dense=True, dense_side=160)
+    assert scene.video and scene.cameras and scene.depth and scene.points and scene.tracks_3d and scene.tracks_2d
+    assert scene.video.size == SIZE and scene.cameras.registered.all() and not scene.video.frames[2][:, width + 1 :].any()
+    assert np.isfinite(scene.depth.depth[2][:, :width]).mean() > 0.3
+    assert np.isnan(scene.depth.depth[2][:, width:]).all() and not scene.depth.confidence[2][:, width:].any()
+    assert scene.points.rgb.max(1).min() >= 35 and scene.tracks_3d.rgb.max(1).min() >= 35
+    assert scene.tracks_2d.xy[scene.tracks_2d.visible[:, 2], 2, 0].max() < width + 1

@@ -61,6 +61,18 @@ def test_known_cameras_are_kept_and_points_come_in_their_unit(clip):
     scene = small(video, cameras=cameras, cameras_unit="metre")
     assert np.allclose(scene.cameras.T_wc, cameras.T_wc)
     assert scene.unit == "metre" and len(scene.points) > 100
+    assert not any("given" in told for told in scene.report["warnings"])
+
+
+@pytest.mark.parametrize("factor", [0.5, 1.5])
+def test_a_focal_length_that_the_video_contradicts_is_said_in_the_report(clip, scene, factor):
+    video, cameras = clip
+    assert not any("given K" in told for told in scene.report["warnings"])
+    told = small(video, K=walk_clip.K * [[factor, 1, 1], [1, factor, 1], [1, 1, 1]]).report["warnings"]
+    assert any("The given K does not fit the frames" in line for line in told)
+    wrong = tk.Cameras(cameras.K * [[factor, 1, 1], [1, factor, 1], [1, 1, 1]], cameras.T_wc, cameras.size)
+    told = small(video, cameras=wrong).report["warnings"]
+    assert any("The given cameras do not fit the frames" in line for line in told)
 
 
 def test_a_file_is_streamed_through_run_and_out_as_a_colmap_model(tmp_path, clip):

@@ -6,7 +6,7 @@ import pytest
 from toolkit import track_multiview
 from toolkit.geometry.cameras import intrinsics_from_fov, project
 from toolkit.multiview.checking import checked_clip
-from toolkit.multiview.triangulation import triangulate
+from toolkit.multiview.triangulation import TWO_VIEWS_DEG, TriangulationOptions, triangulate
 from toolkit.scene import Cameras, MultiViewVideo
 from toolkit.synthetic.clips import render_pinhole
 from toolkit.synthetic.examples import Tripod
@@ -53,4 +53,5 @@ def test_rays_from_opposite_sides_alone_place_nothing(facing):
     xyz = np.random.default_rng(0).uniform(-0.5, 0.5, (20, 3)) + [0, -1, 0]
     xy = np.stack([project(xyz, c.K[0], c.T_wc[0])[0] for c in cameras], axis=1)
     P = np.stack([(c.K @ c.T_cw[:, :3])[0] for c in cameras])
-    assert np.isnan(triangulate(xy, np.ones((20, 2)), P).xyz).all()
+    two = TriangulationOptions(most_angle_deg=TWO_VIEWS_DEG)
+    assert np.isnan(triangulate(xy, np.ones((20, 2)), P, two).xyz).all()

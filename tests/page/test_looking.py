@@ -6,6 +6,7 @@ import toolkit as tk
 from toolkit.gallery import examples
 from toolkit.page import jobs
 from toolkit.page.desk import frames_used
+from toolkit.page.looking import plain_frame
 
 
 def test_another_clip_under_the_same_name_is_shown_as_itself(tmp_path):
@@ -34,3 +35,13 @@ def test_each_method_that_suits_a_clip_tells_its_own_cost_and_how_many_frames_it
         assert costs["draft"]["seconds"] < costs["normal"]["seconds"] < costs["fine"]["seconds"]
     found["frames"] = 1000
     assert frames_used(found, "tracksto4d") == 200 and frames_used(found) == frames_used(found, "vggsfm") == 1000
+
+
+def test_points_of_a_file_of_tracks_are_shown_where_they_are(tmp_path):
+    xy = np.full((9, 4, 2), 20.0, np.float32)
+    xy[1] = 70.0
+    xy[2] = np.nan
+    np.savez(tmp_path / "t.npz", xy=xy, visible=np.ones((9, 4), bool), size=np.array([120, 90]))
+    picture = plain_frame(tk.inspect(tmp_path / "t.npz"), 2)
+    assert picture.shape == (90, 120, 3)
+    assert picture[20, 20].max() > 200 and picture[70, 70].max() > 200 and picture[45, 100].max() < 60

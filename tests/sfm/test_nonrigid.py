@@ -1,6 +1,5 @@
 """Deforming bodies from orthographic tracks: recovered where the views tell their shape, refused or flagged where they don't."""
 
-
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation

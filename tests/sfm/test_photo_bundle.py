@@ -9,7 +9,8 @@ from toolkit.evaluation.cameras import cameras as score
 from toolkit.geometry.cameras import project
 from toolkit.scene import Cameras
 from toolkit.sfm.colmap import reconstruction
-from toolkit.sfm.photo_bundle import BundleOptions, noise_px, refine
+from toolkit.sfm.photo_adjust import BundleOptions, noise_px
+from toolkit.sfm.photo_bundle import refine
 from toolkit.sfm.registration import poses
 from toolkit.sfm.weighted_bundle import WeightedOptions, _covariance
 from toolkit.sfm.weighted_problem import Freedom, Problem

@@ -7,7 +7,7 @@ from tests.sfm import photo_set
 from toolkit.geometry.cameras import intrinsics_from_fov, project
 from toolkit.scene import Cameras
 from toolkit.sfm.colmap import load_pycolmap, reconstruction
-from toolkit.sfm.photo_bundle import BundleOptions
+from toolkit.sfm.photo_adjust import BundleOptions
 from toolkit.sfm.video_lens import LensOptions, field_of_view_deg, hold, plausible, refine_with_lens, surprising, usual_focal_px
 
 SIZE = (640, 480)

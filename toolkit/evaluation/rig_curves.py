@@ -126,8 +126,8 @@ def _film(kind: Setting, seed: int) -> tuple[int, int, float, int, tuple[int, in
 
 def _told_of(tracker: Tracker, kind: Setting) -> tuple[tuple[ErrorKind, ...], float]:
     """Which errors a tracker can notice: those that hear no depth do the same whatever it says."""
-    hears = {"ours": ("K", "poses", "depth"), "stays": ()}.get(tracker, ("K", "poses"))
-    wrong = tuple(what for what in kind.wrong if what in hears)
+    deaf: dict[str, tuple[ErrorKind, ...]] = {"ours": (), "stays": ("K", "poses", "depth")}
+    wrong: tuple[ErrorKind, ...] = tuple(what for what in kind.wrong if what not in deaf.get(tracker, ("depth",)))
     return wrong, kind.share if wrong else 0.0
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.compiling import compiled
-from toolkit.disk_arrays import large_full, pieces
+from toolkit.disk_arrays import TOGETHER, large_full, pieces, some_frames
 from toolkit.errors import UserError
 from toolkit.geometry import sampling
 from toolkit.lifting.label import motion_label
@@ -95,21 +95,33 @@ def lift_tracks(
 
     life = _first_and_last(tracks.visible) if mode == "default" else np.array([[0, frames]] * len(tracks)).reshape(-1, 2)
 
-    def lift_frame(t: int) -> None:
-        rows = np.flatnonzero((life[:, 0] <= t) & (t <= life[:, 1]))
-        xy = tracks.xy[rows, t].astype(np.float64)
-        seen = tracks.visible[rows, t] & np.isfinite(xy).all(1) & (xy >= 0).all(1) & (xy < (width, height)).all(1)
-        if mode == "reference":
-            z = _rounded_depth(depth.depth[t], xy)
-        else:
-            sigma_px = np.full(len(xy), options.pixel_sigma) if tracks.sigma_px is None else tracks.sigma_px[rows, t].astype(np.float64)
-            sigma_px = np.where(np.isfinite(sigma_px), sigma_px, options.pixel_sigma)
-            z, sigma[rows, t] = _depth_on_surface(depth, t, xy, sigma_px, cameras.K[t], options)
-        visible[rows, t] = seen & (z > 0) & (z < max_depth_m) & cameras.registered[t]
-        xyz[rows, t] = _unproject(xy, z, cameras.K[t], cameras.T_wc[t])
+    for first in range(0, frames, TOGETHER):
+        some = slice(first, min(first + TOGETHER, frames))
+        rows = np.flatnonzero((life[:, 0] < some.stop) & (first <= life[:, 1]))
+        tracked = tuple(some_frames(array, rows, some) for array in (tracks.xy, tracks.visible))
+        told = None if tracks.sigma_px is None else some_frames(tracks.sigma_px, rows, some)
+        block = tuple(some_frames(array, rows, some) for array in (xyz, sigma, visible))
 
-    for done, _ in enumerate(in_order(lift_frame, range(frames)), 1):
-        report(done, frames)
+        def lift_frame(
+            t: int, first: int = first, rows: NDArray = rows, tracked: tuple = tracked, told: F32 | None = told, block: tuple = block
+        ) -> None:
+            alive, at = np.flatnonzero((life[rows, 0] <= t) & (t <= life[rows, 1])), t - first
+            xy = tracked[0][alive, at].astype(np.float64)
+            seen = tracked[1][alive, at] & np.isfinite(xy).all(1) & (xy >= 0).all(1) & (xy < (width, height)).all(1)
+            if mode == "reference":
+                z = _rounded_depth(depth.depth[t], xy)
+            else:
+                sigma_px = np.full(len(xy), options.pixel_sigma) if told is None else told[alive, at].astype(np.float64)
+                sigma_px = np.where(np.isfinite(sigma_px), sigma_px, options.pixel_sigma)
+                z, block[1][alive, at] = _depth_on_surface(depth, t, xy, sigma_px, cameras.K[t], options)
+            block[2][alive, at] = seen & (z > 0) & (z < max_depth_m) & cameras.registered[t]
+            block[0][alive, at] = _unproject(xy, z, cameras.K[t], cameras.T_wc[t])
+
+        for done, _ in enumerate(in_order(lift_frame, range(first, some.stop)), first + 1):
+            report(done, frames)
+        for array, lifted in zip((xyz, sigma, visible), block, strict=True):
+            for part in pieces(len(rows), array[:1].size):
+                array[rows[part], some] = lifted[part]
     rgb = _colours(tracks, video, truncate=mode == "reference")
     motion = np.zeros(len(tracks), np.float32)
     if mode == "reference":

@@ -23,7 +23,7 @@ def placed_by_depth(scene: Scene) -> Scene:
     """
     assert scene.cameras is not None and scene.depth is not None and scene.tracks_2d is not None and scene.tracks_3d is not None
     tracks, queries = scene.tracks_3d, scene.tracks_2d.queries
-    lost = np.flatnonzero(~np.isfinite(tracks.xyz).all(-1).any(1) & np.isfinite(queries).all(1))
+    lost = np.flatnonzero(~np.isfinite(tracks.xyz).all(-1).any(-1) & np.isfinite(queries).all(1))
     if not len(lost):
         return scene
     xyz = large_copy(tracks.xyz)

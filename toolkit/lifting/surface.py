@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 from toolkit.compiling import compiled
-from toolkit.disk_arrays import large_copy
+from toolkit.disk_arrays import TOGETHER, large_copy, large_empty, some_frames
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import project
 from toolkit.lifting.fusion import FusionOptions, fuse_still
@@ -104,17 +104,21 @@ def refine_depth(
     options = options or RefineOptions()
     known = known_samples(tracks_3d, cameras)
     refined = large_copy(depth.depth)
-    still: list[NDArray] = []  # packed bits: an eighth of a byte per pixel
+    still = large_empty((len(depth), -(-refined[:1].size // 8)), np.uint8)  # packed bits: an eighth of a byte per pixel
+    every = np.arange(len(tracks_3d))
+    for first in range(0, len(depth), TOGETHER):
+        some = slice(first, min(first + TOGETHER, len(depth)))
+        xyz, seen = some_frames(tracks_3d.xyz, every, some), some_frames(known, every, some)
+        spread = None if tracks_3d.sigma is None else some_frames(tracks_3d.sigma, every, some)
 
-    def refine_frame(t: int) -> NDArray:
-        rows = known[:, t]
-        xy, z = project(tracks_3d.xyz[rows, t].astype(np.float64), cameras.K[t], cameras.T_wc[t])
-        sigma = None if tracks_3d.sigma is None else tracks_3d.sigma[rows, t].astype(np.float64)
-        return np.packbits(_refine_frame(refined[t], xy, z, sigma, tracks_3d.motion[rows], options))
+        def refine_frame(t: int, first: int = first, xyz: F32 = xyz, seen: B = seen, spread: F32 | None = spread) -> None:
+            rows = seen[:, t - first]
+            xy, z = project(xyz[rows, t - first].astype(np.float64), cameras.K[t], cameras.T_wc[t])
+            sigma = None if spread is None else spread[rows, t - first].astype(np.float64)
+            still[t] = np.packbits(_refine_frame(refined[t], xy, z, sigma, tracks_3d.motion[rows], options))
 
-    for bits in in_order(refine_frame, range(len(depth))):
-        still.append(bits)
-        report(len(still), 3 * len(depth))
+        for done, _ in enumerate(in_order(refine_frame, range(first, some.stop)), first + 1):
+            report(done, 3 * len(depth))
 
     def stands_still(t: int) -> B:
         return np.unpackbits(still[t], count=refined[t].size).astype(bool).reshape(refined[t].shape)

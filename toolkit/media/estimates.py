@@ -37,6 +37,9 @@ class Costs:
         window_new: ... of which so many are not in the one before.
         frame_s_dense: Dense depth of a frame of one camera whose things move, by preset: matching, spreading, asking the network.
         frame_mb_dense: Depth and its confidence of such a frame, per million pixels.
+        held_frames_dense: So many frames of such a clip are in memory at a time, the others on disk; with `start_mb_dense` fitted to clips
+            of 100 to 1000 frames of 256 x 256 and 200 of 512 x 512.
+        start_mb_dense: Memory of such a run whatever the clip.
         track_mb: What is held of each frame beside its picture, by preset: it goes with the points that run through it.
         doubling_frames: A clip of so many frames costs twice as much a frame as a short one: more and more tracks run through it.
         cores_used: CPU-seconds over wall seconds on two idle cores: not every step keeps both busy.
@@ -68,6 +71,8 @@ class Costs:
     frame_s_tracks: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.165, "normal": 0.29, "fine": 0.45})
     frame_s_dense: dict[Preset, float] = field(default_factory=lambda: {"draft": 0.06, "normal": 0.15, "fine": 0.35})
     frame_mb_dense: float = 14.0
+    held_frames_dense: int = 80
+    start_mb_dense: float = 600.0
     window_s: float = 3.5
     joint_s: float = 13.0
     window_frames: int = 60
@@ -171,7 +176,8 @@ def _of_tracks(frames: int, size: tuple[int, int], c: Costs, *, dense: bool = Fa
         held_mpx = min(raw_mpx * min(1.0, c.side_tracks[preset] / max(size)) ** 2, c.shown_mpx / used)
         work_s = used * (raw_mpx * c.decode_s_per_mpx + frame_s * (0.5 + 0.5 * held_mpx / 0.307)) + explained_s
         work_s += used * c.frame_s_dense[preset] if dense else 0.0
-        memory_mb = c.start_mb + c.decode_mb_per_mpx * raw_mpx + used * (c.track_mb[preset] + 8 * held_mpx)
-        memory_mb += used * held_mpx * c.frame_mb_dense if dense else 0.0
+        start_mb, held = (c.start_mb_dense, min(used, c.held_frames_dense)) if dense else (c.start_mb, used)
+        memory_mb = start_mb + c.decode_mb_per_mpx * raw_mpx + held * (c.track_mb[preset] + 8 * held_mpx)
+        memory_mb += held * held_mpx * c.frame_mb_dense if dense else 0.0
         told[preset] = Estimate(round((c.start_s + work_s) / c.cores_used, 1), round(memory_mb))
     return told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
+import struct
 import warnings
 from dataclasses import dataclass
 from datetime import datetime
@@ -127,6 +128,7 @@ def read_image(path: str | os.PathLike[str]) -> U8:
         raise UserError(f"{path.name} is empty (0 bytes).")
     data = np.fromfile(path, np.uint8)
     check_size(path, io.BytesIO(data.data))
+    _check_chunks(path, data.data)
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error:  # a header that makes no sense
@@ -134,6 +136,19 @@ def read_image(path: str | os.PathLike[str]) -> U8:
     if image is None:
         raise UserError(f"{path.name} is not a picture that can be read.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)  # type: ignore[return-value]
+
+
+def _check_chunks(path: Path, data: memoryview) -> None:
+    """Refuses a PNG file with a chunk that claims more bytes than the file has: the decoder would take that much memory first."""
+    if bytes(data[:8]) != b"\x89PNG\r\n\x1a\n":
+        return
+    at = 8
+    while at + 8 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        rest = len(data) - at - 8
+        if length > rest:
+            raise UserError(f"{path.name} is cut off or damaged: a part of it claims {length:,} bytes, but only {rest:,} follow.")
+        at += 12 + length
 
 
 def check_size(path: Path, data: BinaryIO) -> tuple[int, int] | None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LEAST_FRAMES = 3
 MOST_MPX = 60.0  # of all frames of the result together: depth and its confidence are held for each
+LEAST_CONTRAST = 4  # grey levels between the darkest and the brightest: less is noise of coding
 ADAPT_STEPS = 150
 SEEN_SIDE = 160  # frames are shown to the network with about the pixels of a square of this side
 HELD_GROWS = 0.5  # of a track's usual step, for each frame since it was last known
@@ -189,6 +190,8 @@ def _tracked(
 ) -> Scene:
     if len(video) < LEAST_FRAMES:
         raise UserError(f"The video has {counted(len(video), 'frame')}, but at least {LEAST_FRAMES} are needed to tell depth and motion.")
+    if all(int(np.ptp(frame[::4, ::4].reshape(-1, 3), axis=0).max()) < LEAST_CONTRAST for frame in video.frames):
+        raise UserError(f"All {len(video)} frames of the video are of one colour each, so there is nothing to track.")
     weights = checked_pair_weights(settings.weights)
     if settings.adapt_steps and weights is None:
         raise UserError("There is no network to adapt: none comes with this copy of the package, or weights is none; leave out adapting.")

@@ -9,15 +9,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from toolkit.errors import UserError
+from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.tracksto4d_file import facts_of, opened_tracks, video_of
 from toolkit.methods.tracksto4d_finetuning import checked_finetuning
-from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
+from toolkit.methods.tracksto4d_intake import NARROWEST_DEG, WIDEST_DEG, checked_weights, taken_in
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
 from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
 from toolkit.progress import Listener, reporter
-from toolkit.scene import DepthVideo, Scene, Tracks2D, Video
+from toolkit.scene import F64, DepthVideo, Scene, Tracks2D, Video
 from toolkit.tracking import track_points
 from toolkit.tracking.registry import find_tracker, prepare_tracker
 from toolkit.wording import counted
@@ -35,6 +36,7 @@ class TracksTo4DSettings:
         every: Frames between two starts of the grid.
         max_side: Frames are reduced to so many pixels, for tracking and in the result.
         max_frames: Frames that are used where none are asked for.
+        fov_deg: Horizontal field of view of the picture, in degrees, where it is known and no K is given; None to have it found.
         weights: Of the network that starts the adjustment and knows how far moving things usually are: "auto" for those that come with
             the package, if any; "none"; or the path of a file, such as a published checkpoint that you have.
         finetune_steps: Steps that the network first learns from this very video with the paper's losses; the published example takes
@@ -46,6 +48,7 @@ class TracksTo4DSettings:
     every: int = 10
     max_side: int = 768
     max_frames: int = 200
+    fov_deg: float | None = None
     weights: str = "auto"
     finetune_steps: int = 0
 
@@ -55,6 +58,9 @@ class TracksTo4DSettings:
         if not isinstance(self.weights, str):
             raise UserError(f"The setting weights is {self.weights!r}, but auto, none or the path of a file is needed.")
         checked_finetuning(self.finetune_steps, self.weights)
+        fov = self.fov_deg
+        if fov is not None and (isinstance(fov, bool) or not isinstance(fov, int | float) or not NARROWEST_DEG <= fov <= WIDEST_DEG):
+            raise UserError(f"The setting fov_deg is {fov!r}, but degrees from {NARROWEST_DEG:g} to {WIDEST_DEG:g} are needed.")
         checked_settings(self, {"every": (1, 10_000), "max_side": (64, 4096), "max_frames": (3, 2000)})
 
     @staticmethod
@@ -165,6 +171,7 @@ def run(request: Request, listener: Listener) -> Scene:
     if len(video) < 3:
         raise UserError(f"The video has {counted(len(video), 'frame')}, but at least 3 are needed to tell depth and motion.")
     K, masks = lens_and_masks(request, video, shrink)
+    K = _lens(K, settings, video.size)
     asked, start = starts(video, request.queries, settings.every)
     report = reporter(listener, "tracks", "Following points")
     tracks = track_points(
@@ -191,11 +198,21 @@ def run(request: Request, listener: Listener) -> Scene:
     return scene if asked is None else _only(scene, asked)
 
 
+def _lens(K: F64 | None, settings: TracksTo4DSettings, size: tuple[int, int]) -> F64 | None:
+    """The lens that is known: as K, or by how much it shows."""
+    if settings.fov_deg is None:
+        return K
+    if K is not None:
+        raise UserError(f"Both K and fov_deg ({settings.fov_deg:g}) tell the lens; give one of them.")
+    return intrinsics_from_fov(settings.fov_deg, size)
+
+
 def _run_on_tracks(request: Request, listener: Listener) -> Scene:
     """The method on a file of tracks."""
     settings: TracksTo4DSettings = request.settings
     weights = checked_weights(settings.weights)
     found, K, masks = opened_tracks(request)
+    K = _lens(K, settings, found.size)
     given, video = taken_in(found.tracks, K, found.size, masks), video_of(found)
     scene = scene_of(
         given,

@@ -132,7 +132,7 @@ def _quality(found: Findings, error_px: NDArray, explained: float, placed: float
             green=8,
             amber=100 * UNSURE_DEPTH,
             higher_is_better=False,
-            advice="The scene may be flatter or deeper than shown: walk further sideways, or give K where the lens is known.",
+            advice="The scene may be flatter or deeper than shown: walk further sideways, or give K or fov_deg where the lens is known.",
         ),
         "still part of the picture": measure(
             100 * explained,
@@ -170,7 +170,7 @@ def _quality(found: Findings, error_px: NDArray, explained: float, placed: float
             green=5,
             amber=100 * UNSURE_FOCAL,
             higher_is_better=False,
-            advice="Give K where it is known: depth and motion are as wrong as the focal length.",
+            advice="Give K or fov_deg where the lens is known: depth and motion are as wrong as the focal length.",
         )
     return lines
 
@@ -210,7 +210,7 @@ def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str,
     if focal["source"] == "guessed":
         told.append(
             f"The focal length can't be told from these tracks: {focal['px']:.0f} px was assumed, and depth and motion are as wrong "
-            "as it is; give K where it is known."
+            "as it is; give K or fov_deg where the lens is known."
         )
     if found.moves.any() and parallax.known:
         told.append(

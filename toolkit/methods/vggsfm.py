@@ -151,9 +151,9 @@ def reconstruct(
         **options: Any other field of `VggsfmSettings`, such as `cache="folder"`.
 
     Returns:
-        The scene, of unit "relative"; in the unit of `cameras`, whose name `cameras_unit` tells. `report["photos"]`, or `report["frames"]` of a video, tells of each
-        whether it is registered and, where not, why. Of Tracks2D the scene holds every track in its order; those that no still point
-        explains have no place (NaN).
+        The scene, of unit "relative"; with `cameras` in their unit, which `cameras_unit` names. `report["photos"]`, or `report["frames"]`
+        of a video, tells of each whether it is registered and, where not, why. Of Tracks2D the scene holds every track in its order; those
+        that no still point explains have no place (NaN).
 
     Raises:
         UserError: what the photos lack, in one sentence.

@@ -72,6 +72,10 @@ def with_depth(
     most = min(choice.views, max(MATCHED_OF_FILM, -(-len(placed) // FILM_STEP))) if film else choice.views
     views = placed if len(placed) <= most else placed[np.linspace(0, len(placed) - 1, most).round().astype(int)]
     depth = dense_depth(scene, ignored=ignored, views=[int(t) for t in views], settings=DenseSettings(side=choice.side), report=report)
+    for t in range(len(depth)):
+        hidden = ignored(t) if ignored is not None else None
+        if hidden is not None:  # small maps that are enlarged reach a little beyond what was matched
+            depth.depth[t][hidden], depth.confidence[t][hidden] = np.nan, 0
     scene = replace(scene, depth=depth)
     cloud = cloud_from_depth(
         _of(scene, views), _depth_of(scene, views), _cameras_of(scene, views), settings=CloudSettings(key_frames=len(views))
@@ -91,20 +95,24 @@ def result_side(max_side: int, sizes: Sequence[tuple[int, int]], choice: DenseCh
 
 
 def flat_masks(cameras: Sequence[pycolmap.Camera], max_side: int, ignored: Callable[[int], B | None]) -> Callable[[int], B | None]:
-    """Masks of photos as they lie over the pictures of a result of at most `max_side` px, which have no lens distortion."""
+    """Masks of photos as they lie over the pictures of a result of at most `max_side` px, which have no lens distortion.
+
+    What lies beside a photo smaller than the largest is masked, too: it is black because nothing is there.
+    """
     shrink = min(1.0, max_side / max(max(c.width, c.height) for c in cameras))
     canvas = (round(max(c.height for c in cameras) * shrink), round(max(c.width for c in cameras) * shrink))
 
     def mask_of(t: int) -> B | None:
-        mask = ignored(t)
+        mask, camera = ignored(t), cameras[t]
+        out = np.ones(canvas, bool)
+        inside = out[: round(camera.height * shrink), : round(camera.width * shrink)]
+        inside[:] = False
         if mask is None:
-            return None
-        camera = cameras[t]
+            return out if out.any() else None
         full = cv2.resize(mask.astype(np.uint8) * 255, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST)
         rgb: U8 = np.repeat(np.asarray(full, np.uint8)[..., None], 3, axis=2)
         flat = flattened(rgb, camera, undistortion(camera, pinhole(camera, shrink), shrink), shrink)
-        out = np.zeros(canvas, bool)
-        out[: flat.shape[0], : flat.shape[1]] = flat[..., 0] > 0
+        inside[:] = flat[..., 0] > 0
         return out
 
     return mask_of

@@ -24,7 +24,7 @@ from toolkit.sfm.feature_store import Store
 from toolkit.sfm.features import FeatureOptions
 from toolkit.sfm.mapping import Correspondences, MappingOptions
 from toolkit.sfm.matching import MatchOptions
-from toolkit.sfm.photo_bundle import BundleOptions
+from toolkit.sfm.photo_adjust import BundleOptions
 from toolkit.sfm.photo_model import ModelOptions, build
 from toolkit.sfm.photo_pairs import PairOptions, features_of, pairs_of
 from toolkit.sfm.photo_scene import scene_of
@@ -118,10 +118,10 @@ def scene_from_photos(
             )
             report = reporter(listener, "cameras", "Placing the photos by all their points")
             result = build(grown, options, known_T_cw=poses, start=result, seed=seed, report=report)
-        if K is not None and known is None:
-            warnings += [*doubts_of_centre(cameras), *doubts_of_lens(result, options.bundle)]
+        if fixed:
+            warnings += [*doubts_of_centre(cameras), *doubts_of_lens(result.model, options.bundle)]
         if known is not None:
-            warnings += doubts_of_poses(result, known.T_cw)
+            warnings += doubts_of_poses(result.found, known.T_cw)
         report = reporter(listener, "scene", "Taking lens distortion out")
         side = result_side(settings.result_side, [p.size for p in photos], settings.depth_choice)
         scene = scene_of(result, [p.read for p in photos], max_side=side, report=report)
@@ -129,7 +129,7 @@ def scene_from_photos(
         unit = settings.cameras_unit if known is not None else "relative"
         scene = replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
         lenses = [result.model.camera(c.camera_id) if result.model.exists_camera(c.camera_id) else c for c in cameras]
-        anywhere = any(p.mask is not None for p in photos)
+        anywhere = any(p.mask is not None or p.size != photos[0].size for p in photos)
         masked = flat_masks(lenses, side, lambda t: photos[t].ignored(white_is_kept=white)) if anywhere else None
         return with_depth(scene, settings.depth_choice, listener, ignored=masked)
 

@@ -3,52 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from toolkit.methods.quality import measure
 from toolkit.scene import F64, Scene
 from toolkit.sfm.audit import ray_angles_deg
-from toolkit.sfm.photo_bundle import BundleOptions, focal_sigma, lens_told
+from toolkit.sfm.lens_evidence import focal_sigma, lens_told
+from toolkit.sfm.mapping import Correspondences
+from toolkit.sfm.photo_adjust import BundleOptions
 from toolkit.sfm.photo_model import PhotoModel
 from toolkit.sfm.registration import CONTRADICTED, agreement
+from toolkit.sfm.video_lens import LensOptions
 from toolkit.wording import counted
+
+if TYPE_CHECKING:
+    import pycolmap
 
 NARROW_DEG = 3.0  # under which depth is hardly told
 UNSURE_FOCAL = 0.1  # standard deviation of the focal length's logarithm from which on photos don't tell it
 
 LENS_OFF, LENS_GAIN = 1.04, 0.9
-"""A given focal length is doubted where the photos fit another one by so much, and so much better."""
+"""A given focal length is doubted where the pictures fit another one by so much, and so much better."""
+LENS_FAR_OFF, LENS_SIGMAS = 1.2, 3.0
+"""And where theirs is so far off, by so many standard deviations."""
 
 
-def doubts_of_lens(result: PhotoModel, options: BundleOptions) -> list[str]:
-    """A warning where the photos contradict the focal length that was given, else nothing.
+def doubts_of_lens(model: pycolmap.Reconstruction, options: BundleOptions, pictures: str = "photos") -> list[str]:
+    """A warning where the pictures contradict the focal length that was given, else nothing.
 
     Args:
-        result: The model, made with it.
+        model: Made with it.
         options: How it was refined.
+        pictures: "photos" or "frames".
     """
-    ratio, gain = lens_told(result.model, options)
-    if max(ratio, 1 / ratio) < LENS_OFF or gain > LENS_GAIN:
+    told = lens_told(model, options)
+    off = abs(np.log(told.ratio))
+    finer = off > np.log(LENS_OFF) and told.gain < LENS_GAIN
+    surely = off > np.log(LENS_FAR_OFF) and off > LENS_SIGMAS * LensOptions().correlated * told.sigma
+    if not (finer or surely):
         return []
-    given = float(np.median([c.mean_focal_length() for c in result.model.cameras.values()]))
+    given = float(np.median([c.mean_focal_length() for c in model.cameras.values()]))
+    other = f"{given * told.ratio:.0f} px" if LensOptions().correlated * told.sigma < UNSURE_FOCAL else "another one"
+    by = f" {100 * (1 - told.gain):.0f} %" if told.gain < LENS_GAIN else ""
+    what, whose, check = ("K does", "its", "K, or leave it out to have it found")
+    if options.fixed_poses:
+        what, whose, check = ("cameras do", "their", "K and poses")
     return [
-        f"The given K does not fit the photos: its focal length is {given:.0f} px, but with {given * ratio:.0f} px their points fit "
-        f"{100 * (1 - gain):.0f} % better; check K, or leave it out to have it found."
+        f"The given {what} not fit the {pictures}: {whose} focal length is {given:.0f} px, but with {other} their points fit{by} better; "
+        f"check {check}."
     ]
 
 
-def doubts_of_poses(result: PhotoModel, T_cw: F64) -> list[str]:
+def doubts_of_poses(found: Correspondences, T_cw: F64) -> list[str]:
     """A warning for each photo whose matches contradict the pose that was given.
 
     Args:
-        result: The model, made with them.
+        found: Matches, with the lenses as given.
         T_cw: (T, 4, 4) camera-from-world as given.
     """
-    share = agreement(result.found, T_cw)
+    share = agreement(found, T_cw)
     return [
-        f"The given camera of {result.found.names[t]} does not fit the photos: only {100 * share[t]:.0f} % of what it shares with others "
+        f"The given camera of {found.names[t]} does not fit the photos: only {100 * share[t]:.0f} % of what it shares with others "
         "agrees with it; check its pose and its lens."
         for t in np.flatnonzero(share < CONTRADICTED).tolist()
     ]
@@ -82,6 +99,7 @@ def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mappi
         )
     elif flat > 0.6 * max(1, len(pairs)) and len(result.checks) - len(missing) == 2:
         told.append("Both photos show next to nothing but one plane, which two paths of the camera can explain; a third photo decides.")
+    told += [] if result.fixed_lens else _cut_out(result)
     sigma = 0.0 if result.fixed_lens else focal_sigma(model, BundleOptions())
     if sigma > UNSURE_FOCAL:
         told.append(_untold_focal(result, sigma))
@@ -141,6 +159,20 @@ def describe(result: PhotoModel, scene: Scene, warnings: list[str], facts: Mappi
         },
         "warnings": told,
     }
+
+
+def _cut_out(result: PhotoModel) -> list[str]:
+    """Of each camera whose middle was found far from that of its pictures."""
+    told = []
+    for number, camera in sorted(result.model.cameras.items()):
+        x, y = camera.principal_point_x, camera.principal_point_y
+        if max(abs(x - camera.width / 2), abs(y - camera.height / 2)) > BundleOptions().centre_off * camera.width:
+            names = [result.found.names[i - 1] for i in sorted(result.model.reg_image_ids()) if result.model.image(i).camera_id == number]
+            told.append(
+                f"The lens of {names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''} looks at ({x:.0f}, {y:.0f}) of "
+                f"{camera.width} x {camera.height} px, as the photos tell: a picture that is cut out of a larger one."
+            )
+    return told
 
 
 def _focal(result: PhotoModel, sigma: float) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from toolkit.errors import UserError
 from toolkit.media.photos import Photo
 from toolkit.methods.photo_cameras import cameras_of, doubts_of_centre
-from toolkit.methods.vggsfm_report import describe, doubts_of_lens
+from toolkit.methods.vggsfm_report import describe, doubts_of_lens, doubts_of_poses
 from toolkit.progress import Listener, reporter
 from toolkit.scene import B, Cameras, Scene, Tracks2D
 from toolkit.sfm.mapping import MappingOptions
-from toolkit.sfm.photo_bundle import BundleOptions
+from toolkit.sfm.photo_adjust import BundleOptions
 from toolkit.sfm.photo_model import ModelOptions, build
 from toolkit.sfm.track_scene import scene_of_tracks
 from toolkit.sfm.track_table import TableOptions, correspondences_of, observed
@@ -85,7 +85,9 @@ def scene_from_tracks(
     scene = scene_of_tracks(result, tracks, seen)
     facts = {"tracks": len(tracks), "settings": {**asdict(settings), "seed": seed}, "source": {"path": "in memory"}}
     unit = settings.cameras_unit if known is not None else "relative"
-    warnings = [*doubts_of_centre(cameras), *doubts_of_lens(result, options.bundle)] if K is not None and known is None else []
+    warnings = [*doubts_of_centre(cameras), *doubts_of_lens(result.model, options.bundle)] if fixed else []
+    if known is not None:
+        warnings += doubts_of_poses(result.found, known.T_cw)
     return replace(scene, unit=unit, report=describe(result, scene, warnings, facts))
 
 

@@ -16,6 +16,7 @@ from toolkit.media.mono_input import MonoInput, opened_mono
 from toolkit.media.photos import Photo
 from toolkit.memory import give_back
 from toolkit.methods.photo_cameras import cameras_of, doubts_of_centre
+from toolkit.methods.vggsfm_report import doubts_of_lens
 from toolkit.methods.vggsfm_video_report import describe_video
 from toolkit.progress import Listener, reporter
 from toolkit.scene import B, Cameras, Scene, Unit, Video
@@ -120,8 +121,9 @@ def reconstruct_video(
         scene = scene_of_video(result, points, clip.frames(), clip.times_s, settings.scene, report)
     source = {"path": "in memory"} if isinstance(place, Video) else {"path": Path(place).name}
     told = describe_video(result, points, scene, {**facts, "source": source})
-    if K is not None and known is None:
-        told["warnings"] = [*doubts_of_centre(cameras), *told["warnings"]]
+    if fixed and result.turn is None:
+        bundle = replace(options.bundle, fixed_poses=known is not None)
+        told["warnings"] = [*doubts_of_centre(cameras), *doubts_of_lens(result.model, bundle, "frames"), *told["warnings"]]
     scene = replace(scene, unit=unit, report=told)
     if settings.moving == "keep" or ignored is not None:
         return scene

@@ -9,11 +9,11 @@ import numpy as np
 
 from toolkit.errors import UserError
 from toolkit.multiview.lifting import focus_of
-from toolkit.multiview.triangulation import TriangulationOptions
+from toolkit.multiview.triangulation import TWO_VIEWS_DEG
 from toolkit.scene import F64, MultiViewVideo
 
 LEAST_VARIETY = 2.0  # grey levels; a picture of less shows nothing
-OPPOSITE_DEG = TriangulationOptions().most_angle_deg  # between two views of which neither sees what the other sees
+OPPOSITE_DEG = TWO_VIEWS_DEG  # between two views of which neither sees what the other sees
 DEEP = 50.0  # times the distance to where the cameras look, beyond which depth must be in another unit
 
 

@@ -16,9 +16,6 @@ from toolkit.multiview.thing_colours import ColourOptions, likely_of, thing_at
 from toolkit.multiview.triangulation import TriangulationOptions, triangulate
 from toolkit.scene import F32, F64, MultiViewVideo
 
-_FROM_ALL_SIDES = TriangulationOptions(most_angle_deg=178.0)
-"""The middle of a ball is the same from opposite sides, where its surface is not."""
-
 
 @dataclass(frozen=True)
 class ThingOptions:
@@ -84,7 +81,9 @@ def follow_thing(clip: MultiViewVideo, query: NDArray, P: NDArray, options: Thin
             guess = at + speed
             for v in range(V):
                 xy[v, t], sigma[v, t] = _seen(clip, v, t, guess, radius, odds, options, wide=min(1.0 + 0.5 * missed, 3.0))
-            found = triangulate(xy[None, :, t], sigma[None, :, t], P[:, t], _FROM_ALL_SIDES)
+            found = triangulate(
+                xy[None, :, t], sigma[None, :, t], P[:, t], TriangulationOptions()
+            )  # a ball's middle is the same from all sides
             wrong = ~found.inlier[0]
             if np.isfinite(found.xyz[0, 0]):
                 xy[wrong, t], sigma[wrong, t] = np.nan, np.nan

@@ -13,6 +13,11 @@ from toolkit.scene import F64, B, Cameras
 _STEPS = 6  # of Gauss and Newton; from a pair's point three are enough
 
 
+TWO_VIEWS_DEG = 125.0
+"""Of an opaque thing, two views that look at it from angles farther apart show different sides, or one sees a side askance by more than
+sixty degrees. Where there is a third view it tells whether they mean the same; thin boards show the same on both sides."""
+
+
 @dataclass(frozen=True)
 class TriangulationOptions:
     """What counts as agreement.
@@ -20,13 +25,12 @@ class TriangulationOptions:
     Attributes:
         outlier_sigmas: An observation farther from the point's reprojection than this many of its standard deviations is left out.
         least_angle_deg: Two rays that meet at a smaller angle don't tell the depth.
-        most_angle_deg: Of an opaque thing, views that look at it from angles farther apart show different sides, or see a side askance: by
-            more than sixty degrees one of them. Three cameras around a room are a hundred and twenty apart.
+        most_angle_deg: Two rays that meet at a larger angle hardly tell the depth; see `TWO_VIEWS_DEG`.
     """
 
     outlier_sigmas: float = 3.5
     least_angle_deg: float = 2.0
-    most_angle_deg: float = 125.0
+    most_angle_deg: float = 178.0
 
 
 @dataclass(frozen=True, eq=False)

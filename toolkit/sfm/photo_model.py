@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from toolkit.sfm.depth_evidence import DepthEvidence, evidence_of_photos, why_fl
 from toolkit.sfm.mapping import LOCK, Correspondences, MappingOptions, all_at_once, database, incremental, triangulate
 from toolkit.sfm.matching import MatchOptions
 from toolkit.sfm.parallax import ParallaxOptions
-from toolkit.sfm.photo_bundle import BundleOptions, Sureness, refine
+from toolkit.sfm.photo_adjust import BundleOptions
+from toolkit.sfm.photo_bundle import Sureness, refine
 from toolkit.sfm.photo_growth import looked_again, placed, refined_cameras
 from toolkit.sfm.registration import CONTRADICTED, Placed, RegistrationOptions, agreement, poses
 from toolkit.sfm.track_table import observation_sigmas
@@ -111,7 +113,7 @@ def build(
                 model, others, mapper = triangulate(db, found, known_T_cw, seed), [], "known poses"
         done = len(found.names)
         told: dict[int, Placed] = {}
-        sureness = None
+        sureness, cut_out = None, False
         for turn in range(options.rounds if known_T_cw is None else 1):
             report(done + turn, total)
             T_cw = poses(model, len(found.names))
@@ -121,7 +123,7 @@ def build(
             if known_T_cw is None:
                 T_cw = placed(model, found, T_cw, options.registration, seed, told, lambda: report(done + turn, total))  # noqa: B023
             grown = int(np.isfinite(T_cw[:, 0, 0]).sum()) > before
-            if turn and not grown:
+            if turn and not grown and not cut_out:
                 break
             if start is None or grown:  # a model that is grown had its second look
                 found = looked_again(found, model, T_cw, options.few_matches, options.matching, lambda: report(done + turn, total))  # noqa: B023
@@ -129,6 +131,8 @@ def build(
             with database(found, options.geometry, seed, trusted=True) as db:
                 model = triangulate(db, found, T_cw, seed)
             sureness = refine(model, options.bundle, sigmas)
+            # With another centre its pictures show points anew that were taken for outliers.
+            cut_out = _cut_out(model, found.cameras, options.bundle)
         if sureness is None:
             sureness = refine(model, options.bundle, sigmas)
         checks = audit(model, found, sureness, told, others, options.audit)
@@ -152,6 +156,20 @@ def build(
                     checks[t] = replace(checks[t], reason="nothing it shows has a depth: the camera only turned there", dropped=True)
                 sureness = refine(model, options.bundle, sigmas)
     return PhotoModel(model, found, sureness, checks, mapper, others, options.mapping.fixed_lens)
+
+
+def _cut_out(model: pycolmap.Reconstruction, before: Sequence[pycolmap.Camera], options: BundleOptions) -> bool:
+    """Whether a camera whose pictures are cut out of larger ones was found to be another than before."""
+    for camera in {c.camera_id: c for c in before}.values():
+        if model.exists_camera(camera.camera_id):
+            now = model.camera(camera.camera_id)
+            x, y = now.principal_point_x, now.principal_point_y
+            off = max(abs(x - now.width / 2), abs(y - now.height / 2))
+            moved = max(abs(x - camera.principal_point_x), abs(y - camera.principal_point_y)) / now.width
+            zoomed = abs(now.mean_focal_length() / camera.mean_focal_length() - 1)
+            if off > options.centre_off * now.width and max(moved, zoomed) > options.settled:
+                return True
+    return False
 
 
 def _refuse_poses(found: Correspondences, T_cw: F64) -> None:

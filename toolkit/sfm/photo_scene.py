@@ -55,7 +55,8 @@ def scene_of(
     T_wc = np.linalg.inv(np.where(np.isfinite(T_cw), T_cw, np.eye(4)))
     T_wc[~np.isfinite(T_cw[:, 0, 0])] = np.nan
     seen = Cameras(K, T_wc, np.tile(np.array(canvas, np.int64), (len(cameras), 1)))
-    tracks_2d, tracks_3d, points = _tracks(result, cameras, seen, frames)
+    sizes = [(round(c.width * shrink), round(c.height * shrink)) for c in cameras]
+    tracks_2d, tracks_3d, points = _tracks(result, cameras, seen, frames, sizes)
     times = np.arange(len(cameras), dtype=np.float64) * SECONDS_EACH if times_s is None else times_s
     return Scene(seen, tracks_2d, tracks_3d, None, points, "relative", "vggsfm", video=Video(frames, times))
 
@@ -90,7 +91,9 @@ def flattened(rgb: U8, camera: pycolmap.Camera, maps: tuple[F32, F32] | None, sh
     return rgb if maps is None else cv2.remap(rgb, *maps, cv2.INTER_LINEAR)  # type: ignore[return-value]
 
 
-def _tracks(result: PhotoModel, cameras: Sequence[pycolmap.Camera], seen: Cameras, frames: U8) -> tuple[Tracks2D, Tracks3D, PointCloud]:
+def _tracks(
+    result: PhotoModel, cameras: Sequence[pycolmap.Camera], seen: Cameras, frames: U8, sizes: Sequence[tuple[int, int]]
+) -> tuple[Tracks2D, Tracks3D, PointCloud]:
     """Points seen most often as tracks over all photos, and all of them as a cloud."""
     model = result.model
     points = [p for _, p in sorted(model.points3D.items())]
@@ -109,7 +112,7 @@ def _tracks(result: PhotoModel, cameras: Sequence[pycolmap.Camera], seen: Camera
             t = element.image_id - 1
             where = flat[t][element.point2D_idx]
             column, row = int(where[0]), int(where[1])
-            if 0 <= row < frames.shape[1] and 0 <= column < frames.shape[2]:
+            if 0 <= row < sizes[t][1] and 0 <= column < sizes[t][0]:  # beside a small photo, the canvas shows nothing
                 colours.append(frames[t, row, column])
             if row_of[n] >= 0:
                 xy[row_of[n], t], visible[row_of[n], t] = where, True

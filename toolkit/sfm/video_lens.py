@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from toolkit.sfm.colmap import load_pycolmap
-from toolkit.sfm.photo_bundle import BundleOptions, Sureness, focal_sigma, noise_px, refine
+from toolkit.sfm.lens_evidence import focal_sigma
+from toolkit.sfm.photo_adjust import BundleOptions, noise_px
+from toolkit.sfm.photo_bundle import Sureness, refine
 
 if TYPE_CHECKING:
     import pycolmap

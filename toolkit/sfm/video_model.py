@@ -15,7 +15,8 @@ from toolkit.sfm.colmap import load_pycolmap
 from toolkit.sfm.depth_evidence import NoDepth, evidence_of_video, why_flat
 from toolkit.sfm.mapping import LOCK, database, triangulate
 from toolkit.sfm.parallax import ParallaxOptions
-from toolkit.sfm.photo_bundle import BundleOptions, Sureness
+from toolkit.sfm.photo_adjust import BundleOptions
+from toolkit.sfm.photo_bundle import Sureness
 from toolkit.sfm.registration import poses
 from toolkit.sfm.two_view import TwoViewOptions
 from toolkit.sfm.video_closing import closed, find_loops, joined

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.disk_arrays import large_full
+from toolkit.disk_arrays import large_full, stay_small
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, Tracks2D
 from toolkit.tracking.flow import FlowBank
@@ -104,4 +104,5 @@ def _laid_out(done: list[tuple[int, Tracks2D]], frames: int) -> Tracks2D:
         if tracks.sigma_px is not None:
             sigma[rows, some] = tracks.sigma_px
         queries[rows] = tracks.queries + np.array([first, 0, 0], np.float32)
+        stay_small()
     return Tracks2D(xy, visible, confidence, queries, sigma)
