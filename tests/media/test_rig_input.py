@@ -125,3 +125,40 @@ def test_a_bad_calibration_gets_one_sentence(folder, text, told):
     with pytest.raises(UserError, match=told), opened_rig(folder) as rig:
         read_rig(rig)
     assert any((told if text is not None else "cameras would be found from what stands still") in w for w in inspect(folder).warnings)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"T_wc": np.stack([np.eye(4)])}, "holds 2 cameras by K, 1 by T_wc and 2 by name"),
+        ({"names": ["c0"]}, "holds 2 cameras by K, 2 by T_wc and 1 by name"),
+        ({"K": np.full((2, 3, 3), np.nan)}, "camera c0 has intrinsics .*nan.* positive focal lengths are needed"),
+        ({"K": np.stack([K, np.diag([-300.0, 300, 1])])}, "camera c1 has intrinsics .*-300"),
+        ({"T_wc": np.stack([np.eye(4), np.diag([2.0, 2, 2, 1])])}, "the rotation of camera c1 is no rotation"),
+    ],
+)
+def test_an_npz_whose_numbers_are_no_cameras_gets_one_sentence(tmp_path, change, told):
+    np.savez(tmp_path / "cameras.npz", **{"names": ["c0", "c1"], "K": np.stack([K] * 2), "T_wc": np.linalg.inv(POSES), **change})
+    with pytest.raises(UserError, match=told):
+        read_rig_file(tmp_path / "cameras.npz")
+
+
+def test_intrinsics_that_are_none_are_told_in_our_own_json_too(tmp_path):
+    own = [{"video": f"c{v}.mp4", "K": np.full((3, 3), np.nan).tolist(), "T_wc": np.eye(4).tolist()} for v in range(2)]
+    (tmp_path / "cameras.json").write_text(json.dumps({"cameras": own}))
+    with pytest.raises(UserError, match="camera c0 has intrinsics"):
+        read_rig_file(tmp_path / "cameras.json")
+
+
+def test_a_colmap_model_that_is_spoilt_gets_one_sentence(tmp_path):
+    (tmp_path / "cameras.txt").write_text("1 PINHOLE 320 240 300 300 160 120\n")
+    (tmp_path / "images.txt").write_text("1 one 0 0 0 0 0 0 1 c0.jpg\n\n")
+    with pytest.raises(UserError, match="can't be read"):
+        read_rig_file(tmp_path)
+
+
+def test_a_camera_whose_recording_is_missing_is_told(folder):
+    (folder / "calib.toml").write_text("".join(toml(f"cam_0{v}", f"int_cam{v}", POSES[v % 2]) for v in range(3)))
+    with opened_rig(folder) as rig:
+        assert rig.names == ("cam0", "cam1")
+        assert any("There is no recording of cam_02 of calib.toml" in told for told in rig.warnings)

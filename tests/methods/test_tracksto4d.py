@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 import toolkit as tk
-from toolkit.errors import Cancelled
+from toolkit.errors import Cancelled, UserError
 from toolkit.evaluation.moving_points import moving_points
 from toolkit.methods import registry
 from toolkit.methods.quality import measure
@@ -298,3 +298,43 @@ def test_short_tracks_of_a_mover_are_not_shown_far_beyond_everything():
     scene = track_scene(9_600_005, 50, 100, recipe=HELD_OUT)
     found = tk.reconstruct_tracks(scene.tracks, scene.K, size=scene.size)
     assert scored(scene, found)["AbsRel_moving"] < 0.5
+
+
+@pytest.mark.parametrize("factor", [0.33, 2.0])
+def test_a_K_for_pictures_of_another_size_is_doubted(scene, factor):
+    other = scene.K.copy()
+    other[:2] *= factor
+    assert "far from the middle of a picture" in told(tk.reconstruct_tracks(scene.tracks, other, size=scene.size, weights=None))
+
+
+def test_a_K_for_this_size_is_not_doubted(found):
+    assert "far from the middle" not in told(found)
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (lambda t, w, h: {"K": "wide"}, "K is 'wide', but"),
+        (lambda t, w, h: {"K": [[1, 2], [3]]}, r"K is '\[\[1, 2\], \[3\]\]', but"),
+        (lambda t, w, h: {"masks": np.zeros((t, h), bool)}, r"masks have shape \(20, .*\), but \(frames, height, width\)"),
+        (lambda t, w, h: {"masks": "all"}, r"masks have shape \(\), but"),
+        (lambda t, w, h: {"video": np.zeros((t, h, w, 3), np.uint8)}, "The video is a ndarray, but a Video is needed"),
+        (lambda t, w, h: {"video": tk.Video.from_frames(np.zeros((t, 8, 12, 3), np.uint8))}, "The video has frames of 12 x 8 px"),
+        (lambda t, w, h: {"depth": np.ones((t, h, w))}, "The depth is a ndarray, but a DepthVideo is needed"),
+        (lambda t, w, h: {"depth": tk.DepthVideo(*np.ones((2, t, 8, 12)), "relative")}, "The depth has frames of 12 x 8 px"),
+    ],
+)
+def test_what_is_not_of_these_tracks_is_told_in_a_sentence(scene, given, sentence):
+    options = {"K": scene.K, **given(scene.tracks.xy.shape[1], *scene.size)}
+    with pytest.raises(UserError, match=sentence):
+        tk.reconstruct_tracks(scene.tracks, size=scene.size, weights=None, **options)
+
+
+def test_masks_of_the_whole_clip_are_refused_where_some_of_its_frames_were_chosen(tmp_path):
+    texture = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    tk.write_video(tmp_path / "clip.mp4", [texture] * 12, 30.0)
+    masks = np.zeros((12, 64, 96), bool)
+    with pytest.raises(UserError, match="12 masks came with 4 frames; one each is needed"):
+        tk.run(
+            tmp_path / "clip.mp4", "tracksto4d", preset="draft", frames=slice(4, 8), masks=masks, weights="none", progress=lambda e: None
+        )

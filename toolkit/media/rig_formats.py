@@ -29,17 +29,32 @@ def read_rig_file(path: Path) -> list[RigCamera] | None:
     Raises:
         UserError: a calibration with numbers that are missing or make no sense.
     """
-    if path.is_dir():
-        return _colmap(path)
-    reader = _READERS.get(path.suffix.lower())
+    reader = _colmap if path.is_dir() else _READERS.get(path.suffix.lower())
     if reader is None:
         return None
     try:
-        return reader(path)
+        cameras = reader(path)
+        for camera in cameras or []:
+            _check_numbers(camera, path)
+        return cameras
     except UserError:
         raise
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as problem:
         raise UserError(f"The calibration {path.name} can't be read: {type(problem).__name__} {problem}.") from problem
+
+
+def _check_numbers(camera: RigCamera, path: Path) -> None:
+    """Whatever form they came in: lenses are lenses, and poses turn and shift; one of NaN alone stands for a frame without a pose.
+
+    Raises:
+        UserError: they are not.
+    """
+    K = camera.K.reshape(-1, 3, 3)
+    if not np.isfinite(K).all() or K[:, [0, 1], [0, 1]].min() <= 0:
+        raise UserError(f"{path.name}: camera {camera.names[0]} has intrinsics {K[0].tolist()}, but positive focal lengths are needed.")
+    for T in camera.T_wc.reshape(-1, 4, 4):
+        if not np.isnan(T[:3]).all():
+            _checked(T, camera.names[0], path)
 
 
 def _toml(path: Path) -> list[RigCamera] | None:
@@ -191,6 +206,8 @@ def _npz(path: Path) -> list[RigCamera] | None:
     if lens != "K":  # MVTracker counts pixels from the centre of the first one
         K = K.copy()
         K[..., :2, 2] += 0.5
+    if not len(K) == len(T) == len(names):
+        raise UserError(f"{path.name} holds {len(K)} cameras by {lens}, {len(T)} by {pose} and {len(names)} by name; one each is needed.")
     T = _whole(T)
     T = T if pose == "T_wc" else np.linalg.inv(T)
     return [

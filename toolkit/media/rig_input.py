@@ -130,6 +130,9 @@ def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str, nee
     left_out = [stems[r] for r in range(len(stems)) if r not in {p[0] for p in pairs}]
     if left_out:
         warnings.append(f"No camera of {told} is called {' or '.join(left_out)}: left out.")
+    missing = [camera.names[0] for c, camera in enumerate(cameras) if c not in {p[1] for p in pairs}]
+    if 0 < len(missing) < len(pairs):  # more of them are a rig of which some views were chosen
+        warnings.append(f"There is no recording of {' and '.join(missing)} of {told}: the other views are used alone.")
     clips = [_opened(places[r], frames) for r, _ in pairs]
     chosen = tuple(cameras[c] for _, c in pairs)
     warnings += _told_of_times(clips, [stems[r] for r, _ in pairs])
@@ -188,4 +191,4 @@ def _told_of_times(clips: list[MonoInput], names: list[str]) -> list[str]:
 def _spread(cameras: tuple[RigCamera, ...]) -> float:
     centres = np.array([c.T_wc.reshape(-1, 4, 4)[0, :3, 3] for c in cameras])
     apart = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
-    return float(np.median(apart[np.triu_indices(len(centres), 1)]))
+    return float(np.nanmedian(apart[np.triu_indices(len(centres), 1)]))

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from toolkit.errors import UserError
 from toolkit.memory import give_back
 from toolkit.methods.mvtracker_intake import take_in
-from toolkit.methods.mvtracker_queries import asked_points, grid_points
+from toolkit.methods.mvtracker_queries import PIXELS, asked_points, grid_points
 from toolkit.methods.mvtracker_report import describe
 from toolkit.methods.request import Preset, Request
 from toolkit.multiview.checking import checked_clip
@@ -22,6 +22,8 @@ from toolkit.multiview.tracking import MultiViewOptions, MultiViewTracks, grey_v
 from toolkit.multiview.view_depth import depth_from_views, with_depth
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F32, MultiViewVideo, Scene, Tracks3D, Unit
+
+MOST_SCALE = 1e9  # of a number of the depth files: a kilometre in micrometres
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class MvtrackerSettings:
         if self.depth not in ("auto", "views", "none"):
             raise UserError(f"The setting depth is {self.depth!r}, but auto, views or none is needed.")
         scale = self.depth_scale
-        if isinstance(scale, bool) or not isinstance(scale, int | float | np.number) or not np.isfinite(scale) or scale < 0:
+        if isinstance(scale, bool) or not isinstance(scale, int | float | np.integer | np.floating) or not 0 <= scale <= MOST_SCALE:
             raise UserError(f"The setting depth_scale is {scale!r}, but a positive length is needed, or 0 for what is usual.")
         view = self.query_view
         if isinstance(view, bool) or not (isinstance(view, str) or (isinstance(view, int | np.integer) and view >= 0)):
@@ -89,14 +91,14 @@ class MvtrackerSettings:
 
 
 def track_multiview(
-    multiview: MultiViewVideo, queries: ArrayLike, *, weights: str = "auto", seed: int = 0, progress: Listener | None = None
+    multiview: MultiViewVideo, queries: ArrayLike, *, weights: str | None = "auto", seed: int = 0, progress: Listener | None = None
 ) -> Tracks3D:
     """Points of the world followed through synchronised calibrated views, both ways in time.
 
     Args:
         multiview: The views with their cameras, and depth where it is known.
         queries: (N, 4) (t, x, y, z): frame and place in the world and unit of the cameras.
-        weights: "auto" or "none" for geometry alone, or a published MVTracker checkpoint.
+        weights: "auto", "none" or None for geometry alone, or a published MVTracker checkpoint.
         seed: The same input and seed give the same tracks.
         progress: Called with every `Progress`; it may raise `Cancelled`.
 
@@ -106,10 +108,10 @@ def track_multiview(
     Raises:
         UserError: what is wrong with the views or the queries, in one sentence.
     """
-    clip, _ = checked_clip(multiview)
+    clip, _, _ = checked_clip(multiview)
     asked = asked_points(clip, queries)
     report = reporter(progress or (lambda event: None), "tracks", "Following points through the views")
-    if weights not in ("auto", "none"):
+    if weights not in ("auto", "none", None):
         return _by_network(_with_found_depth(clip, progress or (lambda event: None)), asked, weights, report)
     return track_views(clip, asked, report=report).tracks_3d
 
@@ -137,20 +139,24 @@ def run(request: Request, listener: Listener) -> Scene:
         depth_scale=settings.depth_scale or None,
         listener=listener,
     )
-    names, facts, unit = taken.names, taken.facts, taken.unit
-    clip, told = checked_clip(taken.clip, names)
+    facts, unit = taken.facts, taken.unit
+    wanted = _view(settings.query_view, taken.names)
+    clip, told, used = checked_clip(taken.clip, taken.names)
+    names = [taken.names[v] for v in used]
     warnings = [*taken.warnings, *told]
     if settings.depth == "views":
         clip = _with_found_depth(clip, listener)
     else:
         warnings += check_depth(clip)[1]
+    if wanted not in used and (request.masks is not None or (request.queries is not None and request.queries.shape[1] == PIXELS)):
+        raise UserError(f"The queries or masks are those of {taken.names[wanted]}, but {' '.join(told)} Choose another query_view.")
+    view = used.index(wanted) if wanted in used else 0
     images = grey_views(clip)
-    view = _view(settings.query_view, names)
     if request.queries is not None:
-        asked = asked_points(clip, request.queries, view=view, images=images)
+        asked = asked_points(clip, request.queries, view=view, name=names[view], images=images)
     else:
         report = reporter(listener, "points", "Looking for points to follow")
-        asked = grid_points(clip, images, settings.points, view=view, masks=request.masks, report=report)
+        asked = grid_points(clip, images, settings.points, view=view, name=names[view], masks=request.masks, report=report)
     options = MultiViewOptions()
     windows = replace(options.follow.windows, window_px=settings.window_px)
     options = replace(options, follow=replace(options.follow, windows=windows))

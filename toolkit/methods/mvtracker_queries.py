@@ -13,16 +13,19 @@ from toolkit.multiview.view_depth import depth_of_moment
 from toolkit.progress import Report
 from toolkit.scene import F32, U8, MultiViewVideo
 
-_WORLD, _PIXELS = 4, 3
+WORLD, PIXELS = 4, 3  # numbers a query: (t, x, y, z), or (t, x, y) of one view
 
 
-def asked_points(clip: MultiViewVideo, queries: ArrayLike, *, view: int = 0, images: list[U8] | None = None) -> F32:
+def asked_points(
+    clip: MultiViewVideo, queries: ArrayLike, *, view: int = 0, name: str | None = None, images: list[U8] | None = None
+) -> F32:
     """(N, 4) queries (t, x, y, z) in the world, of points there or of pixels of one view.
 
     Args:
         clip: The views.
         queries: (N, 4) (t, x, y, z), or (N, 3) (t, x, y) in pixels of one view.
         view: Which.
+        name: What sentences call it; None for its number.
         images: The grey frames, where they are at hand.
 
     Raises:
@@ -32,7 +35,7 @@ def asked_points(clip: MultiViewVideo, queries: ArrayLike, *, view: int = 0, ima
         asked = np.asarray(queries, np.float32)
     except (TypeError, ValueError) as problem:
         raise UserError(f"queries must be numbers, but they are {str(queries)[:40]!r}.") from problem
-    if asked.ndim != 2 or asked.shape[1] not in (_WORLD, _PIXELS):
+    if asked.ndim != 2 or asked.shape[1] not in (WORLD, PIXELS):
         raise UserError(f"queries has shape {asked.shape}, but (N, 4) with (t, x, y, z) or (N, 3) with (t, x, y) of one view is needed.")
     frames = len(clip.views[0])
     for n, row in enumerate(asked):
@@ -40,12 +43,17 @@ def asked_points(clip: MultiViewVideo, queries: ArrayLike, *, view: int = 0, ima
             raise UserError(f"Query {n} is {row.tolist()}, but finite numbers are needed.")
         if not 0 <= row[0] < frames or row[0] != int(row[0]):
             raise UserError(f"Query {n} asks for frame {row[0]:g}, but the views have the frames 0 to {frames - 1}.")
-    return asked if asked.shape[1] == _WORLD else _lifted(clip, asked, view, grey_views(clip) if images is None else images)
+    if asked.shape[1] == WORLD:
+        return asked
+    return _lifted(clip, asked, view, f"view {view}" if name is None else name, grey_views(clip) if images is None else images)
 
 
-def _lifted(clip: MultiViewVideo, asked: F32, view: int, images: list[U8]) -> F32:
+def _lifted(clip: MultiViewVideo, asked: F32, view: int, name: str, images: list[U8]) -> F32:
     width, height = clip.views[view].size
-    out = np.full((len(asked), _WORLD), np.nan, np.float32)
+    for n, (_, x, y) in enumerate(asked):
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise UserError(f"Query {n} is at ({x:g}, {y:g}), but the frames of {name} are {width} x {height} px here.")
+    out = np.full((len(asked), WORLD), np.nan, np.float32)
     out[:, 0] = asked[:, 0]
     for t in np.unique(asked[:, 0]).astype(int):
         rows = np.flatnonzero(asked[:, 0] == t)
@@ -53,17 +61,33 @@ def _lifted(clip: MultiViewVideo, asked: F32, view: int, images: list[U8]) -> F3
         out[rows, 1:] = lift_pixels(images, clip.cameras, view, t, asked[rows, 1:], depth=depth).xyz_w
     for n in np.flatnonzero(~np.isfinite(out[:, 1])):
         t, x, y = asked[n]
-        if not (0 <= x <= width and 0 <= y <= height):
-            raise UserError(f"Query {n} is at ({x:g}, {y:g}), but view {view} is {width} x {height} px.")
         raise UserError(
-            f"Query {n} at ({x:g}, {y:g}) of view {view}, frame {int(t)}, can't be placed: no other view surely shows the same there; "
+            f"Query {n} at ({x:g}, {y:g}) of {name}, frame {int(t)}, can't be placed: no other view surely shows the same there; "
             "choose a spot with more texture, or give it in the world as (t, x, y, z)."
         )
     return out
 
 
-def grid_points(clip: MultiViewVideo, images: list[U8], count: int, *, view: int = 0, masks: NDArray | None = None, report: Report) -> F32:
+def grid_points(
+    clip: MultiViewVideo,
+    images: list[U8],
+    count: int,
+    *,
+    view: int = 0,
+    name: str | None = None,
+    masks: NDArray | None = None,
+    report: Report,
+) -> F32:
     """(N, 4) queries on what moves, or where masks of one view are given (True is left out), on what they leave.
+
+    Args:
+        clip: The views.
+        images: Their grey frames.
+        count: About how many.
+        view: That of the masks.
+        name: What sentences call it; None for its number.
+        masks: (T, H, W) True where nothing is followed; None for what moves.
+        report: Told the progress.
 
     Raises:
         UserError: masks that don't fit, or nothing that can be placed.
@@ -72,7 +96,8 @@ def grid_points(clip: MultiViewVideo, images: list[U8], count: int, *, view: int
     if masks is not None:
         width, height = clip.views[view].size
         if masks.shape != (len(clip.views[view]), height, width):
-            raise UserError(f"The masks have shape {masks.shape}, but view {view} has ({len(clip.views[view])}, {height}, {width}).")
+            whose = f"view {view}" if name is None else name
+            raise UserError(f"The masks have shape {masks.shape}, but {whose} has ({len(clip.views[view])}, {height}, {width}).")
         kept = {int(t): ~masks[t] for t in np.unique(np.linspace(0, len(masks) - 1, 3).astype(int))}
         order = [view, *(v for v in range(len(clip.views)) if v != view)]
         depth = None if clip.depth_m is None else tuple(clip.depth_m[v] for v in order)

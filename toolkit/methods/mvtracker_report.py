@@ -50,6 +50,7 @@ def describe(
         ),
     }
     told = list(warnings)
+    origin = {"pictures": "found from the pictures", None: "as given"}.get(facts["source"].get("calibration"), "of the calibration")
     views = []
     for name, tracks, errors in zip(names, found.tracks_2d, found.residual_px, strict=True):
         seen = float(tracks.visible.mean()) if tracks.visible.size else 0.0
@@ -66,7 +67,7 @@ def describe(
         "rigid_things": found.bodies,
         "reprojection_error_px": None if not np.isfinite(error) else round(error, 3),
         "median_sigma": round(float(np.median(sigma)), 6) if len(sigma) else None,
-        "world": f"that of the calibration, in its unit ({unit})",
+        "world": f"that of the cameras {origin}, in their unit ({unit})",
     }
 
 

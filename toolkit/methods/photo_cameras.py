@@ -41,14 +41,19 @@ def checked_K(K: ArrayLike | None) -> F64 | None:
 
 def doubts_of_centre(cameras: Sequence[pycolmap.Camera]) -> list[str]:
     """A warning where a given principal point is far from the middle of the picture: K may be that of another size."""
-    for camera in cameras:
-        x, y = camera.principal_point_x, camera.principal_point_y
-        if max(abs(x / camera.width - 0.5), abs(y / camera.height - 0.5)) > OFF_CENTRE:
-            return [
-                f"The given K has its centre at ({x:.0f}, {y:.0f}), far from the middle of a picture of {camera.width} x {camera.height} "
-                "px: check that it is for pictures of this size."
-            ]
-    return []
+    doubts = (doubt_of_centre((c.principal_point_x, c.principal_point_y), (c.width, c.height)) for c in cameras)
+    return next((doubt for doubt in doubts if doubt), [])
+
+
+def doubt_of_centre(centre: tuple[float, float], size: tuple[int, int]) -> list[str]:
+    """The same of one camera: its principal point and the (width, height) of its picture, in pixels."""
+    (x, y), (width, height) = centre, size
+    if max(abs(x / width - 0.5), abs(y / height - 0.5)) <= OFF_CENTRE:
+        return []
+    return [
+        f"The given K has its centre at ({x:.0f}, {y:.0f}), far from the middle of a picture of {width} x {height} "
+        "px: check that it is for pictures of this size."
+    ]
 
 
 def checked_model(name: str) -> str:

@@ -122,9 +122,19 @@ def reconstruct_tracks(
         raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
     given = taken_in(tracks_2d, K, size, None if masks is None else np.asarray(masks) != 0)
     frames = tracks_2d.xy.shape[1]
-    for name, part in (("depth", depth), ("video", video)):
+    for name, part, kind in (("depth", depth, DepthVideo), ("video", video, Video)):
+        if part is not None and not isinstance(part, kind):
+            raise UserError(f"The {name} is a {type(part).__name__}, but a {kind.__name__} is needed.")
         if part is not None and len(part) != frames:
             raise UserError(f"The {name} has {len(part)} frames, but the tracks go through {frames}; both must be alike.")
+    sizes = {} if video is None else {"video": video.size}
+    sizes |= {} if depth is None else {"depth": (depth.depth.shape[2], depth.depth.shape[1])}
+    for name, (width, height) in sizes.items():
+        if (width, height) != given.size:
+            raise UserError(
+                f"The {name} has frames of {width} x {height} px, but the tracks are in pixels of {given.size[0]} x {given.size[1]}; "
+                "both must be alike."
+            )
     rgb = None if video is None else colours(tracks_2d.queries, video)
     settings = {"weights": "none" if file is None else file.name, "finetune_steps": steps, "seed": int(seed)}
     facts = {"source": {"path": "in memory"}, "settings": settings}

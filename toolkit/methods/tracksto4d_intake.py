@@ -27,6 +27,7 @@ USUAL_FOV_DEG = 60.0
 """Horizontal field of view of a camera that nothing is known of: between a phone's wide lens and its normal one."""
 NARROWEST_DEG, WIDEST_DEG = 0.3, 160.0
 """No flat picture shows more, and no lens of a camera less."""
+MASK_AXES = 3  # (T, H, W)
 LEAST_TRACKS, LEAST_FRAMES, LEAST_SEEN = 8, 3, 3
 MOST_FRAMES = 2000
 MOST_SAMPLES = 30_000_000
@@ -83,6 +84,8 @@ def taken_in(tracks: Tracks2D, K: ArrayLike | None, size: Any, masks: B | None =
     if count * frames > MOST_SAMPLES:
         step = -(-count * frames // MOST_SAMPLES)
         raise UserError(f"{count} tracks through {frames} frames are too many at once; choose every {step}th track.")
+    if masks is not None and (masks.ndim != MASK_AXES or not masks.size):
+        raise UserError(f"The masks have shape {masks.shape}, but (frames, height, width) is needed.")
     if masks is not None and len(masks) != frames:
         raise UserError(f"{len(masks)} masks came with tracks through {frames} frames; one each is needed.")
     finite = np.isfinite(tracks.xy).all(-1)
@@ -119,7 +122,10 @@ def _checked_lens(K: ArrayLike | None, size: tuple[int, int]) -> F64:
         return intrinsics_from_fov(USUAL_FOV_DEG, (max(size), max(size))) + np.array(
             [[0, 0, 0.5 * (size[0] - max(size))], [0, 0, 0.5 * (size[1] - max(size))], [0, 0, 0]]
         )
-    lens = np.asarray(K, np.float64)
+    try:
+        lens = np.asarray(K, np.float64)
+    except (TypeError, ValueError) as problem:
+        raise UserError(f"K is {str(K)[:40]!r}, but (3, 3) numbers in pixels are needed.") from problem
     if lens.shape != (3, 3):
         raise UserError(f"K has shape {lens.shape}, but (3, 3) is needed.")
     lens = checked_intrinsics(lens, "K")

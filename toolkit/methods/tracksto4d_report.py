@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from toolkit.lifting.track_movers import Movers
+from toolkit.methods.photo_cameras import doubt_of_centre
 from toolkit.methods.quality import measure
 from toolkit.scene import F64, B, Cameras
 from toolkit.sfm.track_clip import Solved
@@ -175,12 +176,14 @@ def _quality(found: Findings, error_px: NDArray, explained: float, placed: float
 
 
 def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str, Any]) -> list[str]:
-    told, parallax = [], found.parallax
+    given, parallax = found.given, found.parallax
+    told = doubt_of_centre((float(given.K[0, 2]), float(given.K[1, 2])), given.size) if given.focal_known else []
     if not found.cameras.registered.any():
         still = int((found.given.seen.any(1) & ~found.moves).sum())
         return [
+            *told,
             f"No camera could be found: only {still} of {counted(len(found.moves), 'track')} fit a still world, too few in every frame. "
-            "Everything may be moving, or the tracks are poor; film with more of what stands still in the picture."
+            "Everything may be moving, or the tracks are poor; film with more of what stands still in the picture.",
         ]
     if not parallax.known:
         does = "stands still" if parallax.turn_deg < STANDS_DEG else f"only turns (by {parallax.turn_deg:.1f} degrees)"

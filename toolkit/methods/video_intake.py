@@ -51,7 +51,7 @@ def lens_and_masks(request: Request, video: Video, shrink: tuple[float, float]) 
     """The lens that is known, of the reduced frames, and what counts nowhere.
 
     Raises:
-        UserError: fewer masks than frames.
+        UserError: fewer masks than frames, or where frames were chosen, others than these.
     """
     K = None
     if request.K is not None:
@@ -59,7 +59,8 @@ def lens_and_masks(request: Request, video: Video, shrink: tuple[float, float]) 
         K[:2] *= np.array(shrink)[:, None]
     if request.masks is None:
         return K, None
-    if len(request.masks) < len(video):
+    # Of the clip's beginning masks may go on; of frames that were chosen nobody knows which ones the first masks are of.
+    if len(request.masks) < len(video) or (request.frames is not None and len(request.masks) != len(video)):
         raise UserError(f"{len(request.masks)} masks came with {len(video)} frames; one each is needed.")
     return K, np.asarray(request.masks[: len(video)]) != 0
 

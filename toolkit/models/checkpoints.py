@@ -164,7 +164,8 @@ def read_state(path: Path, *, prefix: str = "", model: str = "the model") -> dic
                 "nothing of it was loaded: save its state dict alone, or as .safetensors."
             ) from error
         raise UserError(f"The file {path.name} is no file of weights ({_first_line(error)}).") from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    # Of bytes that are none of torch's, its unpickler takes any for an instruction, which then finds nothing to work on.
+    except (RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError, AssertionError, OSError) as error:
         raise UserError(f"The file {path.name} is no file of weights, or is incomplete ({_first_line(error)}).") from error
     for name in _NESTED_UNDER:
         if isinstance(found, Mapping) and isinstance(found.get(name), Mapping):

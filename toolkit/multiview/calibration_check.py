@@ -12,6 +12,7 @@ from toolkit.multiview.checking import LEAST_VARIETY
 from toolkit.multiview.epipolar_evidence import MatchOptions, Sighted, matches_of, movers_of, pair_error, together
 from toolkit.multiview.synchrony import SynchronyOptions, disagreement, lags, moving_masks
 from toolkit.scene import F64
+from toolkit.wording import counted
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,8 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
         if lag:
             late = "late" if lag > 0 else "early"
             warnings.append(
-                f"{views[v].name} seems {abs(lag)} frames {late} against {views[0].name}: cut the clips to begin at the same moment."
+                f"{views[v].name} seems {counted(abs(lag), 'frame')} {late} against {views[0].name}: "
+                "cut the clips to begin at the same moment, or set synchronise=true."
             )
     return RigCheck(
         {_name(views, p): (round(e, 2), len(matches[p][0])) for p, e in looks.items()},

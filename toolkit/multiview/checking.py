@@ -17,8 +17,8 @@ OPPOSITE_DEG = TWO_VIEWS_DEG  # between two views of which neither sees what the
 DEEP = 50.0  # times the distance to where the cameras look, beyond which depth must be in another unit
 
 
-def checked_clip(clip: MultiViewVideo, names: Sequence[str] | None = None) -> tuple[MultiViewVideo, list[str]]:
-    """The views that can be used, and what was left out or changed, and why.
+def checked_clip(clip: MultiViewVideo, names: Sequence[str] | None = None) -> tuple[MultiViewVideo, list[str], list[int]]:
+    """The views that can be used, what was left out or changed and why, and which of the given views the used ones are.
 
     Raises:
         UserError: fewer than two views, cameras at one place, or views from opposite sides alone.
@@ -59,7 +59,7 @@ def checked_clip(clip: MultiViewVideo, names: Sequence[str] | None = None) -> tu
         told.append(
             "The two views look at the scene from opposite sides: no point of a surface is seen well by both, so hardly any is placed."
         )
-    return _with_depth_in_unit(clip, told), told
+    return _with_depth_in_unit(clip, told), told, good
 
 
 def _with_depth_in_unit(clip: MultiViewVideo, told: list[str]) -> MultiViewVideo:

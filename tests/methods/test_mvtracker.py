@@ -1,0 +1,75 @@
+"""The method on views in memory: what is left out, what is asked for where, and what bad input gets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import toolkit as tk
+from toolkit.errors import UserError
+from toolkit.methods.mvtracker import MvtrackerSettings
+from toolkit.scene import MultiViewVideo, Scene, Video
+from toolkit.synthetic.rigs import SyntheticRig, filmed_rig
+
+
+@pytest.fixture(scope="module")
+def rig() -> SyntheticRig:
+    return filmed_rig(4, frames=8, size=(320, 240), spread_deg=75.0, points=6)
+
+
+def dark(rig: SyntheticRig, view: int) -> MultiViewVideo:
+    """The rig with the cap on one lens."""
+    views = list(rig.clip.views)
+    views[view] = Video(np.zeros_like(views[view].frames), views[view].times_s)
+    return MultiViewVideo(tuple(views), rig.clip.cameras)
+
+
+def ran(clip: MultiViewVideo, **options: Any) -> Scene:
+    return tk.run(clip, surroundings=False, progress=lambda event: None, **options)
+
+
+def test_a_camera_that_shows_nothing_is_left_out_and_named_and_the_others_go_on(rig: SyntheticRig) -> None:
+    scene = ran(dark(rig, 1), queries=rig.queries[:2])
+    assert scene.report["world"] == "that of the cameras as given, in their unit (metre)"
+    assert [view["name"] for view in scene.report["views"]] == ["view 0", "view 2", "view 3"]
+    assert any(told.startswith("view 1 was left out: its pictures show nothing") for told in scene.report["warnings"])
+
+
+def test_the_view_of_pixels_keeps_its_number_when_one_before_it_is_left_out(rig: SyntheticRig) -> None:
+    x, y = next((x, y) for x, y in _pixels(rig, 2))
+    scene = ran(dark(rig, 0), queries=[[0, x, y]], query_view=2)
+    assert scene.views[0].tracks_2d is not None  # of view 2, the second that is left
+    assert np.allclose(scene.views[0].tracks_2d.xy[0, 0], (x, y), atol=0.5)
+
+
+def test_pixels_of_a_view_that_is_left_out_are_refused_with_the_reason(rig: SyntheticRig) -> None:
+    with pytest.raises(UserError, match="those of view 0, but view 0 was left out: its pictures show nothing"):
+        ran(dark(rig, 0), queries=[[0, 160.0, 120.0]])
+
+
+@pytest.mark.parametrize("place", [(-5.0, 10.0), (10.0, 241.0), (1000.0, 10.0)])
+def test_a_pixel_outside_the_picture_is_refused_even_where_a_depth_could_be_made_up(rig: SyntheticRig, place: tuple[float, float]) -> None:
+    with pytest.raises(UserError, match="frames of view 0 are 320 x 240 px"):
+        ran(rig.clip, queries=[[0, *place]])
+
+
+def test_no_weights_are_the_same_as_weights_none(rig: SyntheticRig) -> None:
+    few = rig.queries[:1]
+    assert np.array_equal(tk.track_multiview(rig.clip, few, weights=None).xyz, tk.track_multiview(rig.clip, few, weights="none").xyz, True)
+
+
+@pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf, 10**30, 10**400, 1j, np.complex64(1), True, "1"])
+def test_a_depth_scale_that_is_no_length_is_told(scale: Any) -> None:
+    with pytest.raises(UserError, match="depth_scale"):
+        MvtrackerSettings(depth_scale=scale)
+
+
+def _pixels(rig: SyntheticRig, view: int) -> np.ndarray:
+    """Pixels of a view in the first frame at which a queried point is seen there."""
+    from toolkit.geometry.cameras import project
+
+    camera = rig.clip.cameras[view]
+    xy, _ = project(rig.xyz_w, camera.K, camera.T_wc)
+    return xy[rig.visible[view][:, 0], 0]
