@@ -1,6 +1,7 @@
 """Connections that tell that a page is open are counted for as long as they last; other requests pass as they are."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ def test_a_visitor_is_connected_while_its_connection_lasts_however_it_ends(tmp_p
         if ends is not None:
             raise ends
 
-    async def nothing(*_):
+    async def nothing(*_) -> Any:
         return {}
 
     async def asked(path):
