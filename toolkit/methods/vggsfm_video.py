@@ -116,14 +116,16 @@ def reconstruct_video(
         report = reporter(listener, "cameras", "Placing the frames")
         result = build(points, compared, options, known_T_cw=None if known is None else known.T_cw, seed=seed, report=report)
         points.features.clear()
+        doubts = []
+        if fixed and result.turn is None:
+            bundle = replace(options.bundle, fixed_poses=known is not None)
+            doubts = [*doubts_of_centre(cameras), *doubts_of_lens(result.model, bundle, "frames")]
         give_back()
         report = reporter(listener, "scene", "Taking lens distortion out")
         scene = scene_of_video(result, points, clip.frames(), clip.times_s, settings.scene, report)
     source = {"path": "in memory"} if isinstance(place, Video) else {"path": Path(place).name}
     told = describe_video(result, points, scene, {**facts, "source": source})
-    if fixed and result.turn is None:
-        bundle = replace(options.bundle, fixed_poses=known is not None)
-        told["warnings"] = [*doubts_of_centre(cameras), *doubts_of_lens(result.model, bundle, "frames"), *told["warnings"]]
+    told["warnings"] = [*doubts, *told["warnings"]]
     scene = replace(scene, unit=unit, report=told)
     if settings.moving == "keep" or ignored is not None:
         return scene

@@ -103,9 +103,15 @@ def focal_sigma(model: pycolmap.Reconstruction, options: BundleOptions) -> float
 
 
 def _lens_covariances(trial: pycolmap.Reconstruction, options: BundleOptions, centres: frozenset[int]) -> dict[int, F64]:
-    """By number of the camera the covariance of its free parameters, in pixels, once the model was adjusted; none where it has none."""
+    """By number of the camera the covariance of its free parameters, in pixels, once the model was adjusted; none where it has none.
+
+    The model is for nothing else afterwards.
+    """
     colmap = load_pycolmap()
     solved = adjust(trial, options, "CAUCHY", options.cauchy_px, centres)
+    for frame in trial.frames.values():
+        if not frame.has_pose():  # it takes no part, but is asked for one
+            frame.rig_from_world = colmap.Rigid3d()
     asked = colmap.BACovarianceOptions()
     asked.params = colmap.BACovarianceOptionsParams.ALL
     covariance = colmap.estimate_ba_covariance(asked, trial, solved)
