@@ -88,3 +88,14 @@ def test_few_samples_of_a_track_hide_no_straying():
         return np.median(straying(few, own, 0.1))
 
     assert usual(4) == pytest.approx(usual(30), rel=0.3)
+
+
+def test_what_may_have_slipped_has_to_stray_further_to_be_taken_for_moving():
+    """Tracks in a bare sky drift with the noise of the video."""
+    scene = scenes(noise_px=0.1)[1]
+    seen, state, company, area = explained(scene)
+    strays, motion = straying(seen, state.state, 0.1), motion_of(seen, state.state, company, area, OPTIONS)
+    slipping = replace(seen, slip=np.full(60, 2 * strays.max()))
+    assert (motion.chance > 0.5).any()
+    assert (motion_of(slipping, state.state, company, area, OPTIONS).chance < 0.5).all()
+    np.testing.assert_allclose(motion_of(replace(seen, slip=np.zeros(60)), state.state, company, area, OPTIONS).level, motion.level)

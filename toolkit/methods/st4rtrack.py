@@ -18,7 +18,7 @@ from toolkit.methods.st4rtrack_dense import DenseOptions, adapted_to, with_dense
 from toolkit.methods.st4rtrack_intake import checked_pair_weights, read_pair_network
 from toolkit.methods.st4rtrack_report import told, told_together
 from toolkit.methods.st4rtrack_windows import LongScene, WindowOptions, handed_back, of_part, windows_of
-from toolkit.methods.tracksto4d_intake import checked_weights, taken_in
+from toolkit.methods.tracksto4d_intake import checked_weights, taken_in, with_texture
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
 from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
 from toolkit.progress import Listener, reporter
@@ -280,7 +280,7 @@ class _Work:
         _, start = starts(video, asked, use.every)
         tracks = track_points(video, start, tracker=use.tracker, grid=use.grid, every=use.every, seed=self.seed, report=report)
         give_back()
-        given = taken_in(tracks, K, video.size, masks)
+        given = with_texture(taken_in(tracks, K, video.size, masks), video)
         scene = scene_of(
             given, SolvingOptions(sharpening=SharpeningOptions()), weights=checked_weights("auto"), depth=depth,
             rgb=colours(tracks.queries, video), facts=self.facts, seed=self.seed, listener=listener,

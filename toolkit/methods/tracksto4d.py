@@ -14,7 +14,7 @@ from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.tracksto4d_file import facts_of, opened_tracks, video_of
 from toolkit.methods.tracksto4d_finetuning import checked_finetuning
-from toolkit.methods.tracksto4d_intake import NARROWEST_DEG, WIDEST_DEG, checked_weights, taken_in
+from toolkit.methods.tracksto4d_intake import NARROWEST_DEG, WIDEST_DEG, checked_weights, taken_in, with_texture
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
 from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
 from toolkit.progress import Listener, reporter
@@ -98,7 +98,7 @@ def reconstruct_tracks(
         size: (width, height) of the frames in pixels.
         weights: "auto" for those that come with the package, if any; None for none; or the path of a file.
         depth: Depth of each frame, of any scale, as evidence for how far moving things are.
-        video: The frames, for colours and to be kept in the scene; None for grey points.
+        video: The frames: for colours, to be kept in the scene, and to tell tracks that may have slipped where there is no texture.
         masks: (T, H, W) True where nothing counts.
         finetune_steps: Steps that the network first learns from these very tracks, with the paper's losses.
         seed: The same tracks and seed give the same scene.
@@ -135,6 +135,7 @@ def reconstruct_tracks(
                 f"The {name} has frames of {width} x {height} px, but the tracks are in pixels of {given.size[0]} x {given.size[1]}; "
                 "both must be alike."
             )
+    given = with_texture(given, video)
     rgb = None if video is None else colours(tracks_2d.queries, video)
     settings = {"weights": "none" if file is None else file.name, "finetune_steps": steps, "seed": int(seed)}
     facts = {"source": {"path": "in memory"}, "settings": settings}
@@ -178,7 +179,7 @@ def run(request: Request, listener: Listener) -> Scene:
         video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=request.seed, report=report
     )
     give_back()
-    given = taken_in(tracks, K, video.size, masks)
+    given = with_texture(taken_in(tracks, K, video.size, masks), video)
     name = "in memory" if isinstance(recording, Video) else recording.name
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": request.seed}}
     scene = scene_of(
@@ -213,7 +214,8 @@ def _run_on_tracks(request: Request, listener: Listener) -> Scene:
     weights = checked_weights(settings.weights)
     found, K, masks = opened_tracks(request)
     K = _lens(K, settings, found.size)
-    given, video = taken_in(found.tracks, K, found.size, masks), video_of(found)
+    video = video_of(found)
+    given = with_texture(taken_in(found.tracks, K, found.size, masks), video)
     scene = scene_of(
         given,
         SolvingOptions(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,12 @@ from numpy.typing import ArrayLike, NDArray
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import checked_intrinsics, intrinsics_from_fov
 from toolkit.methods.video_intake import weights_file
-from toolkit.scene import F64, B, Tracks2D
+from toolkit.scene import F64, B, Tracks2D, Video
 from toolkit.sfm.bundle import Beliefs
 from toolkit.sfm.track_observed import Observed
 from toolkit.sfm.track_prior import Belief
 from toolkit.sfm.track_table import observed
+from toolkit.tracking.texture import slip_px
 from toolkit.wording import counted
 
 if TYPE_CHECKING:
@@ -108,6 +109,14 @@ def taken_in(tracks: Tracks2D, K: ArrayLike | None, size: Any, masks: B | None =
     sure[:, ~enough] = 0
     table = Observed(np.ascontiguousarray(uv), np.ascontiguousarray(sure), float(1 / focal.mean()), Beliefs(), free_focal=K is None)
     return Given(tracks, seen, table, lens, K is not None, picture, dropped)
+
+
+def with_texture(given: Given, video: Video | None) -> Given:
+    """The same, where pictures tell which tracks may have slipped: those count less, and have to stray further to be taken for moving."""
+    if video is None:
+        return given
+    slip = slip_px(video.frames, given.tracks.queries).astype(np.float64)
+    return replace(given, observed=replace(given.observed.weighted(1 / (1 + slip**2)), slip=slip))
 
 
 def _checked_size(size: Any) -> tuple[int, int]:

@@ -233,10 +233,10 @@ def _warnings(found: Findings, explained: float, flagged: B, focal: Mapping[str,
         told.append(f"The scale may drift along the clip: {counted(len(loose), 'part')} of it could not be fitted well to the one before.")
     left_out = found.given.dropped
     if left_out["not_finite"]:
-        told.append(f"{counted(left_out['not_finite'], 'visible sample')} had coordinates that are not finite and were left out.")
+        told.append(f"Left out: {counted(left_out['not_finite'], 'visible sample')} with coordinates that are not finite.")
     if left_out["outside_or_masked"]:
         samples = counted(left_out["outside_or_masked"], "visible sample")
-        told.append(f"{samples} lay outside the picture or under a mask and were left out.")
+        told.append(f"Left out: {samples} outside the picture or under a mask.")
     return told
 
 

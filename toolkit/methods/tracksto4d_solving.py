@@ -194,7 +194,8 @@ def _points(
     seen, state = given.observed, solved.state
     still = np.flatnonzero(known & ~moves)
     xyz[still] = state.X[still, None]
-    sigma[still] = point_sigmas(seen.of(still), replace(state, X=state.X[still]), solved.scale[still])[:, None]
+    error = solved.scale if seen.slip is None else np.hypot(solved.scale, seen.slip * seen.px)
+    sigma[still] = point_sigmas(seen.of(still), replace(state, X=state.X[still]), error[still])[:, None]
     rows = np.flatnonzero(known & moves & ((seen.weight > 0).sum(0) >= LEAST_SEEN))
     if not len(rows):
         return xyz, sigma, None

@@ -111,7 +111,7 @@ def motion_of(
     strays = straying(seen, state, low)
     noise = float(np.clip(_quantile(strays, area * ((seen.weight > 0).sum(0) > 3), options.quiet), low, high))
     limit = options.usual_px * (noise / options.usual_noise_px) ** options.adapting
-    own = np.log(np.maximum(strays, low) / limit)
+    own = np.log(np.maximum(strays, low) / (limit if seen.slip is None else np.hypot(limit, seen.slip)))
     level, heard = own, 0.0
     if believed is not None:
         asked = np.isfinite(believed) & (believed > 0)

@@ -30,6 +30,7 @@ class Observed:
         px: One pixel in normalised coordinates.
         beliefs: About the focal length.
         free_focal: Whether it is found.
+        slip: (N,) pixels that each track may stray by for want of texture; None where no picture tells.
     """
 
     uv: F64
@@ -37,10 +38,12 @@ class Observed:
     px: float
     beliefs: Beliefs
     free_focal: bool = False
+    slip: NDArray | None = None
 
     def of(self, tracks: NDArray) -> Observed:
         """Only these tracks."""
-        return replace(self, uv=np.ascontiguousarray(self.uv[:, tracks]), weight=np.ascontiguousarray(self.weight[:, tracks]))
+        uv, weight = (np.ascontiguousarray(part[:, tracks]) for part in (self.uv, self.weight))
+        return replace(self, uv=uv, weight=weight, slip=None if self.slip is None else self.slip[tracks])
 
     def weighted(self, by_track: NDArray) -> Observed:
         """With the weights of each track multiplied."""
