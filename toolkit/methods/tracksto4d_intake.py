@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import checked_intrinsics, intrinsics_from_fov
+from toolkit.geometry.poses import nearest_rotation
 from toolkit.methods.video_intake import weights_file
 from toolkit.scene import F64, B, Tracks2D, Video
 from toolkit.sfm.bundle import Beliefs
@@ -180,7 +181,8 @@ def network_of(network: TracksTo4D, given: Given) -> Callable[[NDArray, slice], 
         if len(rows) > NETWORK_TRACKS or not part.visible.any(1).all() or not part.visible.any(0).all():
             return None
         lift = network.lift(part, given.K, given.size)
-        R, c = lift.T_wc[:, :3, :3], lift.T_wc[:, :3, 3]
+        # Rounded as its numbers are, a rotation of a network would stretch the world a little from frame to frame.
+        R, c = nearest_rotation(lift.T_wc[:, :3, :3]), lift.T_wc[:, :3, 3]
         depth = np.einsum("tj,ptj->tp", R[:, :, 2], lift.xyz - c)
         return Belief(R, c, lift.still_xyz, lift.gamma, depth)
 
