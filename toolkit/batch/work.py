@@ -148,7 +148,7 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
         "state": "finished",
         "content": content,
         "computed": computed,
-        "stages_kept": [] if cache is None else cache.kept,
+        "stages_kept": [] if cache is None else list(dict.fromkeys(cache.kept)),
         "method": scene.method,
         "unit": scene.unit,
         "frames": scene.frames,

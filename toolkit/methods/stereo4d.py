@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -249,14 +249,7 @@ def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, T
     settings: Stereo4DSettings = request.settings
     options: dict[str, Any] = {"tracker": settings.tracker, "seed": request.seed, "report": report}
     if request.queries is None:
-        spread: dict[str, Any] = {"grid": settings.grid, "every": settings.every}
-
-        def follow() -> dict[str, Any]:
-            found = track_points(video, None, **spread, **options)
-            return {part.name: value for part in fields(found) if (value := getattr(found, part.name)) is not None}
-
-        depends_on = {**_taken_in(request), **spread, "tracker": settings.tracker, "seed": request.seed}
-        tracks = Tracks2D(**kept_or_made("tracks", depends_on, follow))
+        tracks = track_points(video, None, grid=settings.grid, every=settings.every, **options)
         return tracks, tracks
     asked = checked_queries(request.queries, frames=len(video), size=video.size)
     if len(video) > LONGEST_WHOLE:  # as many more tracks as a long clip needs would all go from end to end
