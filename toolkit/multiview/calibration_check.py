@@ -47,12 +47,14 @@ class RigCheck:
         movers_px: The same for the middle of what moves.
         lag_frames: Name of a view to how many frames it is late against the first, where that shows.
         warnings: Sentences for a person.
+        late: The same, of clips that did not begin together: what shifting them mends.
     """
 
     matches_px: dict[str, tuple[float, int]] = field(default_factory=dict)
     movers_px: dict[str, tuple[float, int]] = field(default_factory=dict)
     lag_frames: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
 
 
 def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigCheck:
@@ -81,18 +83,18 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
     }
     blame = _blame(views, matches, looks, shifted, moves, options)
     warnings += blame or _pairs(views, looks, options)
-    for v, lag in late_by.items():
-        if lag:
-            late = "late" if lag > 0 else "early"
-            warnings.append(
-                f"{views[v].name} seems {counted(abs(lag), 'frame')} {late} against {views[0].name}: "
-                "cut the clips to begin at the same moment, or set synchronise=true."
-            )
+    late = [
+        f"{views[v].name} seems {counted(abs(lag), 'frame')} {'late' if lag > 0 else 'early'} against {views[0].name}: "
+        "set synchronise=true to shift it by whole frames, or cut the clips to begin at the same moment."
+        for v, lag in late_by.items()
+        if lag
+    ]
     return RigCheck(
         {_name(views, p): (round(e, 2), len(matches[p][0])) for p, e in looks.items()},
         {_name(views, p): (round(e, 2), len(shifted[p][0])) for p, e in moves.items()},
         {views[v].name: lag for v, lag in late_by.items()},
         tuple(warnings),
+        tuple(late),
     )
 
 
