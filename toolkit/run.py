@@ -222,7 +222,8 @@ def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int |
         return None
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     try:
-        array = np.asarray(value, dtype)
+        with np.errstate(over="ignore"):  # who takes it tells what is no number
+            array = np.asarray(value, dtype)
     except (TypeError, ValueError) as problem:
         raise UserError(f"{name} must be numbers of shape {wanted}, but it is {str(value)[:40]!r}.") from problem
     if array.ndim != len(shape) or any(n is not None and n != size for n, size in zip(shape, array.shape, strict=False)):

@@ -106,6 +106,23 @@ def test_clips_that_did_not_begin_together_are_shifted_where_asked_and_told_how_
     assert looked == [4, 4]  # the views are looked at once
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_query_that_no_view_shows_is_told_and_nothing_is_made_up(rig: SyntheticRig) -> None:
+    scene = ran(rig.clip, queries=[[0, 0.0, 0.0, -1e8], [3, *rig.xyz_w[0, 3]]])
+    assert any(told.startswith("Query 0 at (0, 0, -1e+08), frame 0, lies in no view's picture") for told in scene.report["warnings"])
+    assert scene.tracks_3d is not None
+    assert not np.isfinite(scene.tracks_3d.xyz[0, 1:]).any()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("x", "told"), [(np.nan, "finite numbers"), (1e300, "finite numbers"), (1e30, "numbers up to 1e.09")])
+def test_queries_that_are_no_numbers_are_told_before_anything_is_read(x: float, told: str, rig: SyntheticRig) -> None:
+    events: list[Progress] = []
+    with pytest.raises(UserError, match=f"Query 1 is .*{told} are needed"):
+        tk.run(rig.clip, queries=[[0, 0.0, 0.0, 2.0], [0, x, 0.0, 2.0]], progress=events.append)
+    assert not events
+
+
 @pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf, 10**30, 10**400, 1j, np.complex64(1), True, "1"])
 def test_a_depth_scale_that_is_no_length_is_told(scale: Any) -> None:
     with pytest.raises(UserError, match="depth_scale"):

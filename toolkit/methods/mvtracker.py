@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from toolkit.errors import UserError
 from toolkit.memory import give_back
 from toolkit.methods.mvtracker_intake import take_in
-from toolkit.methods.mvtracker_queries import PIXELS, asked_points, grid_points
+from toolkit.methods.mvtracker_queries import PIXELS, asked_points, checked_numbers, grid_points, told_of_unseen
 from toolkit.methods.mvtracker_report import describe
 from toolkit.methods.request import Preset, Request
 from toolkit.multiview.checking import checked_clip
@@ -136,6 +136,8 @@ def run(request: Request, listener: Listener) -> Scene:
         )
     if request.masks is not None and not isinstance(request.recording, Path | MultiViewVideo):
         raise UserError("Masks are those of the view query_view.")
+    if request.queries is not None:
+        checked_numbers(request.queries)
     network = _network(settings.weights)
     taken = take_in(
         request,
@@ -162,6 +164,7 @@ def run(request: Request, listener: Listener) -> Scene:
     images = grey_views(clip)
     if request.queries is not None:
         asked = asked_points(clip, request.queries, view=view, name=names[view], images=images)
+        warnings += told_of_unseen(clip, asked)
     else:
         report = reporter(listener, "points", "Looking for points to follow")
         asked = grid_points(clip, images, settings.points, view=view, name=names[view], masks=request.masks, report=report)
