@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from toolkit.disk_arrays import stay_small
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
 from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, motion_label, optimize_tracks, poor_tracks, refine_depth
@@ -230,6 +231,7 @@ def _depth(request: Request, intake: Intake, far_m: float, report: Report) -> De
         known = ~unknown & np.isfinite(depth.depth[t])
         unknown |= ~without_speckles(disparity.px[t], known, area=int(LEAST_ISLAND * known.size), step_px=FillSettings().speckle_step)
         depth.depth[t][unknown] = np.nan
+        stay_small()
     if not np.isfinite(depth.depth).any():
         raise UserError(
             f"No pixel has a depth within {far_m:.3g} m; check that the clip is stereo, that the eyes are not swapped, and the baseline."
