@@ -195,7 +195,10 @@ def _told_of_times(clips: list[MonoInput], names: list[str]) -> list[str]:
     rates = [1 / float(np.median(np.diff(c.times_s))) if len(c) > 1 else np.nan for c in clips]
     if np.nanmax(rates) > (1 + RATES_APART) * np.nanmin(rates):
         listed = ", ".join(f"{n} {r:.2f}" for n, r in zip(names, rates, strict=True))
-        warnings.append(f"The views have different frame rates ({listed} per second): frames of one number are not of one moment.")
+        warnings.append(
+            f"The views have different frame rates ({listed} per second): frames of one number are not of one moment; "
+            "convert the clips to one rate first."
+        )
     return warnings
 
 
