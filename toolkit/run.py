@@ -71,9 +71,11 @@ def run(
         return work(listener)
 
 
-def run_inspected(source: Source, method: str, *, preset: str, frames: Frames, seed: int, progress: Listener, **options: Any) -> Scene:
+def run_inspected(
+    path: str | Path, source: Source, method: str, *, preset: str, frames: Frames, seed: int, progress: Listener, **options: Any
+) -> Scene:
     """`run` of a file or folder that was just looked at by `toolkit.media.inspection.inspect`, which is not done again."""
-    return _prepare(source.path, method, preset, None, None, None, None, frames, seed, options, source)(progress)
+    return _prepare(path, method, preset, None, None, None, None, frames, seed, options, source)(progress)
 
 
 def steps(

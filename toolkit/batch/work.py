@@ -139,7 +139,7 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
             content = content_of(path)
             cache = StageCache(out / STAGES, 1000 * task.cache_gb, content) if task.cache_gb else None
             with keeping(cache):
-                scene, computed = _run(source, task.wanted), "scene"
+                scene, computed = _run(path, source, task.wanted), "scene"
     export(scene, partial / "result", task.wanted.formats, seed=task.wanted.seed)
     picture = thumbnail(scene)
     if picture is not None:
@@ -162,12 +162,12 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
     }
 
 
-def _run(source: Source, wanted: Wanted) -> Scene:
+def _run(path: Path, source: Source, wanted: Wanted) -> Scene:
     def listen(event: Progress) -> None:
         """Nobody looks at one clip of many."""
 
     return run_inspected(
-        source, wanted.method, preset=wanted.preset, frames=wanted.frames, seed=wanted.seed, progress=listen, **wanted.options
+        path, source, wanted.method, preset=wanted.preset, frames=wanted.frames, seed=wanted.seed, progress=listen, **wanted.options
     )
 
 
