@@ -10,7 +10,6 @@ import toolkit as tk
 from toolkit.batch import driver, read_ledger, read_status, run_batch
 from toolkit.batch import work as work_module
 from toolkit.batch.ledger import LEDGER
-from toolkit.media import inspection
 
 
 def ends(folder):
@@ -174,9 +173,3 @@ def test_what_is_wrong_with_the_settings_is_told_once_before_any_clip(clips, her
     with pytest.raises(tk.UserError, match=words):
         run_batch(clips, tmp_path / "out", **wrong)
     assert here.done == [] and not (tmp_path / "out").exists()
-
-
-def test_a_clip_is_looked_at_once(here, tmp_path, saved, monkeypatch):
-    looked, look = [], inspection.inspect_recording
-    monkeypatch.setattr(inspection, "inspect_recording", lambda found: looked.append(found) or look(found))
-    assert run_batch(saved, tmp_path / "out").counts == {"finished": 1} and len(looked) == 1

@@ -11,6 +11,7 @@ import pytest
 import toolkit as tk
 from toolkit import disk_arrays
 from toolkit.batch import clean_batch, run_batch
+from toolkit.media import inspection
 from toolkit.sfm.feature_store import Store
 from toolkit.stage_cache import StageCache, keeping, kept_or_made, shrink
 from toolkit.tracking import track_points
@@ -29,10 +30,12 @@ def kept(out):
     return json.loads((out / "clips" / "pair_sbs.mp4" / "clip.json").read_text())["stages_kept"]
 
 
-def test_other_settings_redo_only_what_they_touch_and_give_what_they_would_give_alone(here, tmp_path):
+def test_other_settings_redo_only_what_they_touch_and_give_what_they_would_give_alone(here, tmp_path, monkeypatch):
     clip, out = pair(tmp_path / "pair_sbs.mp4"), tmp_path / "out"
+    looked, look = [], inspection.inspect_recording
+    monkeypatch.setattr(inspection, "inspect_recording", lambda found: looked.append(found) or look(found))
     run_batch(clip, out, **DRAFT)
-    assert kept(out) == []
+    assert kept(out) == [] and len(looked) == 1
     run_batch(clip, out, **DRAFT, min_confidence=0.2)
     assert kept(out) == ["disparity", "tracks"]
     with_cache = tk.load(out / "clips" / "pair_sbs.mp4" / "scene.npz")
