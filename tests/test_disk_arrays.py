@@ -55,7 +55,7 @@ import numpy as np
 from toolkit import disk_arrays
 from toolkit.disk_arrays import large_empty, stay_small
 from toolkit.memory import peak_mb
-disk_arrays._RESIDENT_MB = 96  # so that a quarter of the room is enough for the test
+disk_arrays._keeper.most_mb = 96  # so that a quarter of the room is enough for the test
 np.ones((1 << 20)).sum()
 before = peak_mb()
 array = large_empty((400, 1 << 20), np.uint8)
@@ -77,3 +77,27 @@ def test_some_frames_of_some_tracks_are_those() -> None:
     array[:, :, 1] = np.arange(40)
     rows = np.array([5, 2, LARGE_MB << 9])
     np.testing.assert_array_equal(some_frames(array, rows, slice(3, 7)), array[rows, 3:7])
+
+
+def test_of_small_frames_less_stays_in_memory_and_never_more_than_of_large_ones(monkeypatch) -> None:
+    monkeypatch.setattr(disk_arrays._keeper, "most_mb", 0.0)
+    most = []
+    for side in (64, 192, 256, 512, 2000):
+        disk_arrays.frames_are((side, side))
+        most.append(disk_arrays._keeper.most_mb)
+    assert most == sorted(most) and most[0] >= 100 and most[1] < 200 and most[3] == most[4]
+
+
+def test_what_somebody_asks_for_while_pages_go_back_is_not_taken_for_code(monkeypatch) -> None:
+    keeper, shared = disk_arrays._Keeper(), iter([100.0, 900.0, 300.0, 700.0, 300.0])
+    monkeypatch.setattr(disk_arrays, "_shared_mb", lambda: next(shared))
+    array = large_empty((_MANY,), np.uint8)
+    room = array.base
+    assert room is not None
+    keeper._rooms.add(room)  # type: ignore[arg-type]
+    keeper._process, keeper._least_mb = 0, float("inf")
+    given: list[bool] = []
+    monkeypatch.setattr(keeper, "give_back", lambda: given.append(True))
+    for _ in range(3):
+        keeper.stay_small()
+    assert len(given) == 2

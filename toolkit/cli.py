@@ -244,7 +244,7 @@ def read_queries(path: Path) -> list[list[float]]:
             raise UserError(f"Line {number} of {path} is {line[:40]!r}, but {wanted} is needed.")
         points.append(point)
     if not points:
-        raise UserError(f"{path} holds no points; lines of t,x,y are needed.")
+        raise UserError(f"{path} holds no points; lines of t,x,y (of several cameras also t,x,y,z) are needed.")
     return points
 
 

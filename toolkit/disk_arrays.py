@@ -19,6 +19,9 @@ from numpy.typing import DTypeLike, NDArray
 LARGE_MB = 4  # smaller arrays stay in memory: what a few of them take does not matter
 TOGETHER = 16  # frames after which who goes through a clip once may `let_go`
 _RESIDENT_MB = 384  # of all such arrays together, before their pages go back; with a quarter of it a run takes a fifth longer
+_LEAST_RESIDENT_MB = 128
+_WINDOW, _PIXEL_BYTES = 200, 24  # frames that may stay in memory, and what a pixel takes of them: pictures, depth, flow
+_CODE_MB = 8  # that libraries may have grown by from one look to the next; more is an array that somebody asks for meanwhile
 _PIECE = 1_000_000  # samples that are computed with at a time: some ten arrays of them are there at once
 _BLOCK = 32 << 20  # bytes that are copied at a time
 _LOOK_S = 0.01
@@ -116,6 +119,16 @@ def _blocks(array: NDArray[Any]) -> Iterator[slice]:
     yield from pieces(len(array), array[:1].nbytes, most=_BLOCK)
 
 
+def frames_are(size: tuple[int, int]) -> None:
+    """Says how large the frames are that are worked on: of small ones less stays in memory, as much as a clip of usual length takes.
+
+    Args:
+        size: (width, height) in pixels.
+    """
+    window_mb = _WINDOW * size[0] * size[1] * _PIXEL_BYTES / 2**20
+    _keeper.most_mb = min(max(window_mb, _LEAST_RESIDENT_MB), _RESIDENT_MB)
+
+
 def let_go() -> None:
     """Gives all pages of such arrays back at once, for whoever is done with a part: otherwise hundreds of megabytes stay for speed."""
     _keeper.give_back()
@@ -146,6 +159,7 @@ class _Keeper:
         self._thread: threading.Thread | None = None
         self._least_mb = float("inf")
         self._process = 0
+        self.most_mb: float = _RESIDENT_MB
 
     def watch(self, room: mmap.mmap) -> None:
         """From now on its pages are given back."""
@@ -174,9 +188,9 @@ class _Keeper:
         with self._giving:  # who comes second waits, rather than ask for further pages meanwhile
             shared_mb = _shared_mb()
             self._least_mb = min(self._least_mb, shared_mb)
-            if not shared_mb - self._least_mb <= _RESIDENT_MB:  # where the system does not tell, at every look
+            if not shared_mb - self._least_mb <= self.most_mb:  # where the system does not tell, at every look
                 self.give_back()
-                self._least_mb = _shared_mb()  # it may be more than before: code of libraries counts, too
+                self._least_mb = min(_shared_mb(), self._least_mb + _CODE_MB)  # code of libraries counts, too
 
     def give_back(self) -> None:
         """Every page goes back to its file."""

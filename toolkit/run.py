@@ -71,6 +71,13 @@ def run(
         return work(listener)
 
 
+def run_inspected(
+    path: str | Path, source: Source, method: str, *, preset: str, frames: Frames, seed: int, progress: Listener, **options: Any
+) -> Scene:
+    """`run` of a file or folder that was just looked at by `toolkit.media.inspection.inspect`, which is not done again."""
+    return _prepare(path, method, preset, None, None, None, None, frames, seed, options, source)(progress)
+
+
 def steps(
     path_or_noun: str | Path | Video | StereoVideo | MultiViewVideo,
     method: str = "auto",
@@ -140,6 +147,7 @@ def _prepare(
     frames: Frames,
     seed: int,
     options: dict[str, Any],
+    source: Source | None = None,
 ) -> Callable[[Listener], Scene]:
     """What is left to do once everything that was asked for is known to be possible."""
     if cameras is not None and not isinstance(cameras, Cameras):
@@ -156,9 +164,8 @@ def _prepare(
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
     recording: Recording = _path(path_or_noun) if isinstance(path_or_noun, str | Path) else path_or_noun
-    source: Source | None = None
     if isinstance(recording, Path):
-        source = inspection.inspect(recording)
+        source = inspection.inspect(recording) if source is None else source
         nothing_else = all(value is None for value in (queries, K, cameras, masks, frames)) and not options
         if method == "auto" and nothing_else and is_finished(source):
             return lambda listener: _opened(recording, listener)
@@ -222,7 +229,8 @@ def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int |
         return None
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
     try:
-        array = np.asarray(value, dtype)
+        with np.errstate(over="ignore"):  # who takes it tells what is no number
+            array = np.asarray(value, dtype)
     except (TypeError, ValueError) as problem:
         raise UserError(f"{name} must be numbers of shape {wanted}, but it is {str(value)[:40]!r}.") from problem
     if array.ndim != len(shape) or any(n is not None and n != size for n, size in zip(shape, array.shape, strict=False)):

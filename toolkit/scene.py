@@ -511,6 +511,8 @@ class Source:
         parts = [f"{annotation} annotation" if annotation else _KIND_NAMES[self.kind]]
         if self.layout in ("side-by-side", "top-bottom"):
             parts.append(self.layout)
+        if "views" in self.details:
+            parts.append(counted(int(self.details["views"]), "view"))
         if self.frames:
             parts.append(counted(self.frames, "photo" if self.kind == "photos" else "frame"))
         parts.append(f"{self.size[0]} x {self.size[1]}")
@@ -520,4 +522,6 @@ class Source:
             parts.append("lens mesh found")
         elif self.projection != "pinhole":
             parts.append(self.projection)
+        if self.details.get("calibration_used"):
+            parts.append(f"cameras of {self.details['calibration_used']}")
         return ", ".join(parts)

@@ -16,7 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.disk_arrays import large_empty, pieces
+
 Arrays = dict[str, np.ndarray]
+_LOOKED_AFTER = 0.02
+"""Share of all room that is filled before somebody looks again how much there is."""
+_BLOCK = 16 << 20  # bytes that are read at a time
 
 
 @dataclass
@@ -36,13 +41,14 @@ class StageCache:
     content: str
     made: list[str] = field(default_factory=list)
     kept: list[str] = field(default_factory=list)
+    _room_mb: float = 0.0
 
     def read(self, name: str, key: str) -> Arrays | None:
         """What is kept under a key; None where nothing is, or what is can't be read."""
         path = self._path(name, key)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                found = {name: file[name] for name in file.files}
+            with zipfile.ZipFile(path) as file:
+                found = {member.removesuffix(".npy"): _array_in(file, member) for member in file.namelist()}
             os.utime(path)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
@@ -57,7 +63,10 @@ class StageCache:
         partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            shrink(self.folder, self.most_mb - needed_mb)
+            if needed_mb > self._room_mb:  # looked at now and then: there may be thousands of files, and others write here, too
+                shrink(self.folder, self.most_mb - needed_mb)
+                self._room_mb = needed_mb + _LOOKED_AFTER * self.most_mb
+            self._room_mb -= needed_mb
             with open(partial, "wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
             partial.replace(path)
@@ -81,6 +90,23 @@ def shrink(folder: Path, most_mb: float) -> float:
         path.unlink(missing_ok=True)
         gone += size
     return gone
+
+
+def _array_in(archive: zipfile.ZipFile, member: str) -> np.ndarray:
+    """An array of an .npz file, in a file of its own where it is large: a long clip's does not fit into memory."""
+    with archive.open(member) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, columns_first, dtype = read_header(file)
+        if dtype.hasobject:
+            raise ValueError("objects are never read")
+        array = large_empty(shape[::-1] if columns_first else shape, dtype)
+        for some in pieces(array.nbytes, 1, most=_BLOCK) if array.nbytes else ():
+            block = file.read(some.stop - some.start)
+            array.reshape(-1).view(np.uint8)[some] = np.frombuffer(block, np.uint8)
+        if file.read(1):
+            raise ValueError("more than its header tells")
+    return array.T if columns_first else array
 
 
 _current: ContextVar[StageCache | None] = ContextVar("stage_cache", default=None)
@@ -122,9 +148,12 @@ def kept_or_made(name: str, depends_on: Mapping[str, Any], make: Callable[[], Ar
 
 
 def _print(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
-    return value
+    if not isinstance(value, np.ndarray):
+        return value
+    told = hashlib.sha256()
+    for some in pieces(len(value), value[:1].nbytes, most=_BLOCK) if value.ndim else (...,):
+        told.update(np.ascontiguousarray(value[some]).tobytes())
+    return [str(value.dtype), list(value.shape), told.hexdigest()]
 
 
 @functools.cache

@@ -5,5 +5,15 @@ from toolkit.geometry.rig import default_vr180_rig
 from toolkit.lifting.pointmaps import pointmaps
 from toolkit.sfm.nonrigid import nonrigid_shapes
 from toolkit.sfm.odometry import stereo_odometry
+from toolkit.sfm.pointmap_cameras import focal_of_pointmap, pose_by_pnp, pose_by_points
 
-__all__ = ["align_similarity", "default_vr180_rig", "nonrigid_shapes", "pointmaps", "stereo_odometry"]
+__all__ = [
+    "align_similarity",
+    "default_vr180_rig",
+    "focal_of_pointmap",
+    "nonrigid_shapes",
+    "pointmaps",
+    "pose_by_pnp",
+    "pose_by_points",
+    "stereo_odometry",
+]

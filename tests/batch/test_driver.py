@@ -53,7 +53,7 @@ def test_only_what_changed_or_came_is_done(clips, here, tmp_path, saved):
 
 def test_further_files_are_made_of_the_saved_scene_without_computing_it_again(clips, here, tmp_path, monkeypatch):
     run_batch(clips, tmp_path / "out")
-    monkeypatch.setattr(work_module, "run", lambda *_, **__: pytest.fail("computed again"))
+    monkeypatch.setattr(work_module, "run_inspected", lambda *_, **__: pytest.fail("computed again"))
     told = run_batch(clips, tmp_path / "out", formats=["points.ply", "cameras.tum"])
     assert told.counts["finished"] == 4 and told.computed == 4
     assert {path.name for path in (tmp_path / "out" / "clips" / "a.npz").iterdir()} >= {"scene.npz", "points.ply", "cameras.tum"}
@@ -109,14 +109,14 @@ def test_a_full_disk_stops_all_with_one_sentence_and_the_next_run_goes_on(clips,
 
 
 def test_a_mistake_of_ours_has_a_number_and_the_rest_goes_on(clips, here, tmp_path, monkeypatch):
-    kept = work_module.run
+    kept = work_module.run_inspected
 
     def broken(path, *arguments, **named):
         if path.name == "b.npz":
             raise ZeroDivisionError("never seen")
         return kept(path, *arguments, **named)
 
-    monkeypatch.setattr(work_module, "run", broken)
+    monkeypatch.setattr(work_module, "run_inspected", broken)
     told = run_batch(clips, tmp_path / "out")
     assert told.counts == {"finished": 3, "refused": 1, "failed": 1}
     line = next(line for line in told.lines.values() if line["state"] == "failed")
@@ -126,7 +126,7 @@ def test_a_mistake_of_ours_has_a_number_and_the_rest_goes_on(clips, here, tmp_pa
     here.done.clear()
     run_batch(clips, tmp_path / "out")
     assert here.done == [], "it would fail again"
-    monkeypatch.setattr(work_module, "run", kept)
+    monkeypatch.setattr(work_module, "run_inspected", kept)
     assert run_batch(clips, tmp_path / "out", retry_failed=True).counts == {"finished": 4, "refused": 1}
     assert here.done == ["b.npz"]
 

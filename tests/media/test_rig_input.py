@@ -127,6 +127,21 @@ def test_a_bad_calibration_gets_one_sentence(folder, text, told):
     assert any((told if text is not None else "cameras would be found from what stands still") in w for w in inspect(folder).warnings)
 
 
+def test_a_spoilt_file_that_is_not_the_calibration_is_told_and_left_out_and_the_calibration_that_is_used_is_named(folder):
+    (folder / "notes.json").write_text('{"a": ')
+    found = inspect(folder)
+    assert any(w.startswith("notes.json beside the views can't be read and is left out") for w in found.warnings)
+    assert str(found).startswith("several cameras, 2 views, 5 frames, ") and str(found).endswith("cameras of calib.toml")
+
+
+def test_spoilt_files_around_the_recording_are_nobodys_business(folder):
+    (folder / "rig").mkdir()
+    for file in [*folder.glob("cam*.mp4"), folder / "calib.toml"]:
+        file.rename(folder / "rig" / file.name)
+    (folder / "settings.json").write_text('{"a": ')
+    assert not any("settings.json" in w for w in inspect(folder / "rig").warnings)
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

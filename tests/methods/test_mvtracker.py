@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 
 import toolkit as tk
 from toolkit.errors import UserError
+from toolkit.methods import mvtracker_intake
 from toolkit.methods.mvtracker import MvtrackerSettings
+from toolkit.multiview.calibration_check import RigCheck, Sighted
+from toolkit.progress import Progress
 from toolkit.scene import MultiViewVideo, Scene, Video
 from toolkit.synthetic.rigs import SyntheticRig, filmed_rig
 
@@ -58,6 +63,64 @@ def test_a_pixel_outside_the_picture_is_refused_even_where_a_depth_could_be_made
 def test_no_weights_are_the_same_as_weights_none(rig: SyntheticRig) -> None:
     few = rig.queries[:1]
     assert np.array_equal(tk.track_multiview(rig.clip, few, weights=None).xyz, tk.track_multiview(rig.clip, few, weights="none").xyz, True)
+
+
+def test_weights_that_are_none_are_told_before_anything_is_computed(rig: SyntheticRig, tmp_path: Path) -> None:
+    events: list[Progress] = []
+    (tmp_path / "w.safetensors").write_text("none")
+    for name in ("w.safetensors", "nowhere.pt"):
+        with pytest.raises(UserError):
+            tk.run(rig.clip, weights=str(tmp_path / name), progress=events.append)
+        with pytest.raises(UserError):
+            tk.track_multiview(rig.clip, rig.queries, weights=str(tmp_path / name), progress=events.append)
+    assert not events
+
+
+def test_a_listener_that_is_no_function_is_told(rig: SyntheticRig) -> None:
+    with pytest.raises(UserError, match="progress is 3, but a function"):
+        tk.track_multiview(rig.clip, rig.queries, progress=3)  # type: ignore[arg-type]
+
+
+def test_clips_that_did_not_begin_together_are_shifted_where_asked_and_told_how_otherwise(
+    rig: SyntheticRig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cameras = []
+    for v, (view, camera) in enumerate(zip(rig.clip.views, rig.clip.cameras, strict=True)):
+        tk.write_video(tmp_path / f"cam{v}.mp4", list(view.frames), 30.0)
+        cameras.append({"name": f"cam{v}", "K": camera.K[0].tolist(), "T_wc": camera.T_wc[0].tolist(), "size": list(view.size)})
+    (tmp_path / "cameras.json").write_text(json.dumps({"cameras": cameras}))
+    looked: list[int] = []
+
+    def checked(views: list[Sighted]) -> RigCheck:
+        looked.append(len(views))
+        return RigCheck(lag_frames={"cam0": 0, "cam1": 2}, late=("cam1 seems 2 frames late against cam0: set synchronise=true ...",))
+
+    monkeypatch.setattr(mvtracker_intake, "check_rig", checked)
+    query = [[0, *rig.xyz_w[0, 0]]]
+    as_it_is = tk.run(tmp_path, queries=query, surroundings=False, progress=lambda event: None)
+    assert "cam1 seems 2 frames late" in " ".join(as_it_is.report["warnings"])
+    shifted = tk.run(tmp_path, queries=query, synchronise=True, surroundings=False, progress=lambda event: None)
+    told = " ".join(shifted.report["warnings"])
+    assert "shifted in whole frames: cam1 by 2" in told and "synchronise=true" not in told
+    assert shifted.video is not None and len(shifted.video) == 6
+    assert looked == [4, 4]  # the views are looked at once
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_query_that_no_view_shows_is_told_and_nothing_is_made_up(rig: SyntheticRig) -> None:
+    scene = ran(rig.clip, queries=[[0, 0.0, 0.0, -1e8], [3, *rig.xyz_w[0, 3]]])
+    assert any(told.startswith("Query 0 at (0, 0, -1e+08), frame 0, lies in no view's picture") for told in scene.report["warnings"])
+    assert scene.tracks_3d is not None
+    assert not np.isfinite(scene.tracks_3d.xyz[0, 1:]).any()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(("x", "told"), [(np.nan, "finite numbers"), (1e300, "finite numbers"), (1e30, "numbers up to 1e.09")])
+def test_queries_that_are_no_numbers_are_told_before_anything_is_read(x: float, told: str, rig: SyntheticRig) -> None:
+    events: list[Progress] = []
+    with pytest.raises(UserError, match=f"Query 1 is .*{told} are needed"):
+        tk.run(rig.clip, queries=[[0, 0.0, 0.0, 2.0], [0, x, 0.0, 2.0]], progress=events.append)
+    assert not events
 
 
 @pytest.mark.parametrize("scale", [-1.0, np.nan, np.inf, 10**30, 10**400, 1j, np.complex64(1), True, "1"])

@@ -138,3 +138,9 @@ def test_a_run_that_was_killed_goes_on_from_what_it_has_kept(pictures, tmp_path)
     scene = few_points(str(tmp_path), cache=str(cache))
     assert scene.report["reused_from_cache"] >= 4
     assert scene.cameras.registered.all()
+
+
+@pytest.mark.parametrize("path", ["", "  "])
+def test_an_empty_path_is_not_taken_for_the_current_folder(path):
+    with pytest.raises(tk.UserError, match="The path is empty"):
+        tk.reconstruct(path)

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 
 from toolkit.geometry.cameras import project
+from toolkit.multiview.calibration_check import CheckOptions, Sighted, check_rig
 from toolkit.multiview.synchrony import SynchronyOptions, disagreement, lags, moving_masks
 
 SIZE, FRAMES = (320, 240), 48
@@ -48,6 +49,18 @@ def test_clips_of_one_moment_are_not_called_late():
 def test_a_clip_that_is_late_is_told_by_how_many_frames():
     assert found(4, [0, 5, 0, 0]) == {0: 0, 1: 5, 2: 0, 3: 0}
     assert found(4, [4, 0, 0, 0]) == {0: 0, 1: -4, 2: -4, 3: -4}
+
+
+def test_inverted_poses_are_told_by_what_moves_where_the_views_show_nothing_alike():
+    T_wc = poses(4)
+    world = np.linalg.inv(T_wc[0])  # that of the first camera, as is usual
+    for turned in (False, True):
+        given = [np.linalg.inv(world @ T) if turned else world @ T for T in T_wc]
+        views = [
+            Sighted(f"cam{v}", clip, K, T.astype(np.float64)) for v, (clip, T) in enumerate(zip(filmed(T_wc, [0] * 4), given, strict=True))
+        ]
+        told = " ".join(check_rig(views, CheckOptions(least_motion=10**6)).warnings)
+        assert ("wrong way round" in told and "outlines of what moves disagree by" in told) == turned
 
 
 def test_where_nothing_moves_nothing_is_told():

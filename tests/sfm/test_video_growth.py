@@ -3,6 +3,8 @@
 # pyright: reportOptionalMemberAccess=false, reportArgumentType=false
 # The method fills every part that is looked at here.
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from toolkit.sfm.colmap import load_pycolmap
 from toolkit.sfm.features import Features
 from toolkit.sfm.mapping import Correspondences, database
 from toolkit.sfm.two_view import TwoView, TwoViewOptions
-from toolkit.sfm.video_growth import GrowthOptions, _Growth
+from toolkit.sfm.video_growth import GrowthOptions, _Growth, grow
 
 
 @pytest.mark.data
@@ -54,3 +56,11 @@ def test_a_model_that_is_begun_anew_counts_no_match_twice():
             growth._tried.clear()
         model = growth.model()
     assert model.num_reg_images() == 7 and model.num_points3D() == 160
+
+
+def test_a_frame_that_shares_nothing_with_any_other_is_left_out():
+    found = _walk()
+    lonely = replace(found, pairs={pair: seen for pair, seen in found.pairs.items() if 3 not in pair})
+    with database(lonely, TwoViewOptions(), 0, trusted=True) as db:
+        model, _ = grow(db, list(range(7)), [range(7)], GrowthOptions(fixed_lens=True), 0)
+    assert model.num_reg_images() == 6 and not model.exists_image(4)

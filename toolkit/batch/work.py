@@ -30,7 +30,7 @@ from toolkit.media.inspection import inspect
 from toolkit.media.scene_file import load
 from toolkit.memory import forget_peak, give_back, peak_mb
 from toolkit.progress import Progress
-from toolkit.run import run
+from toolkit.run import run_inspected
 from toolkit.scene import Scene, Source
 from toolkit.stage_cache import StageCache, keeping
 from toolkit.views.report import quality_lines
@@ -139,7 +139,7 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
             content = content_of(path)
             cache = StageCache(out / STAGES, 1000 * task.cache_gb, content) if task.cache_gb else None
             with keeping(cache):
-                scene, computed = _run(path, task.wanted), "scene"
+                scene, computed = _run(path, source, task.wanted), "scene"
     export(scene, partial / "result", task.wanted.formats, seed=task.wanted.seed)
     picture = thumbnail(scene)
     if picture is not None:
@@ -148,7 +148,7 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
         "state": "finished",
         "content": content,
         "computed": computed,
-        "stages_kept": [] if cache is None else cache.kept,
+        "stages_kept": [] if cache is None else list(dict.fromkeys(cache.kept)),
         "method": scene.method,
         "unit": scene.unit,
         "frames": scene.frames,
@@ -162,13 +162,13 @@ def _done(task: Task, out: Path, known: str | None, ask: Ask) -> dict[str, Any]:
     }
 
 
-def _run(path: Path, wanted: Wanted) -> Scene:
+def _run(path: Path, source: Source, wanted: Wanted) -> Scene:
     def listen(event: Progress) -> None:
         """Nobody looks at one clip of many."""
 
-    return run(
-        path, wanted.method, preset=wanted.preset, frames=wanted.frames, seed=wanted.seed, progress=listen, **wanted.options  # type: ignore[arg-type]
-    )  # fmt: skip
+    return run_inspected(
+        path, source, wanted.method, preset=wanted.preset, frames=wanted.frames, seed=wanted.seed, progress=listen, **wanted.options
+    )
 
 
 def expected_memory_mb(told: Mapping[str, Any]) -> float | None:

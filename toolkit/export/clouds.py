@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from toolkit.compiling import compiled
+from toolkit.disk_arrays import large_take, pieces
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import unproject
 from toolkit.geometry.depth_edges import off_edges
@@ -58,8 +59,9 @@ def static_cloud(scene: Scene, *, max_points: int = 200_000, report: Report = si
     moving_xy = None
     if scene.tracks_2d is not None and scene.tracks_3d is not None:
         moves = np.nan_to_num(scene.tracks_3d.motion) > 0.5
-        seen = scene.tracks_2d.visible[moves]
-        moving_xy = np.where(seen[..., None], scene.tracks_2d.xy[moves], np.nan)
+        moving_xy, seen = large_take(scene.tracks_2d.xy, moves), large_take(scene.tracks_2d.visible, moves)
+        for some in pieces(*seen.shape):
+            moving_xy[some][~seen[some]] = np.nan
     return cloud_from_depth(scene.video, scene.depth, scene.cameras, moving_xy=moving_xy, max_points=max_points, report=report)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from toolkit.disk_arrays import pieces
 from toolkit.lifting._observe import Observations, observe, rows_at_once
 from toolkit.lifting._still import fit_still
 from toolkit.lifting.motion import check_frames
@@ -16,6 +17,7 @@ from toolkit.scene import F32, F64, Cameras, Tracks2D, Tracks3D
 
 _CHUNK = 2048
 _LEAST_SAMPLE = 300  # tracks that the errors of a long clip are taken from
+_SEEN_SAMPLES = 200_000  # of them at a time: each needs some 200 bytes
 
 
 @dataclass(frozen=True)
@@ -202,7 +204,9 @@ def estimate_noise(tracks_3d: Tracks3D, cameras: Cameras, sigma_px: NDArray | No
         return assumed
     sample = max(rows_at_once(options.sample, len(cameras)), _LEAST_SAMPLE)
     rows = rows[np.linspace(0, len(rows) - 1, min(sample, len(rows))).astype(np.intp)]
-    residual = still_points(see(tracks_3d, cameras, sigma_px, options, rows), assumed)[1]
+    residual = np.empty((len(rows), len(cameras), 3))
+    for some in pieces(len(rows), len(cameras), most=_SEEN_SAMPLES):
+        residual[some] = still_points(see(tracks_3d, cameras, sigma_px, options, rows[some]), assumed)[1]
     residual = residual[np.isfinite(residual[..., 0]).sum(1) >= options.block]
     if len(residual) < options.fewest:
         return assumed

@@ -117,8 +117,8 @@ def _on_disk(path: Path, name: str, frames: Frames | None, calibration: str, nee
     if found is None:
         clips = [_opened(place, frames) for place in places]
         return Rig(tuple(stems), tuple(clips), (), "", "relative", (), frames, tuple(_told_of_times(clips, stems)))
-    cameras, told, pairs, others = found
-    warnings = []
+    cameras, told, pairs, others, spoilt = found
+    warnings = [f"{file} beside the views can't be read and is left out; the cameras are those of {told}." for file in spoilt]
     if others:
         warnings.append(f"There are several calibrations; {told} is used, not {', '.join(others)} (calibration=... for another).")
     if len(pairs) < 2:
@@ -151,18 +151,29 @@ def _opened(place: Path, frames: Frames | None) -> MonoInput:
 
 def _calibration(
     base: Path, asked: Path, stems: list[str], wanted: str, name: str, needed: bool
-) -> tuple[list[RigCamera], str, list[tuple[int, int]], list[str]] | None:
-    """The cameras, their file, which recording is which, and other calibrations that would fit as well."""
-    places = []
-    for folder in dict.fromkeys((base, asked if asked.is_dir() else base, base.parent)):
-        places += [folder, *sorted(p for p in folder.iterdir() if p.is_file()), *sorted(p for p in folder.glob("calib*/*") if p.is_file())]
-    found = []
-    for place in dict.fromkeys(places):
+) -> tuple[list[RigCamera], str, list[tuple[int, int]], list[str], list[str]] | None:
+    """The cameras, their file, which recording is which, other calibrations that would fit as well, and files that can't be read."""
+    own = dict.fromkeys((base, asked if asked.is_dir() else base))
+    places: dict[Path, bool] = {}  # and whether it lies with the recording rather than around it
+    for folder in dict.fromkeys((*own, base.parent)):
+        inside = [*sorted(p for p in folder.iterdir() if p.is_file()), *sorted(p for p in folder.glob("calib*/*") if p.is_file())]
+        for place in (folder, *inside):
+            places.setdefault(place, folder in own)
+    found: list[tuple[int, list[RigCamera], str]] = []
+    spoilt: list[tuple[str, UserError]] = []
+    for place, near in places.items():
         if wanted != "auto" and wanted not in (place.name, str(place)):
             continue
-        cameras = read_rig_file(place)
+        try:
+            cameras = read_rig_file(place)
+        except UserError as problem:  # something else may lie there, where another file tells the cameras
+            if near or wanted != "auto":
+                spoilt.append((place.name, problem))
+            continue
         if cameras and len(cameras) > 1:
             found.append((len(matched(cameras, stems)), cameras, place.name))
+    if spoilt and max((count for count, _, _ in found), default=0) < 2:  # noqa: PLR2004 (nothing else tells the cameras of two views)
+        raise spoilt[0][1]
     if not found:
         if wanted != "auto":
             raise UserError(f"There is no calibration of several cameras called {wanted} in {name}.")
@@ -172,7 +183,7 @@ def _calibration(
     most = max(count for count, _, _ in found)
     best = [entry for entry in found if entry[0] == most]
     _, cameras, told = best[0]
-    return cameras, told, matched(cameras, stems), [entry[2] for entry in best[1:]]
+    return cameras, told, matched(cameras, stems), [entry[2] for entry in best[1:]], [name for name, _ in spoilt]
 
 
 def _told_of_times(clips: list[MonoInput], names: list[str]) -> list[str]:
@@ -184,7 +195,10 @@ def _told_of_times(clips: list[MonoInput], names: list[str]) -> list[str]:
     rates = [1 / float(np.median(np.diff(c.times_s))) if len(c) > 1 else np.nan for c in clips]
     if np.nanmax(rates) > (1 + RATES_APART) * np.nanmin(rates):
         listed = ", ".join(f"{n} {r:.2f}" for n, r in zip(names, rates, strict=True))
-        warnings.append(f"The views have different frame rates ({listed} per second): frames of one number are not of one moment.")
+        warnings.append(
+            f"The views have different frame rates ({listed} per second): frames of one number are not of one moment; "
+            "convert the clips to one rate first."
+        )
     return warnings
 
 

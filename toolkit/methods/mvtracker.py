@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from toolkit.errors import UserError
 from toolkit.memory import give_back
 from toolkit.methods.mvtracker_intake import take_in
-from toolkit.methods.mvtracker_queries import PIXELS, asked_points, grid_points
+from toolkit.methods.mvtracker_queries import PIXELS, asked_points, checked_numbers, grid_points, told_of_unseen
 from toolkit.methods.mvtracker_report import describe
 from toolkit.methods.request import Preset, Request
 from toolkit.multiview.checking import checked_clip
@@ -21,7 +21,10 @@ from toolkit.multiview.still import what_stands
 from toolkit.multiview.tracking import MultiViewOptions, MultiViewTracks, grey_views, track_views
 from toolkit.multiview.view_depth import depth_from_views, with_depth
 from toolkit.progress import Listener, reporter
-from toolkit.scene import F32, MultiViewVideo, Scene, Tracks3D, Unit
+from toolkit.scene import MultiViewVideo, Scene, Tracks3D, Unit
+
+if TYPE_CHECKING:
+    from toolkit.models.mvtracker import MVTracker
 
 MOST_SCALE = 1e9  # of a number of the depth files: a kilometre in micrometres
 
@@ -108,11 +111,15 @@ def track_multiview(
     Raises:
         UserError: what is wrong with the views or the queries, in one sentence.
     """
+    if progress is not None and not callable(progress):
+        raise UserError(f"progress is {progress!r}, but a function that takes a Progress is needed, or None.")
+    network = _network(weights)
     clip, _, _ = checked_clip(multiview)
     asked = asked_points(clip, queries)
-    report = reporter(progress or (lambda event: None), "tracks", "Following points through the views")
-    if weights not in ("auto", "none", None):
-        return _by_network(_with_found_depth(clip, progress or (lambda event: None)), asked, weights, report)
+    listener = progress or (lambda event: None)
+    report = reporter(listener, "tracks", "Following points through the views")
+    if network is not None:
+        return network.infer(_with_found_depth(clip, listener), asked, report=report)
     return track_views(clip, asked, report=report).tracks_3d
 
 
@@ -129,6 +136,9 @@ def run(request: Request, listener: Listener) -> Scene:
         )
     if request.masks is not None and not isinstance(request.recording, Path | MultiViewVideo):
         raise UserError("Masks are those of the view query_view.")
+    if request.queries is not None:
+        checked_numbers(request.queries)
+    network = _network(settings.weights)
     taken = take_in(
         request,
         calibration=settings.calibration,
@@ -154,6 +164,7 @@ def run(request: Request, listener: Listener) -> Scene:
     images = grey_views(clip)
     if request.queries is not None:
         asked = asked_points(clip, request.queries, view=view, name=names[view], images=images)
+        warnings += told_of_unseen(clip, asked)
     else:
         report = reporter(listener, "points", "Looking for points to follow")
         asked = grid_points(clip, images, settings.points, view=view, name=names[view], masks=request.masks, report=report)
@@ -162,8 +173,8 @@ def run(request: Request, listener: Listener) -> Scene:
     options = replace(options, follow=replace(options.follow, windows=windows))
     report = reporter(listener, "tracks", "Following points through the views")
     found = track_views(clip, asked, options, report=report, images=images)
-    if settings.weights not in ("auto", "none"):
-        found = replace(found, tracks_3d=_by_network(_with_found_depth(clip, listener), asked, settings.weights, report))
+    if network is not None:
+        found = replace(found, tracks_3d=network.infer(_with_found_depth(clip, listener), asked, report=report))
     kept = np.ones(len(asked), bool) if request.queries is not None else found.backed()
     found = found.select(kept)
     give_back()
@@ -204,8 +215,10 @@ def _with_found_depth(clip: MultiViewVideo, listener: Listener) -> MultiViewVide
     return with_depth(clip, depth_from_views(clip, report=reporter(listener, "depth", "Finding depth from the views"))[0])
 
 
-def _by_network(clip: MultiViewVideo, asked: F32, weights: str, report: Any) -> Tracks3D:
-    """The published network on the same queries."""
+def _network(weights: str | None) -> MVTracker | None:
+    """The published network, read before anything is computed, as a file may be none; None for geometry alone."""
+    if weights in ("auto", "none", None):
+        return None
     from toolkit.models.mvtracker import MVTracker
 
-    return MVTracker.from_pretrained(weights).infer(clip, asked, report=report)
+    return MVTracker.from_pretrained(weights)

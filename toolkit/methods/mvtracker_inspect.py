@@ -48,6 +48,7 @@ def inspect_views(source: Source) -> Source:
     except UserError as problem:
         return replace(source, warnings=(*source.warnings, str(problem)))
     kept = tuple(w for w in source.warnings if not w.startswith("The views have"))  # the same, said of views with a camera alone
+    told = (*kept, *warnings, *found.warnings, *found.late)
     frames, size = min(len(clip) for clip in rig.clips), rig.clips[0].size
     cost = estimate(source.kind, frames, size, len(rig.names))
-    return replace(source, frames=frames, size=size, warnings=(*kept, *warnings, *found.warnings), details=details, estimate=cost)
+    return replace(source, frames=frames, size=size, warnings=told, details=details, estimate=cost)

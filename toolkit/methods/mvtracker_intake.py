@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from toolkit.media.rig_camera import RigCamera
 from toolkit.media.rig_input import CALIBRATIONS, Rig, opened_rig
 from toolkit.media.rig_reading import read_rig
 from toolkit.methods.request import Request
-from toolkit.multiview.calibration_check import CheckOptions, Sighted, check_rig, lags_of
+from toolkit.multiview.calibration_check import CheckOptions, RigCheck, Sighted, check_rig
 from toolkit.multiview.depth_check import check_depth
 from toolkit.progress import Listener, reporter
 from toolkit.scene import U8, MultiViewVideo, Unit
@@ -73,7 +74,8 @@ def take_in(
     if isinstance(request.recording, MultiViewVideo):
         names = [f"view {v}" for v in range(len(request.recording.views))]
         clip = request.recording if depth else replace(request.recording, depth_m=None)
-        return TakenIn(clip, names, {"path": "in memory", "views": names}, "metre", [])
+        told = ["Views in memory are taken as they are: synchronise shifts clips on disk."] if synchronise else []
+        return TakenIn(clip, names, {"path": "in memory", "views": names}, "metre", told)
     if not isinstance(request.recording, Path):
         raise UserError(f"The method mvtracker takes several views, but this is a {type(request.recording).__name__}.")
     wanted = "none" if calibration == "pictures" else calibration
@@ -81,14 +83,12 @@ def take_in(
     with opened_rig(request.recording, frames=request.frames, **how) as rig:
         warnings = list(rig.warnings)
         if not rig.cameras:
-            rig, told = cameras_from_pictures(rig, seed=request.seed, listener=listener)
+            rig, told, found = cameras_from_pictures(rig, seed=request.seed, listener=listener)
             warnings += told
         else:
-            warnings += check_rig(sighted(rig)).warnings
-        starts = None
-        if synchronise:
-            starts, told = starts_of(rig)
-            warnings += told
+            found = check_rig(sighted(rig))
+        starts, told = starts_of(rig, found.lag_frames) if synchronise else (None, found.late)
+        warnings += [*found.warnings, *told]
         most = None if request.frames is not None else max_frames
         clip = read_rig(rig, max_side=max_side, most=most, starts=starts, report=reporter(listener, "read", "Reading the views"))
         count = min(len(c) - first for c, first in zip(rig.clips, starts or [0] * len(rig.clips), strict=True))
@@ -120,19 +120,25 @@ def depth_of(rig: Rig) -> tuple[dict[str, Any], list[str]]:
     return {"depth": files, "depth_fit": round(fit, 3)}, told
 
 
-def starts_of(rig: Rig) -> tuple[list[int], list[str]]:
-    """With which frame each view begins, so that all begin at one moment; and what is told of it."""
-    lags = lags_of(sighted(rig))
-    if not any(lags.values()):
+def starts_of(rig: Rig, late_by: Mapping[str, int]) -> tuple[list[int], list[str]]:
+    """With which frame each view begins, so that all begin at one moment; and what is told of it.
+
+    Args:
+        rig: The views.
+        late_by: Name of a view to how many frames it is late, see `check_rig`; a view that is not there counts as in time.
+    """
+    if not any(late_by.values()):
         return [0] * len(rig.clips), []
-    first = min(lags.get(v, 0) for v in range(len(rig.clips)))
-    starts = [lags.get(v, 0) - first for v in range(len(rig.clips))]
+    late = [late_by.get(name, 0) for name in rig.names]
+    starts = [n - min(late) for n in late]
     cut = ", ".join(f"{name} by {n}" for name, n in zip(rig.names, starts, strict=True) if n)
     return starts, [f"The clips did not begin at one moment; they were shifted in whole frames: {cut}."]
 
 
-def cameras_from_pictures(rig: Rig, *, seed: int, listener: Listener) -> tuple[Rig, list[str]]:
+def cameras_from_pictures(rig: Rig, *, seed: int, listener: Listener) -> tuple[Rig, list[str], RigCheck]:
     """Cameras of views without a calibration, from what stands still in their pictures (by `reconstruct`); lengths are relative.
+
+    Also what is told of that, and how well these cameras fit.
 
     Raises:
         UserError: the pictures of fewer than two views fit together.
@@ -167,7 +173,7 @@ def cameras_from_pictures(rig: Rig, *, seed: int, listener: Listener) -> tuple[R
             "There is no calibration, and the cameras found from the pictures don't explain what they show alike "
             f"(off by {np.median(apart):.0f} px): the views share too little; bring {CALIBRATIONS}."
         )
-    return rig, [*told, *checked.warnings]
+    return rig, told, checked
 
 
 def still_picture(clip: MonoInput) -> U8:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from toolkit.errors import UserError
+from toolkit.geometry.cameras import project
 from toolkit.multiview.lifting import lift_pixels
 from toolkit.multiview.seeding import SeedOptions, seed_queries
 from toolkit.multiview.tracking import grey_views
@@ -14,6 +15,7 @@ from toolkit.progress import Report
 from toolkit.scene import F32, U8, MultiViewVideo
 
 WORLD, PIXELS = 4, 3  # numbers a query: (t, x, y, z), or (t, x, y) of one view
+FARTHEST = 1e9  # a million kilometres in metres; beyond it squares leave float32
 
 
 def asked_points(
@@ -31,21 +33,35 @@ def asked_points(
     Raises:
         UserError: numbers that are none, frames that the clip does not have, or a pixel whose depth no other view tells.
     """
+    asked = checked_numbers(queries)
+    frames = len(clip.views[0])
+    for n, (t, *_) in enumerate(asked):
+        if not 0 <= t < frames or t != int(t):
+            raise UserError(f"Query {n} asks for frame {t:g}, but the views have the frames 0 to {frames - 1}.")
+    if asked.shape[1] == WORLD:
+        return asked
+    return _lifted(clip, asked, view, f"view {view}" if name is None else name, grey_views(clip) if images is None else images)
+
+
+def checked_numbers(queries: ArrayLike) -> F32:
+    """(N, 4) or (N, 3) queries as numbers; what can be told of them without the views is.
+
+    Raises:
+        UserError: another shape, or numbers that are none.
+    """
     try:
-        asked = np.asarray(queries, np.float32)
+        with np.errstate(over="ignore"):  # told below
+            asked = np.asarray(queries, np.float32)
     except (TypeError, ValueError) as problem:
         raise UserError(f"queries must be numbers, but they are {str(queries)[:40]!r}.") from problem
     if asked.ndim != 2 or asked.shape[1] not in (WORLD, PIXELS):
         raise UserError(f"queries has shape {asked.shape}, but (N, 4) with (t, x, y, z) or (N, 3) with (t, x, y) of one view is needed.")
-    frames = len(clip.views[0])
     for n, row in enumerate(asked):
         if not np.isfinite(row).all():
             raise UserError(f"Query {n} is {row.tolist()}, but finite numbers are needed.")
-        if not 0 <= row[0] < frames or row[0] != int(row[0]):
-            raise UserError(f"Query {n} asks for frame {row[0]:g}, but the views have the frames 0 to {frames - 1}.")
-    if asked.shape[1] == WORLD:
-        return asked
-    return _lifted(clip, asked, view, f"view {view}" if name is None else name, grey_views(clip) if images is None else images)
+        if np.abs(row).max() > FARTHEST:
+            raise UserError(f"Query {n} is {row.tolist()}, but numbers up to {FARTHEST:g} are needed.")
+    return asked
 
 
 def _lifted(clip: MultiViewVideo, asked: F32, view: int, name: str, images: list[U8]) -> F32:
@@ -66,6 +82,24 @@ def _lifted(clip: MultiViewVideo, asked: F32, view: int, name: str, images: list
             "choose a spot with more texture, or give it in the world as (t, x, y, z)."
         )
     return out
+
+
+def told_of_unseen(clip: MultiViewVideo, asked: F32) -> list[str]:
+    """A sentence where points of the world are asked for in frames in which they lie in no picture."""
+    t = asked[:, 0].astype(int)
+    within = np.zeros(len(asked), bool)
+    for camera in clip.cameras:
+        xy, _ = project(asked[:, 1:].astype(np.float64), camera.K[t], camera.T_wc[t])
+        with np.errstate(invalid="ignore"):
+            within |= ((xy >= 0) & (xy <= camera.size[t])).all(1)
+    out = np.flatnonzero(~within)
+    if not len(out):
+        return []
+    first = ", ".join(f"{value:g}" for value in asked[out[0], 1:])
+    which = f"Query {out[0]}" if len(out) == 1 else f"{len(out)} of {len(asked)} queries, such as {out[0]},"
+    return [
+        f"{which} at ({first}), frame {t[out[0]]}, {'lies' if len(out) == 1 else 'lie'} in no view's picture, so nothing can follow there."
+    ]
 
 
 def grid_points(

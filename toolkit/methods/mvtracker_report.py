@@ -28,7 +28,8 @@ def describe(
     """
     known = np.isfinite(found.tracks_3d.xyz[..., 0])
     seeing = found.views_seeing
-    residual = found.residual_px[np.isfinite(found.residual_px)]
+    shared = found.residual_px[:, seeing > 1]  # a view that sees a point alone has nothing to disagree with
+    residual = shared[np.isfinite(shared)]
     sigma = found.tracks_3d.sigma[known] if found.tracks_3d.sigma is not None else np.zeros(0)
     share = 100 * float(known.mean()) if known.size else 0.0
     two = 100 * float((seeing > 1).mean()) if seeing.size else 0.0

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from toolkit.disk_arrays import large_copy, large_full
 from toolkit.errors import UserError
+from toolkit.lifting.mover_joining import JoiningOptions
 from toolkit.lifting.placed_by_depth import placed_by_depth
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
@@ -38,6 +39,8 @@ MOST_MPX = 60.0  # of all frames of the result together: depth and its confidenc
 LEAST_CONTRAST = 4  # grey levels between the darkest and the brightest: less is noise of coding
 ADAPT_STEPS = 150
 SEEN_SIDE = 160  # frames are shown to the network with about the pixels of a square of this side
+EXPLAINING = SolvingOptions(sharpening=SharpeningOptions(), joining=JoiningOptions(), body_sizes=(0.7, 1.4))
+"""How tracks are explained: as by tracksto4d, adjusted once more, and what moves placed by bodies of half and twice the area, too."""
 HELD_GROWS = 0.5  # of a track's usual step, for each frame since it was last known
 
 
@@ -282,8 +285,8 @@ class _Work:
         give_back()
         given = with_texture(taken_in(tracks, K, video.size, masks), video)
         scene = scene_of(
-            given, SolvingOptions(sharpening=SharpeningOptions()), weights=checked_weights("auto"), depth=depth,
-            rgb=colours(tracks.queries, video), facts=self.facts, seed=self.seed, listener=listener,
+            given, EXPLAINING, weights=checked_weights("auto"), depth=depth, rgb=colours(tracks.queries, video), facts=self.facts,
+            seed=self.seed, listener=listener,
         )  # fmt: skip
         scene = replace(scene, video=video, method="st4rtrack")
         give_back()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
+from toolkit.disk_arrays import stay_small
 from toolkit.errors import UserError
 from toolkit.export.clouds import static_cloud
 from toolkit.lifting import LiftOptions, filter_drift, lift_tracks, motion_label, optimize_tracks, poor_tracks, refine_depth
@@ -230,6 +231,7 @@ def _depth(request: Request, intake: Intake, far_m: float, report: Report) -> De
         known = ~unknown & np.isfinite(depth.depth[t])
         unknown |= ~without_speckles(disparity.px[t], known, area=int(LEAST_ISLAND * known.size), step_px=FillSettings().speckle_step)
         depth.depth[t][unknown] = np.nan
+        stay_small()
     if not np.isfinite(depth.depth).any():
         raise UserError(
             f"No pixel has a depth within {far_m:.3g} m; check that the clip is stereo, that the eyes are not swapped, and the baseline."
@@ -249,14 +251,7 @@ def _tracks(request: Request, video: Video, report: Report) -> tuple[Tracks2D, T
     settings: Stereo4DSettings = request.settings
     options: dict[str, Any] = {"tracker": settings.tracker, "seed": request.seed, "report": report}
     if request.queries is None:
-        spread: dict[str, Any] = {"grid": settings.grid, "every": settings.every}
-
-        def follow() -> dict[str, Any]:
-            found = track_points(video, None, **spread, **options)
-            return {part.name: value for part in fields(found) if (value := getattr(found, part.name)) is not None}
-
-        depends_on = {**_taken_in(request), **spread, "tracker": settings.tracker, "seed": request.seed}
-        tracks = Tracks2D(**kept_or_made("tracks", depends_on, follow))
+        tracks = track_points(video, None, grid=settings.grid, every=settings.every, **options)
         return tracks, tracks
     asked = checked_queries(request.queries, frames=len(video), size=video.size)
     if len(video) > LONGEST_WHOLE:  # as many more tracks as a long clip needs would all go from end to end

@@ -19,6 +19,7 @@ from toolkit.wording import counted
 
 _SURELY_STILL = 0.1  # chance of moving up to which a track stands still for sure; one minus it, for moving
 _LOOKED_AT = 10  # frames that stand for a clip
+_ASKED_SAMPLES = 4_000_000  # from which every so many-th still track stands for all: their median needs each in memory
 _BARE_PX, _BARE_LEVELS = 9, 1.0  # side of a square, and the standard deviation of its grey values, in which nothing can be matched
 
 
@@ -123,10 +124,11 @@ def _spread(scene: Scene) -> dict[str, Any]:
     share = float("nan")
     still = tracks.motion <= 0.5
     if tracks.sigma is not None and still.any():
-        ratios = []
-        for some in pieces(*tracks.visible.shape):
+        ratios, rows = [], np.flatnonzero(still)[:: 1 + int(tracks.visible.sum()) // _ASKED_SAMPLES]
+        for part in pieces(len(rows), tracks.visible.shape[1]):
+            some = rows[part]
             distance = np.linalg.norm(tracks.xyz[some] - scene.cameras.centres.astype(np.float32), axis=-1)
-            ratio = (tracks.sigma[some] / distance)[still[some]]
+            ratio = tracks.sigma[some] / distance
             ratios.append(ratio[~np.isnan(ratio)])
         ratio = np.concatenate(ratios)
         share = float(np.median(ratio)) if np.isfinite(ratio).any() else share

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from toolkit.disk_arrays import frames_are
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.geometry.projections import Pinhole
@@ -84,6 +85,7 @@ def take_in(request: Request, report: Report) -> Intake:
     recording = request.recording
     if isinstance(recording, StereoVideo):
         recording = _rectified_already(request, recording)
+        frames_are(recording.left.size)
         _check_fits(request, len(recording), recording.left.size, recording.K)
         return _checked(Intake(recording, _middle_check(recording), facts={"layout": "separate", "projection": "pinhole"}))
     if not isinstance(recording, Path):
@@ -113,6 +115,7 @@ def take_in(request: Request, report: Report) -> Intake:
                 warnings.append(f"The calibration was corrected from the pictures: {refinement}.")
         if rig is not given:
             rectifier = Rectifier(rig, **view_of(settings, rig))
+        frames_are(rectifier.view.size)
         stereo = rectify(FrameStream(chain([first], stream), opened.count), rectifier, report=report)
         intake = Intake(
             stereo,

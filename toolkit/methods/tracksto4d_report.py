@@ -155,8 +155,10 @@ def _quality(found: Findings, error_px: NDArray, explained: float, placed: float
         ),
     }
     if found.movers is not None:
+        # Movers are placed within what stands still: they are never known better than that is.
+        unsure = np.hypot(np.nanmedian(found.movers.sigma), np.nan_to_num(found.doubt))
         lines["distance of what moves"] = measure(
-            100 * float(np.nanmedian(found.movers.sigma)),
+            100 * float(unsure),
             "% standard deviation (median)",
             green=15,
             amber=35,

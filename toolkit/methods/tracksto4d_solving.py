@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from toolkit.geometry.poses import from_rotation, invert, transform
 from toolkit.geometry.sampling import sample_nearest
+from toolkit.lifting.mover_joining import JoiningOptions, joined_movers
+from toolkit.lifting.mover_sizes import place_by_sizes
 from toolkit.lifting.track_guess import on_a_sphere
-from toolkit.lifting.track_movers import Evidence, MoverOptions, Movers, Still, place_movers
+from toolkit.lifting.track_movers import Evidence, MoverOptions, Movers, Still
 from toolkit.lifting.track_network import drawn_to_network
 from toolkit.methods.tracksto4d_finetuning import finetuned
 from toolkit.methods.tracksto4d_intake import LEAST_SEEN, Given, network_of, read_network
@@ -33,7 +35,7 @@ from toolkit.sfm.track_sharpening import SharpeningOptions, sharpened
 GREY = 128  # without pictures nobody knows a point's colour
 UNSURE_CHANCE = 0.2  # of motion: a track that surely stands still has a smaller one
 BEYOND = 3.0  # times as far as nearly all that surely stands still
-BEYOND_CHANCE = 0.51  # of motion, of an unsure track that would stand still so far away
+BEYOND_CHANCE = 0.51  # of motion, of an unsure track that would stand still so far away, or goes with a body that moves
 WIDEST_LOG = -1.2  # of the focal length over that of a usual camera: no flat picture spans 125 degrees
 LEAST_POSE = 6  # still points that a frame's camera stands on
 
@@ -54,6 +56,8 @@ class SolvingOptions:
             word on how far away things are is not heard.
         map_sigma: And that of a depth map.
         sharpening: Of the last adjustment; None for none.
+        joining: Of tracks that pass for still and go with a body that moves; None for none.
+        body_sizes: Bodies of so many times the usual size are tried, too, and what moves is placed at the mean.
     """
 
     clip: ClipOptions = field(default_factory=ClipOptions)
@@ -65,6 +69,8 @@ class SolvingOptions:
     network_spread: float = 0.2
     map_sigma: float = 0.1
     sharpening: SharpeningOptions | None = None
+    joining: JoiningOptions | None = None
+    body_sizes: tuple[float, ...] = ()
 
 
 def scene_of(
@@ -117,6 +123,9 @@ def scene_of(
     if options.sharpening is not None:
         solved = sharpened(seen, solved, motion.chance, options.clip.hypotheses.growth.least_px, options.sharpening)
     beyond = _beyond(given, solved, np.maximum(motion.chance, motion.alone))
+    if options.joining is not None:
+        by = options.movers
+        beyond |= joined_movers(seen, solved.state, motion.chance, apart=by.apart, motion_weight=by.motion_weight, options=options.joining)
     motion = replace(motion, chance=np.where(beyond, np.maximum(motion.chance, BEYOND_CHANCE), motion.chance))
     moves = motion.chance > 0.5
     report(1, 3)
@@ -203,7 +212,8 @@ def _points(
     told = still[solved.scale[still] < 3 * seen.px]
     around = Still(state.X[told], uv[:, told], seen.weight[:, told] > 0, state.R, state.c)
     evidence = _evidence(given, solved, rows, told, options, depth)
-    movers = place_movers(uv[:, rows], seen.weight[:, rows] > 0, around, options.movers, evidence=evidence, seed=seed)
+    moving = seen.weight[:, rows] > 0
+    movers = place_by_sizes(uv[:, rows], moving, around, options.movers, options.body_sizes, evidence=evidence, seed=seed)
     for told_depth in evidence:
         log_depth, sure = told_depth.log_depth, told_depth.sigma
         movers = drawn_to_network(movers, state.c, state.R, uv[:, rows], np.exp(log_depth), sure, alike=options.alike)

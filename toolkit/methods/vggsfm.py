@@ -170,6 +170,8 @@ def reconstruct(
         raise UserError(
             f"reconstruct takes a folder, .zip or list of photos, a video, or Tracks2D, but this is {given!r:.60} ({type(given).__name__})."
         )
+    if isinstance(given, str) and not given.strip():
+        raise UserError("The path is empty, but a file or folder is needed (. for this folder).")
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
     lens = checked_K(K)

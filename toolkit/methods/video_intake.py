@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.disk_arrays import large_full
+from toolkit.disk_arrays import frames_are, large_full
 from toolkit.errors import UserError
 from toolkit.media.mono_input import opened_mono
 from toolkit.methods.request import Frames, Request
@@ -38,6 +38,7 @@ def read_frames(
         width, height = clip.size
         scale = min(1.0, max_side / max(width, height), float(np.sqrt(most_mpx * 1e6 / (count * width * height))))
         size = (max(32, round(width * scale)), max(32, round(height * scale)))
+        frames_are(size)
         out, read = large_full((count, size[1], size[0], 3), 0, np.uint8), 0
         for t, frame in zip(range(count), clip.frames(), strict=False):
             out[t] = frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)

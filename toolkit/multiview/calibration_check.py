@@ -10,8 +10,8 @@ import numpy as np
 from toolkit.geometry.poses import invert
 from toolkit.multiview.checking import LEAST_VARIETY
 from toolkit.multiview.epipolar_evidence import MatchOptions, Sighted, matches_of, movers_of, pair_error, together
-from toolkit.multiview.synchrony import SynchronyOptions, disagreement, lags, moving_masks
-from toolkit.scene import F64
+from toolkit.multiview.synchrony import SynchronyOptions, disagreement, lags, moving_masks, outlines_apart
+from toolkit.scene import F64, B
 from toolkit.wording import counted
 
 
@@ -24,6 +24,7 @@ class CheckOptions:
         bad_px: ... and under one that does not.
         side_px: Longer side of the pictures that are compared.
         least_motion: Frames with something that moves, of which the middle is compared.
+        outlines: Pairs and sides of views in which outlines of what moves must be compared to tell anything.
         surer: How much smaller the error must get to blame something else than the pair.
         matching: What counts as looking alike.
         synchrony: How clips are compared.
@@ -33,6 +34,7 @@ class CheckOptions:
     bad_px: float = 8.0
     side_px: int = 720
     least_motion: int = 12
+    outlines: int = 4
     surer: float = 0.4
     matching: MatchOptions = field(default_factory=MatchOptions)
     synchrony: SynchronyOptions = field(default_factory=SynchronyOptions)
@@ -47,12 +49,14 @@ class RigCheck:
         movers_px: The same for the middle of what moves.
         lag_frames: Name of a view to how many frames it is late against the first, where that shows.
         warnings: Sentences for a person.
+        late: The same, of clips that did not begin together: what shifting them mends.
     """
 
     matches_px: dict[str, tuple[float, int]] = field(default_factory=dict)
     movers_px: dict[str, tuple[float, int]] = field(default_factory=dict)
     lag_frames: dict[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    late: tuple[str, ...] = ()
 
 
 def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigCheck:
@@ -67,7 +71,9 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
         f"{v.name} shows nothing: a run leaves it out." for v in views if float(np.std(v.frames[len(v.frames) // 2])) < LEAST_VARIETY
     ]
     warnings += _copies(views)
-    late_by = lags_of(views, options)
+    masks = [moving_masks(view.frames, options.synchrony) for view in views]
+    apart = disagreement(masks, [v.K for v in views], [v.T_wc for v in views], options.synchrony)
+    late_by = lags(apart, len(views), options.synchrony)
     movers = movers_of(views)
     matches = {(a, b): matches_of(views[a], views[b], options.matching) for a, b in combinations(range(len(views)), 2)}
     shifted = {(a, b): together(movers[a], movers[b], late_by.get(a, 0), late_by.get(b, 0)) for a, b in matches}
@@ -79,20 +85,20 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
     moves = {
         pair: pair_error(views[pair[0]], views[pair[1]], *found) for pair, found in shifted.items() if len(found[0]) >= options.least_motion
     }
-    blame = _blame(views, matches, looks, shifted, moves, options)
+    blame = _blame(views, matches, looks, shifted, moves, options) or _outlines_blame(views, matches, looks, masks, options)
     warnings += blame or _pairs(views, looks, options)
-    for v, lag in late_by.items():
-        if lag:
-            late = "late" if lag > 0 else "early"
-            warnings.append(
-                f"{views[v].name} seems {counted(abs(lag), 'frame')} {late} against {views[0].name}: "
-                "cut the clips to begin at the same moment, or set synchronise=true."
-            )
+    late = [
+        f"{views[v].name} seems {counted(abs(lag), 'frame')} {'late' if lag > 0 else 'early'} against {views[0].name}: "
+        "set synchronise=true to shift it by whole frames, or cut the clips to begin at the same moment."
+        for v, lag in late_by.items()
+        if lag
+    ]
     return RigCheck(
         {_name(views, p): (round(e, 2), len(matches[p][0])) for p, e in looks.items()},
         {_name(views, p): (round(e, 2), len(shifted[p][0])) for p, e in moves.items()},
         {views[v].name: lag for v, lag in late_by.items()},
         tuple(warnings),
+        tuple(late),
     )
 
 
@@ -110,18 +116,6 @@ def _copies(views: list[Sighted]) -> list[str]:
         if apart <= max(1e-3 * size, 1e-9) and turned < 1e-2:
             told.append(f"The calibration has {a.name} and {b.name} at the same place: one of them seems to be a copy of the other.")
     return told
-
-
-def lags_of(views: list[Sighted], options: CheckOptions | None = None) -> dict[int, int]:
-    """By how many frames each view is late against the first, see `toolkit.multiview.synchrony`; {} where nothing tells.
-
-    Args:
-        views: Each with some frames.
-        options: What counts.
-    """
-    options = options or CheckOptions()
-    apart = disagreement([moving_masks(v.frames) for v in views], [v.K for v in views], [v.T_wc for v in views], options.synchrony)
-    return lags(apart, len(views), options.synchrony)
 
 
 Places = dict[tuple[int, int], tuple[F64, F64]]
@@ -161,6 +155,26 @@ def _blame(
                 f"{scale:.3g} by {_total(other, places):.1f} px."
             ]
     return []
+
+
+def _outlines_blame(
+    views: list[Sighted], matches: Places, looks: dict[tuple[int, int], float], masks: list[B], options: CheckOptions
+) -> list[str]:
+    """Poses the wrong way round where views show too little alike to tell it: outlines of what moves do."""
+    K, T_wc = [v.K for v in views], [v.T_wc for v in views]
+    given = outlines_apart(masks, K, T_wc, options.synchrony)
+    if len(given) < options.outlines or np.median(given) < options.bad_px:
+        return []
+    turned = [Sighted(v.name, v.frames, v.K, invert(v.T_wc)) for v in views]
+    if any(pair_error(turned[a], turned[b], *matches[a, b]) > max(error, options.good_px) for (a, b), error in looks.items()):
+        return []  # what is alike speaks against it
+    other = outlines_apart(masks, K, [v.T_wc for v in turned], options.synchrony)
+    if len(other) < options.outlines or np.median(other) > options.surer * np.median(given):
+        return []
+    return [
+        "The poses seem to be the wrong way round (camera-to-world where world-to-camera is expected, or the reverse): outlines of what "
+        f"moves disagree by {np.median(given):.0f} px, with inverted poses by {np.median(other):.0f} px."
+    ]
 
 
 def _pairs(views: list[Sighted], looks: dict[tuple[int, int], float], options: CheckOptions) -> list[str]:

@@ -106,6 +106,28 @@ def disagreement(
     options = options or SynchronyOptions()
     most = min(options.most_lag, len(masks[0]) // 3)
     found = {}
+    for pair, (here, there, focal) in _touching(masks, K, T_wc).items():
+        found[pair] = np.array([_apart(here, there, lag, focal, options) for lag in range(-most, most + 1)])
+    return found
+
+
+def outlines_apart(masks: Sequence[B], K: Sequence[NDArray], T_wc: Sequence[NDArray], options: SynchronyOptions | None = None) -> F64:
+    """(M,) how far tangent planes of two views are apart in pixels, the median over time, of each pair and side that show enough moments.
+
+    Args:
+        masks: V arrays (T, H, W) of what moves.
+        K: V (3, 3).
+        T_wc: V (4, 4) world-from-camera.
+        options: How many moments are enough.
+    """
+    options = options or SynchronyOptions()
+    gaps = [focal * (here[:, side] - there[:, side]) for here, there, focal in _touching(masks, K, T_wc).values() for side in range(2)]
+    return np.array([abs(float(np.nanmedian(gap))) for gap in gaps if np.isfinite(gap).sum() >= options.least])
+
+
+def _touching(masks: Sequence[B], K: Sequence[NDArray], T_wc: Sequence[NDArray]) -> dict[tuple[int, int], tuple[F64, F64, float]]:
+    """For each pair of views the angles (T, 2) of tangent planes in both, about the line through both, and pixels a radian."""
+    found = {}
     for a, b in combinations(range(len(masks)), 2):
         base = T_wc[b][:3, 3] - T_wc[a][:3, 3]
         axis = base / max(float(np.linalg.norm(base)), 1e-12)
@@ -114,8 +136,7 @@ def disagreement(
         one /= max(float(np.linalg.norm(one)), 1e-12)
         across = (one, np.cross(axis, one))
         here, there = (np.array([tangent_planes(m, K[v], T_wc[v], axis, across) for m in masks[v]]) for v in (a, b))
-        focal = float(np.sqrt(K[a][0, 0] * K[b][0, 0]))
-        found[a, b] = np.array([_apart(here, there, lag, focal, options) for lag in range(-most, most + 1)])
+        found[a, b] = (here, there, float(np.sqrt(K[a][0, 0] * K[b][0, 0])))
     return found
 
 

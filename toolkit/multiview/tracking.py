@@ -158,7 +158,8 @@ def _doubt(sigma: F64, placed: Triangulated) -> F64:
     """(N, T, 3, 3) covariance: as views tell it, where nothing else changed how sure a place is."""
     told = placed.covariance.reshape(*sigma.shape, 3, 3)
     same = np.isclose(np.sqrt(np.trace(told, axis1=-2, axis2=-1) / 3), sigma, rtol=1e-6)
-    return np.where(same[..., None, None], told, sigma[..., None, None] ** 2 * np.eye(3))
+    known = np.where(np.isfinite(sigma), sigma, np.nan)  # of a point that no view ever saw nothing is known: no number times zero
+    return np.where(same[..., None, None], told, known[..., None, None] ** 2 * np.eye(3))
 
 
 def _places(bodies: list[Body], points: int, frames: int) -> F64:

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import UserError
+from toolkit.stage_cache import kept_or_made
 
 _FORMAT = "1"  # raised whenever what is stored means something else
 
 
 class Store:
-    """A folder of small .npz files named by a hash; without a folder, nothing is kept.
+    """A folder of small .npz files named by a hash; without a folder, nothing is kept but what a batch keeps of its stages.
 
     Args:
         folder: Made if needed; None to keep nothing.
@@ -45,7 +46,7 @@ class Store:
             make: Called where nothing is stored.
         """
         if self._folder is None:
-            return make()
+            return kept_or_made(kind, {"made_of": repr((_FORMAT, kind, made_of))}, make)
         path = self._folder / f"{kind}-{hashlib.sha256(repr((_FORMAT, kind, made_of)).encode()).hexdigest()[:32]}.npz"
         if path.is_file():
             try:

@@ -68,6 +68,21 @@ class Evidence:
         both = zip((other.odds, other.weight, other.heard), (self.odds, self.weight, self.heard), strict=True)
         return Evidence(*(np.where(more, theirs, own) for theirs, own in both))
 
+    def joined(self, farther: Evidence) -> Evidence:
+        """With what farther frames say where that is more for moving: what strays little over a short time does so more over a longer one.
+
+        Both ways must be found, as flow over long is dragged along past what hides.
+        """
+        more = (farther.heard > 1) & (farther.odds > self.odds)
+        return Evidence(np.where(more, farther.odds, self.odds), np.where(more, farther.weight, self.weight), self.heard)
+
+    def enlarged(self, shape: tuple[int, ...]) -> Evidence:
+        """The same for frames of another shape (h, w)."""
+        size = shape[1], shape[0]
+        odds, weight = (np.asarray(cv2.resize(a, size, interpolation=cv2.INTER_NEAREST), np.float32) for a in (self.odds, self.weight))
+        heard = cv2.resize(self.heard.astype(np.float32), size, interpolation=cv2.INTER_NEAREST)
+        return Evidence(odds, weight, heard.astype(np.int64))
+
 
 def reduced(frame: U8, side: int) -> U8:
     """A (H, W, 3) frame whose longer side is at most `side`."""
@@ -113,12 +128,12 @@ def looks_alike(picture: U8, other: U8, there: F32, grey: float) -> F32:
     return np.exp(-0.5 * off**2).astype(np.float32)
 
 
-def evidence_of(grey: U8, flows: list[tuple[F32, F32]], views: Views, size: tuple[int, int], options: EvidenceOptions) -> Evidence:
+def evidence_of(grey: U8, flows: list[tuple[F32, F32, U8]], views: Views, size: tuple[int, int], options: EvidenceOptions) -> Evidence:
     """What a frame says.
 
     Args:
         grey: (h, w) uint8 reduced frame.
-        flows: To each other frame of `views` the flow, and how far it misses the way back.
+        flows: To each other frame of `views` the flow, how far it misses the way back, and that frame's grey levels.
         views: How still things move to these.
         size: (width, height) of the whole frames, the pixels of `views`.
         options: How flow is weighed.
@@ -128,7 +143,7 @@ def evidence_of(grey: U8, flows: list[tuple[F32, F32]], views: Views, size: tupl
     scale = np.array([size[0] / width, size[1] / height])
     xy = pixel_centres((width, height)).reshape(-1, 2)
     others, sigma = np.empty((len(xy), len(flows), 2)), np.empty((len(xy), len(flows)))
-    for k, (flow, missed) in enumerate(flows):
+    for k, (flow, missed, _) in enumerate(flows):
         length = np.linalg.norm(flow, axis=-1)
         lost = missed > o.lost + 0.1 * length
         others[:, k] = xy + flow.reshape(-1, 2)
@@ -141,6 +156,8 @@ def evidence_of(grey: U8, flows: list[tuple[F32, F32]], views: Views, size: tupl
     texture = _texture(grey, o.patch)
     change, contrast = np.zeros(len(xy)), np.zeros(len(xy))
     _grey_change(big, big_others, w, views.A, views.a, views.centre, views.half_px, scale, texture.reshape(-1, 3), change, contrast)
+    # Flow that something near has dragged along leads elsewhere, though the place itself has not changed.
+    change = np.minimum(change, _seen_change(grey, [picture for _, _, picture in flows], others, views.still(big, w) / scale))
     contrast = contrast / (contrast + o.grey**2)
     seen = count > 0
     clear = seen & (contrast > 0.5)
@@ -164,6 +181,30 @@ def _texture(grey: U8, patch: float) -> F32:
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     gx, gy = cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32, cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32
     return np.asarray(cv2.GaussianBlur(np.dstack([gx * gx, gx * gy, gy * gy]), (0, 0), patch), np.float32)
+
+
+def _seen_change(grey: U8, pictures: list[U8], others: F64, still: F64) -> F64:
+    """(N,) how much worse other pictures match where a still thing would be than where flow leads, in squared grey levels; at most.
+
+    Args:
+        grey: (h, w) reduced frame.
+        pictures: Each (h, w), the other frames.
+        others: (N, K, 2) where flow leads, in their pixels; NaN where lost.
+        still: (N, K, 2) where the likeliest still thing would be.
+    """
+    first, *seconds = (np.asarray(cv2.GaussianBlur(p.astype(np.float32), (0, 0), 1.0), np.float32) for p in (grey, *pictures))
+    worse = np.zeros(grey.shape, np.float32)
+    for k, second in enumerate(seconds):
+        flown, stood = (_mismatch(first, second, at[:, k]) for at in (others, still))
+        worse = np.fmax(worse, stood - flown)
+    return worse.ravel().astype(np.float64)
+
+
+def _mismatch(first: F32, second: F32, at: F64) -> F32:
+    """(h, w) squared difference of a picture and another at (N, 2) places there, NaN where these are unknown."""
+    x, y = np.moveaxis((at - 0.5).astype(np.float32).reshape(*first.shape, 2), -1, 0)
+    shown = cv2.remap(second, np.nan_to_num(x), np.nan_to_num(y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.where(np.isfinite(x), cv2.GaussianBlur((shown - first) ** 2, (0, 0), 1.0), np.float32(np.nan))
 
 
 @compiled()

@@ -10,25 +10,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from toolkit.scene import F32, F64, U8, B
+from toolkit.scene import F32, F64, U8
 from toolkit.sfm.blank_border import blank_border, filled
 from toolkit.sfm.moving_evidence import (
     Evidence,
     EvidenceOptions,
     clearness,
     evidence_of,
-    flow_between,
     looks_alike,
-    missed_way_back,
     reduced,
 )
+from toolkit.sfm.moving_flows import Flow, FlowFrame, both_ways
 from toolkit.sfm.moving_seen import Seen
 from toolkit.sfm.moving_tracks import TrackMotion
 from toolkit.sfm.moving_views import Views
 
-_FAR = 1000.0  # missing the way back by more makes no difference
 _BORDER_PX = 8  # of the reduced frame: a patch of flow sees the edge of a black border so far into the picture
+_CLEARLY = 2.0  # evidence comes from a closer frame where that is found so many times as surely
 _AHEAD = 6  # compared frames from later on that are heard: what is left of their say then is a quarter at most
+
+_Way = tuple[FlowFrame, NDArray | None, Flow]
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class GatheringOptions:
         stay: The same share of that of moving: what moved is the same thing while it pauses.
         most: Carried on are so many log-odds at most: what moved long may still pause for good.
         colour: Standard deviation of what is seen of one thing, in grey levels of 255; evidence is carried on to what looks the same.
+        far_shrink: Flow to farther frames is found on frames so many times smaller: what moves has moved that much farther by then.
         block: Frames that are gathered at a time from those after them: memory is bounded by these.
     """
 
@@ -53,36 +55,8 @@ class GatheringOptions:
     stay: float = 0.9
     most: float = 9.0
     colour: float = 25.0
+    far_shrink: int = 2
     block: int = 24
-
-
-@dataclass(eq=False)
-class _Frame:
-    """A reduced frame on its way through. Half precision holds a hundredth of a pixel, and a thousandth of what evidence says.
-
-    Attributes:
-        place: Its number in the video.
-        picture: (h, w, 3).
-        grey: (h, w).
-        blank: (h, w) where it shows nothing; None for nowhere.
-        earlier: Flow to the frame a gap before, and how far it misses the way back.
-        later: The same to the frame a gap after.
-        earlier_close: The same as `earlier` to the closer frame before, until it has said its own.
-        later_close: The same to the closer one after.
-        own: What it says by itself.
-        before: What the frames before say.
-    """
-
-    place: int
-    picture: U8
-    grey: U8
-    blank: B | None = None
-    earlier: tuple[NDArray, NDArray] | None = None
-    later: tuple[NDArray, NDArray] | None = None
-    earlier_close: tuple[NDArray, NDArray] | None = None
-    later_close: tuple[NDArray, NDArray] | None = None
-    own: NDArray | None = None
-    before: NDArray | None = None
 
 
 def gathered(
@@ -103,19 +77,24 @@ def gathered(
         options: How.
         tick: Called with the number of every frame that is read.
     """
-    gap, o = motion.gap, options
-    window: deque[_Frame] = deque()
-    before: deque[_Frame] = deque()  # the last gap of frames whose own evidence is known
-    waiting: deque[_Frame] = deque()  # the last gap of frames read
+    gap, short, o = motion.gap, motion.close_gap, options
+    window: deque[FlowFrame] = deque()
+    before: deque[FlowFrame] = deque()  # the last gap of frames whose own evidence is known
+    waiting: deque[FlowFrame] = deque()  # the frames read that wait for others to be compared with
+    longest = max(gap, motion.far_gap)
 
-    def settle(frame: _Frame) -> None:
+    def settle(frame: FlowFrame) -> None:
         frame.own = _half(_own(frame, motion, seen, size, o))
         if frame.earlier is not None:
-            frame.before = _half(_fetched(frame, before[0], before[0].before, frame.earlier, o))
+            wide, close = (before[0], before[0].before, frame.earlier), None
+            if frame.earlier_close is not None:
+                beside = before[-short]
+                close = beside, beside.before, frame.earlier_close
+            frame.before = _half(_carried(frame, wide, close, short / gap, o))
         before.append(frame)
         if len(before) > gap:
             before.popleft()
-        frame.earlier = frame.earlier_close = frame.later_close = None
+        frame.earlier = frame.earlier_close = frame.earlier_far = frame.later_far = None
         window.append(frame)
 
     for t, rgb in enumerate(frames):
@@ -124,31 +103,37 @@ def gathered(
         blank = blank_border(picture)
         if blank is not None:
             grey, blank = filled(grey, blank), blank_border(picture, grown_px=_BORDER_PX)
-        frame = _Frame(t, picture, grey, blank)
-        if motion.close_gap and len(waiting) >= motion.close_gap:
-            near = waiting[-motion.close_gap]
-            near.later_close, frame.earlier_close = _both_ways(near, frame)
-        if len(waiting) == gap:
-            first = waiting.popleft()
-            first.later, frame.earlier = _both_ways(first, frame)
-            settle(first)
+        frame = FlowFrame(t, picture, grey, blank)
+        if short and len(waiting) >= short:
+            near = waiting[-short]
+            near.later_close, frame.earlier_close = both_ways(near, frame)
+        if len(waiting) >= gap:
+            first = waiting[-gap]
+            first.later, frame.earlier = both_ways(first, frame)
+        if motion.far_gap and len(waiting) >= motion.far_gap:
+            first = waiting[-motion.far_gap]
+            first.later_far, frame.earlier_far = both_ways(first, frame, o.far_shrink)
+        if len(waiting) == longest:
+            settle(waiting.popleft())
         waiting.append(frame)
         tick(t)
         if len(window) >= o.block + _AHEAD * gap:
-            yield from _heard(window, gap, o.block, o)
+            yield from _heard(window, motion, o.block, o)
     while waiting:
         settle(waiting.popleft())
-    yield from _heard(window, gap, len(window), o)
+    yield from _heard(window, motion, len(window), o)
 
 
-def _heard(window: deque[_Frame], gap: int, count: int, o: GatheringOptions) -> Iterator[tuple[U8, Evidence]]:
+def _heard(window: deque[FlowFrame], motion: TrackMotion, count: int, o: GatheringOptions) -> Iterator[tuple[U8, Evidence]]:
     """The first frames of a window with what all say, taken out of it."""
-    frames = list(window)
+    frames, gap, short = list(window), motion.gap, motion.close_gap
     after: list[NDArray | None] = [None] * len(frames)
     for i in range(len(frames) - 1, -1, -1):
         later = frames[i].later
         if later is not None and i + gap < len(frames):
-            after[i] = _fetched(frames[i], frames[i + gap], after[i + gap], later, o).astype(np.float16)
+            close = frames[i].later_close
+            beside = None if close is None else (frames[i + short], after[i + short], close)
+            after[i] = _carried(frames[i], (frames[i + gap], after[i + gap], later), beside, short / gap, o).astype(np.float16)
             if i + gap >= count:
                 after[i + gap] = None
     for i in range(count):
@@ -162,13 +147,16 @@ def _heard(window: deque[_Frame], gap: int, count: int, o: GatheringOptions) -> 
         yield frame.picture, Evidence(np.ascontiguousarray(total[..., 0]), np.ascontiguousarray(total[..., 1]))
 
 
-def _own(frame: _Frame, motion: TrackMotion, seen: Seen, size: tuple[int, int], o: GatheringOptions) -> Evidence:
+def _own(frame: FlowFrame, motion: TrackMotion, seen: Seen, size: tuple[int, int], o: GatheringOptions) -> Evidence:
     """What a frame says by itself."""
     grey, shape, t = frame.grey, frame.grey.shape, frame.place
     told = _by_flow(frame, motion.views.get(t), {t + motion.gap: frame.later, t - motion.gap: frame.earlier}, size, o)
     if motion.close_gap:
         flows = {t + motion.close_gap: frame.later_close, t - motion.close_gap: frame.earlier_close}
         told = told.filled(_by_flow(frame, motion.close.get(t), flows, size, o))
+    if motion.far_gap:
+        flows = {t + motion.far_gap: frame.later_far, t - motion.far_gap: frame.earlier_far}
+        told = told.joined(_by_flow(frame, motion.views.get(t), flows, size, o, o.far_shrink))
     odds, weight = told.odds, told.weight
     clear = clearness(grey, o.evidence)
     said = _said(motion, seen.ids[t], t, o.evidence)
@@ -187,24 +175,27 @@ def _own(frame: _Frame, motion: TrackMotion, seen: Seen, size: tuple[int, int], 
 
 
 def _by_flow(
-    frame: _Frame,
+    frame: FlowFrame,
     views: Views | None,
-    flows: Mapping[int, tuple[NDArray, NDArray] | None],
+    flows: Mapping[int, Flow | None],
     size: tuple[int, int],
     o: GatheringOptions,
+    shrink: int = 1,
 ) -> Evidence:
     """What flow to other frames says of a frame."""
     found, rows = [], []
     for k, other in enumerate(views.others.tolist() if views is not None else ()):
         flow = flows.get(other)
         if flow is not None:
-            found.append((flow[0].astype(np.float32), flow[1].astype(np.float32)))
+            found.append((flow[0].astype(np.float32), flow[1].astype(np.float32), flow[2]))
             rows.append(k)
     if views is None or not found:
         nothing = np.zeros(frame.grey.shape, np.float32)
         return Evidence(nothing, nothing, nothing.astype(np.int64))
     part = replace(views, others=views.others[rows], A=views.A[rows], a=views.a[rows])
-    return evidence_of(frame.grey, found, part, size, o.evidence)
+    small = frame.smaller(shrink)[0]
+    told = evidence_of(small, found, part, size, o.evidence)
+    return told if small.shape == frame.grey.shape else told.enlarged(frame.grey.shape)
 
 
 def _said(motion: TrackMotion, ids: NDArray, t: int, o: EvidenceOptions) -> F64:
@@ -217,9 +208,26 @@ def _said(motion: TrackMotion, ids: NDArray, t: int, o: EvidenceOptions) -> F64:
     return np.clip(np.where(motion.lasting[ids], whole, now), -o.least, o.most)
 
 
-def _fetched(frame: _Frame, other: _Frame, passed: NDArray | None, flow: tuple[NDArray, NDArray], o: GatheringOptions) -> F32:
+def _carried(frame: FlowFrame, wide: _Way, close: _Way | None, share: float, o: GatheringOptions) -> F32:
+    """(h, w, 2) evidence of a frame a gap away and of those beyond it; from a closer one where the flow to the first is lost.
+
+    Args:
+        frame: Where it is brought to.
+        wide: The other frame, what those beyond it say, and flow to it.
+        close: The same of the closer one, where there is one.
+        share: How far away that is, as a share of the gap.
+        o: How.
+    """
+    told, good = _fetched(frame, *wide, 1.0, o)
+    if close is None:
+        return told
+    beside, found = _fetched(frame, *close, share, o)
+    return np.where((found > _CLEARLY * good)[..., None], beside, told)
+
+
+def _fetched(frame: FlowFrame, other: FlowFrame, passed: NDArray | None, flow: Flow, share: float, o: GatheringOptions) -> tuple[F32, F32]:
     """(h, w, 2) evidence of another frame and of those beyond it, brought along the flow to it and faded; none where the flow is lost or
-    leads to another colour.
+    leads to another colour. And (h, w) how surely it is found there, 0..1.
     """
     assert other.own is not None
     evidence = other.own.astype(np.float32)
@@ -231,24 +239,10 @@ def _fetched(frame: _Frame, other: _Frame, passed: NDArray | None, flow: tuple[N
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     both = cv2.remap(evidence, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR)
     good = (missed <= o.evidence.lost + 0.1 * np.linalg.norm(there, axis=-1)) * looks_alike(frame.picture, other.picture, there, o.colour)
-    kept = good * np.where(both[..., 0] > 0, np.float32(o.stay), np.float32(o.fade))
-    return np.asarray(both * kept[..., None], np.float32)
+    kept = good * np.where(both[..., 0] > 0, np.float32(o.stay**share), np.float32(o.fade**share))
+    return np.asarray(both * kept[..., None], np.float32), np.asarray(good, np.float32)
 
 
 def _half(evidence: Evidence | F32) -> NDArray:
     both = np.dstack([evidence.odds, evidence.weight]) if isinstance(evidence, Evidence) else evidence
     return both.astype(np.float16)
-
-
-def _both_ways(first: _Frame, second: _Frame) -> tuple[tuple[NDArray, NDArray], tuple[NDArray, NDArray]]:
-    there, back = flow_between(first.grey, second.grey), flow_between(second.grey, first.grey)
-    return _kept(there, back, second.blank), _kept(back, there, first.blank)
-
-
-def _kept(there: F32, back: F32, blank: B | None) -> tuple[NDArray, NDArray]:
-    missed = np.minimum(missed_way_back(there, back), _FAR)
-    if blank is not None:
-        height, width = missed.shape
-        x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
-        missed[cv2.remap(blank.astype(np.uint8), x + there[..., 0], y + there[..., 1], cv2.INTER_NEAREST) > 0] = _FAR
-    return there.astype(np.float16), missed.astype(np.float16)

@@ -31,7 +31,8 @@ class MaskOptions:
         edge: Difference of colour at which it stops, of 255.
         prior: Log-odds of moving before anything is seen.
         sure: A mask must hold this log-odds somewhere ...
-        sure_share: ... over so much of its area.
+        sure_share: ... over so much of its area ...
+        again_share: ... or lie on the mask of the frame before with so much of it: what moves is not unsure for good.
         island: Masks smaller than this share are left out, and holes smaller than it are closed.
     """
 
@@ -43,6 +44,7 @@ class MaskOptions:
     prior: float = -0.2
     sure: float = 0.6
     sure_share: float = 0.15
+    again_share: float = 0.5
     island: float = 0.001
 
 
@@ -108,7 +110,7 @@ def stream_masks(
     """`moving_masks` for frames that come one by one and masks that are handed out so: memory does not grow with the clip.
 
     Args:
-        frames: T frames (H, W, 3) uint8 RGB, in order; some sixty of them are read ahead.
+        frames: T frames (H, W, 3) uint8 RGB, in order; some eighty of them are read ahead.
         count: Number of frames, T.
         size: (width, height) of a frame.
         tracks: As in `moving_masks`.
@@ -130,24 +132,30 @@ def stream_masks(
 
     def masks() -> Iterator[B]:
         all_of_them = gathered(frames, known, seen, size, o.gathering, lambda t: report(count + t + 1, 2 * count))
+        last = None
         for picture, evidence in all_of_them:
-            yield _mask(picture, evidence, size, o)
+            mean, last = _found(picture, evidence, last, o)
+            yield _full(mean, last, size)
 
     return known, masks()
 
 
-def _mask(guide: U8, gathered: Evidence, size: tuple[int, int], o: MaskOptions) -> B:
-    """(H, W) mask of a frame from what is said of its pixels."""
+def _found(guide: U8, gathered: Evidence, last: B | None, o: MaskOptions) -> tuple[F32, B]:
+    """(h, w) mean log-odds of moving from what is said of a frame's pixels, and the mask they make; after that of the frame before."""
     mean = _spread(guide, gathered.odds, gathered.weight, o)
     if (mean > 0).any():
         mean = _spread(guide, *with_colours(guide, gathered.odds, gathered.weight, mean > 0, o.colours), o)
     blank = blank_border(guide)
     if blank is not None:
         mean[blank] = -1.0
-    small = _without_islands(mean, o)
-    if not small.any():
+    return mean, _without_islands(mean, last, o)
+
+
+def _full(mean: F32, mask: B, size: tuple[int, int]) -> B:
+    """(H, W) mask of a whole frame, its outline where the odds of moving change sign."""
+    if not mask.any():
         return np.zeros((size[1], size[0]), bool)
-    shown = np.where(small, np.maximum(mean, 0.01), np.minimum(mean, -0.01)).astype(np.float32)
+    shown = np.where(mask, np.maximum(mean, 0.01), np.minimum(mean, -0.01)).astype(np.float32)
     return np.asarray(cv2.resize(np.clip(shown, -1, 1), size, interpolation=cv2.INTER_LINEAR) > 0)
 
 
@@ -157,12 +165,16 @@ def _spread(guide: U8, odds: F32, weight: F32, o: MaskOptions) -> F32:
     return np.asarray(over / np.maximum(under, 1e-6) + o.prior, np.float32)
 
 
-def _without_islands(mean: F32, o: MaskOptions) -> B:
-    """Where the odds are for moving, without small or unsure pieces, small holes closed."""
+def _without_islands(mean: F32, last: B | None, o: MaskOptions) -> B:
+    """Where the odds are for moving, without small pieces and those unsure now and in the frame before, small holes closed."""
     least = o.island * mean.size
     pieces, label, stats, _ = cv2.connectedComponentsWithStats((mean > 0).astype(np.uint8), connectivity=8)
     sure = np.bincount(label.ravel(), weights=(mean > o.sure).ravel(), minlength=pieces)
-    keep = (stats[:, cv2.CC_STAT_AREA] >= least) & (sure >= o.sure_share * stats[:, cv2.CC_STAT_AREA])
+    area = stats[:, cv2.CC_STAT_AREA]
+    keep = sure >= o.sure_share * area
+    if last is not None:
+        keep |= np.bincount(label.ravel(), weights=last.ravel(), minlength=pieces) >= o.again_share * area
+    keep &= area >= least
     keep[0] = False
     kept = keep[np.asarray(label, np.int64)]
     holes, label, stats, _ = cv2.connectedComponentsWithStats((~kept).astype(np.uint8), connectivity=4)

@@ -74,6 +74,7 @@ class TrackMotion:
         lasting: (N,) which tracks are off in most comparisons, not only while something passes them.
         close_gap: Frames to the closer others; 0 where there are none.
         close: For each frame that was compared how still things move to these.
+        far_gap: Frames to the farther others; 0 where there are none.
     """
 
     moving: F32
@@ -85,6 +86,7 @@ class TrackMotion:
     lasting: B
     close_gap: int = 0
     close: dict[int, Views] = field(default_factory=dict)
+    far_gap: int = 0
 
 
 def moving_tracks(
@@ -133,7 +135,7 @@ def moving_tracks(
             if beside is not None:
                 closer[m] = beside[0]
         report(m + 1, T)
-    return replace(_judged(found, compared, seen.count, gap, o), close_gap=short, close=closer)
+    return replace(_judged(found, compared, seen.count, gap, o), close_gap=short, close=closer, far_gap=far if far > 2 * gap else 0)
 
 
 def _views_and_unlikeness(

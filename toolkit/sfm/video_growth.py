@@ -230,6 +230,8 @@ class _Growth:
     def _take(self, image: int) -> bool:
         if self._registered(image):
             return True
+        if not self._model.exists_image(image):  # nothing in this frame was found in another one
+            return False
         if not self._mapper.register_next_image(self._mapping, image):
             return False
         self._mapper.triangulate_image(self._triangulation, image)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+from typing import Any
+
 from numpy.typing import ArrayLike
 
 from toolkit.progress import Report, silent
 from toolkit.scene import Tracks2D, Video
+from toolkit.stage_cache import kept_or_made
 from toolkit.tracking.queries import checked_queries
 from toolkit.tracking.registry import find_tracker
 
@@ -41,4 +45,12 @@ def track_points(
     """
     info = find_tracker(tracker)
     asked = None if queries is None else checked_queries(queries, frames=len(video), size=video.size)
-    return info.run(video, asked, grid=grid, every=every, seed=seed, report=report)
+
+    def follow() -> dict[str, Any]:
+        found = info.run(video, asked, grid=grid, every=every, seed=seed, report=report)
+        return {part.name: value for part in fields(found) if (value := getattr(found, part.name)) is not None}
+
+    if info.licence:  # weights that a person brings may be others tomorrow
+        return Tracks2D(**follow())
+    depends_on = {"video": video.frames, "queries": asked, "tracker": info.name, "grid": grid, "every": every, "seed": seed}
+    return Tracks2D(**kept_or_made("tracks", depends_on, follow))
