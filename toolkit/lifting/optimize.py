@@ -21,7 +21,7 @@ from toolkit.progress import Report, silent
 from toolkit.scene import B, Cameras, Tracks2D, Tracks3D
 
 Mode = Literal["default", "corrected_objective", "published_objective", "reference"]
-_CHUNK = 1024  # tracks at a time: about 40 MB of float64 intermediates at 177 frames
+_CHUNK = 512  # tracks at a time: about 20 MB of float64 intermediates at 177 frames
 
 
 @dataclass(frozen=True)

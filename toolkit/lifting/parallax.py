@@ -20,7 +20,7 @@ from toolkit.lifting.motion import check_frames
 from toolkit.parallel import in_order
 from toolkit.scene import F32, F64, B, Cameras, Tracks2D, Tracks3D
 
-_CHUNK = 2048
+_CHUNK = 1024
 _ITERATIONS = 10
 _LEAST_INVERSE = 1e-4  # 1 / scene units: as good as infinity
 _ROBUST = 3.0  # residual, in standard deviations, that counts half

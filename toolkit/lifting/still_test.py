@@ -22,7 +22,7 @@ from toolkit.lifting.motion import check_frames, known_samples
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, F64, B, Cameras, DepthVideo, Tracks2D, Tracks3D, Video
 
-_JUDGED_SAMPLES = 500_000  # at a time; each needs some 200 bytes
+_JUDGED_SAMPLES = 250_000  # at a time; each needs some 200 bytes
 _LEAST_SIGMA_PX = 0.3  # no track is told better than it can be measured
 _STEP, _LEAST_STEP_PX = 0.1, 1.0  # a share of the distance, and the pixels that so much more distance must shift a point to show a line
 

@@ -209,12 +209,15 @@ class Scratch:
         self._sweep_taken(now)
         # What was brought but never asked for; and the empty files that Gradio makes beside each upload.
         for path in [*self.root.glob("*/*"), *self.root.glob("tmp*")]:
-            if not path.exists():
+            try:
+                told = path.stat()
+            except FileNotFoundError:  # its visitor left just now
                 continue
-            old = time.time() - path.stat().st_ctime > self._idle_s
-            if old and path.parent == self.root:
-                path.unlink(missing_ok=True)
-            elif old and _UPLOAD.fullmatch(path.parent.name) and path.name != KEPT:
+            age_s = time.time() - told.st_ctime
+            if path.parent == self.root:
+                if age_s > (self._idle_s if told.st_size else self._left_s):  # what is being brought is not empty for so long
+                    path.unlink(missing_ok=True)
+            elif age_s > self._idle_s and _UPLOAD.fullmatch(path.parent.name) and path.name != KEPT:
                 shutil.rmtree(path.parent, ignore_errors=True)
 
     def _sweep_taken(self, now: float) -> None:
