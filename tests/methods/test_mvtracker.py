@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,46 @@ def test_a_query_that_no_view_shows_is_told_and_nothing_is_made_up(rig: Syntheti
     assert any(told.startswith("Query 0 at (0, 0, -1e+08), frame 0, lies in no view's picture") for told in scene.report["warnings"])
     assert scene.tracks_3d is not None
     assert not np.isfinite(scene.tracks_3d.xyz[0, 1:]).any()
+
+
+def test_frames_that_are_asked_for_of_views_in_memory_are_those_of_the_result(rig: SyntheticRig) -> None:
+    scene = ran(rig.clip, queries=[[0, *rig.queries[0, 1:]]], frames=slice(2, 8, 2))
+    assert scene.video is not None and scene.cameras is not None
+    assert np.array_equal(scene.video.frames, rig.clip.views[0].frames[2:8:2])
+    assert len(scene.cameras) == scene.tracks_3d.xyz.shape[1] == 3
+    with pytest.raises(UserError, match="The MultiViewVideo has 8 frames, but frame 99 was asked for"):
+        ran(rig.clip, queries=rig.queries[:1], frames=[0, 99])
+
+
+def test_depth_of_some_views_alone_or_of_other_pictures_is_told(rig: SyntheticRig) -> None:
+    assert rig.clip.depth_m is not None
+    first, *others = rig.clip.depth_m
+    for depth, told in (
+        ((None, *others), r"The depth of view 0 is None, but \(8, 240, 320\) is needed"),
+        ((first[:, :-1], *others), r"The depth of view 0 has shape \(8, 239, 320\)"),
+        ((first,), "4 views came with depth of 1"),
+    ):
+        with pytest.raises(UserError, match=told):
+            tk.track_multiview(replace(rig.clip, depth_m=depth), rig.queries[:1])
+
+
+def test_intrinsics_that_are_none_are_told_with_their_view(rig: SyntheticRig) -> None:
+    first, second, *others = rig.clip.cameras
+    spoilt = replace(second, K=second.K * np.nan)
+    with pytest.raises(UserError, match="K of view 1 is .*focal lengths above 0 is needed"):
+        tk.track_multiview(replace(rig.clip, cameras=(first, spoilt, *others)), rig.queries[:1])
+
+
+def test_weights_may_be_a_path_but_no_number(rig: SyntheticRig, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="weights is 3, but auto, none or the path"):
+        tk.track_multiview(rig.clip, rig.queries[:1], weights=3)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="no file"):
+        ran(rig.clip, weights=tmp_path / "nowhere.pth")
+
+
+def test_complex_queries_are_told_rather_than_cut(rig: SyntheticRig) -> None:
+    with pytest.raises(UserError, match="queries must be numbers"):
+        tk.track_multiview(rig.clip, rig.queries + 1j)
 
 
 @pytest.mark.filterwarnings("error")

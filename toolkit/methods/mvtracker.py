@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,6 +70,8 @@ class MvtrackerSettings:
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or not least <= value <= most:
                 raise UserError(f"The setting {name} is {value!r}, but a whole number from {least} to {most} is needed.")
         for name in ("weights", "calibration"):
+            if isinstance(getattr(self, name), os.PathLike):
+                object.__setattr__(self, name, os.fspath(getattr(self, name)))
             if not isinstance(getattr(self, name), str):
                 raise UserError(f"The setting {name} is {getattr(self, name)!r}, but a name or path is needed.")
         for name in ("synchronise", "surroundings"):
@@ -94,7 +97,12 @@ class MvtrackerSettings:
 
 
 def track_multiview(
-    multiview: MultiViewVideo, queries: ArrayLike, *, weights: str | None = "auto", seed: int = 0, progress: Listener | None = None
+    multiview: MultiViewVideo,
+    queries: ArrayLike,
+    *,
+    weights: str | os.PathLike[str] | None = "auto",
+    seed: int = 0,
+    progress: Listener | None = None,
 ) -> Tracks3D:
     """Points of the world followed through synchronised calibrated views, both ways in time.
 
@@ -215,8 +223,10 @@ def _with_found_depth(clip: MultiViewVideo, listener: Listener) -> MultiViewVide
     return with_depth(clip, depth_from_views(clip, report=reporter(listener, "depth", "Finding depth from the views"))[0])
 
 
-def _network(weights: str | None) -> MVTracker | None:
+def _network(weights: str | os.PathLike[str] | None) -> MVTracker | None:
     """The published network, read before anything is computed, as a file may be none; None for geometry alone."""
+    if weights is not None and not isinstance(weights, str | os.PathLike):
+        raise UserError(f"weights is {weights!r}, but auto, none or the path of a published checkpoint is needed.")
     if weights in ("auto", "none", None):
         return None
     from toolkit.models.mvtracker import MVTracker

@@ -11,15 +11,17 @@ import cv2
 import numpy as np
 
 from toolkit.errors import Cancelled, UserError
+from toolkit.media.frame_choice import FrameChoice
 from toolkit.media.mono_input import MonoInput
 from toolkit.media.rig_camera import RigCamera
 from toolkit.media.rig_input import CALIBRATIONS, Rig, opened_rig
 from toolkit.media.rig_reading import read_rig
 from toolkit.methods.request import Request
 from toolkit.multiview.calibration_check import CheckOptions, RigCheck, Sighted, check_rig
+from toolkit.multiview.checking import checked_shapes
 from toolkit.multiview.depth_check import check_depth
 from toolkit.progress import Listener, reporter
-from toolkit.scene import U8, MultiViewVideo, Unit
+from toolkit.scene import U8, Cameras, MultiViewVideo, Unit, Video
 
 LOOKED_AT = 45  # frames from the start; a shift of the clips shows only in frames that follow each other
 DEPTHS_LOOKED_AT = 3  # frames
@@ -73,7 +75,7 @@ def take_in(
     """
     if isinstance(request.recording, MultiViewVideo):
         names = [f"view {v}" for v in range(len(request.recording.views))]
-        clip = request.recording if depth else replace(request.recording, depth_m=None)
+        clip = _chosen(request.recording if depth else replace(request.recording, depth_m=None), request)
         told = ["Views in memory are taken as they are: synchronise shifts clips on disk."] if synchronise else []
         return TakenIn(clip, names, {"path": "in memory", "views": names}, "metre", told)
     if not isinstance(request.recording, Path):
@@ -100,6 +102,17 @@ def take_in(
         if starts is not None and any(starts):
             facts["first_frames"] = dict(zip(rig.names, starts, strict=True))
         return TakenIn(clip, list(rig.names), facts, rig.unit, warnings)  # type: ignore[arg-type]
+
+
+def _chosen(clip: MultiViewVideo, request: Request) -> MultiViewVideo:
+    """The frames that are asked for of views in memory; all where none are."""
+    if request.frames is None:
+        return clip
+    checked_shapes(clip)
+    rows = FrameChoice.of(request.frames).of_count(len(clip.views[0]), "The MultiViewVideo")
+    views = tuple(Video(view.frames[rows], view.times_s[rows]) for view in clip.views)
+    cameras = tuple(Cameras(camera.K[rows], camera.T_wc[rows], camera.size[rows]) for camera in clip.cameras)
+    return MultiViewVideo(views, cameras, None if clip.depth_m is None else tuple(depth[rows] for depth in clip.depth_m))
 
 
 def sighted(rig: Rig) -> list[Sighted]:

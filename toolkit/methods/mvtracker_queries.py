@@ -50,8 +50,11 @@ def checked_numbers(queries: ArrayLike) -> F32:
         UserError: another shape, or numbers that are none.
     """
     try:
+        given = np.asarray(queries)
+        if given.dtype.kind == "c":
+            raise ValueError("complex")
         with np.errstate(over="ignore"):  # told below
-            asked = np.asarray(queries, np.float32)
+            asked = given.astype(np.float32)
     except (TypeError, ValueError) as problem:
         raise UserError(f"queries must be numbers, but they are {str(queries)[:40]!r}.") from problem
     if asked.ndim != 2 or asked.shape[1] not in (WORLD, PIXELS):

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from toolkit.errors import UserError
+from toolkit.geometry.cameras import checked_intrinsics
 from toolkit.multiview.lifting import focus_of
 from toolkit.multiview.triangulation import TWO_VIEWS_DEG
 from toolkit.scene import F64, MultiViewVideo
@@ -21,22 +22,15 @@ def checked_clip(clip: MultiViewVideo, names: Sequence[str] | None = None) -> tu
     """The views that can be used, what was left out or changed and why, and which of the given views the used ones are.
 
     Raises:
-        UserError: fewer than two views, cameras at one place, or views from opposite sides alone.
+        UserError: what `checked_shapes` tells, fewer than two views, or cameras at one place.
     """
     if not isinstance(clip, MultiViewVideo):
         raise UserError(f"Several views are needed as a MultiViewVideo, but this is {type(clip).__name__}.")
     names = [f"view {v}" for v in range(len(clip.views))] if names is None else list(names)
     told: list[str] = []
     good = []
+    checked_shapes(clip, names)
     for v, (video, camera) in enumerate(zip(clip.views, clip.cameras, strict=True)):
-        if len(camera) != len(video):
-            raise UserError(f"{names[v]} has {len(video)} frames but {len(camera)} cameras; one a frame is needed.")
-        size = (int(camera.size[0, 0]), int(camera.size[0, 1]))
-        if size != video.size:
-            raise UserError(
-                f"The camera of {names[v]} is for pictures of {size[0]} x {size[1]} px, but its frames are "
-                f"{video.size[0]} x {video.size[1]}; scale K with the pictures."
-            )
         if not camera.registered.any():
             told.append(f"{names[v]} was left out: its camera has no pose.")
         elif float(np.std(video.frames[len(video) // 2].astype(np.float32))) < LEAST_VARIETY:
@@ -62,13 +56,42 @@ def checked_clip(clip: MultiViewVideo, names: Sequence[str] | None = None) -> tu
     return _with_depth_in_unit(clip, told), told, good
 
 
+def checked_shapes(clip: MultiViewVideo, names: Sequence[str] | None = None) -> None:
+    """Whether each view has a camera and, where depth is given, depth for each of its frames.
+
+    Raises:
+        UserError: it has not, or intrinsics are none.
+    """
+    names = [f"view {v}" for v in range(len(clip.views))] if names is None else names
+    for v, (video, camera) in enumerate(zip(clip.views, clip.cameras, strict=True)):
+        if len(camera) != len(video):
+            raise UserError(f"{names[v]} has {len(video)} frames but {len(camera)} cameras; one a frame is needed.")
+        size = (int(camera.size[0, 0]), int(camera.size[0, 1]))
+        if size != video.size:
+            raise UserError(
+                f"The camera of {names[v]} is for pictures of {size[0]} x {size[1]} px, but its frames are "
+                f"{video.size[0]} x {video.size[1]}; scale K with the pictures."
+            )
+        for K in np.unique(camera.K[camera.registered], axis=0):
+            checked_intrinsics(K, f"K of {names[v]}")
+    if clip.depth_m is None:
+        return
+    if len(clip.depth_m) != len(clip.views):
+        raise UserError(f"{len(clip.views)} views came with depth of {len(clip.depth_m)}; one per view is needed.")
+    for video, depth, name in zip(clip.views, clip.depth_m, names, strict=True):
+        if np.shape(depth) != video.frames.shape[:3]:
+            what = "is None" if depth is None else f"has shape {np.shape(depth)}"
+            raise UserError(f"The depth of {name} {what}, but {video.frames.shape[:3]} is needed, NaN where it is unknown.")
+
+
 def _with_depth_in_unit(clip: MultiViewVideo, told: list[str]) -> MultiViewVideo:
     """Depth in the unit of the cameras: millimetres are told by their size."""
     if clip.depth_m is None:
         return clip
     reach = _reach(clip)
-    middle = float(np.nanmedian(np.concatenate([np.ravel(d[:1])[::97] for d in clip.depth_m])))
-    if np.isfinite(middle) and middle > DEEP * reach:
+    some = np.concatenate([np.ravel(d[:1])[::97] for d in clip.depth_m])
+    middle = float(np.median(some[np.isfinite(some)])) if np.isfinite(some).any() else 0.0
+    if middle > DEEP * reach:
         told.append(f"Depth is {middle:.4g} at the median where cameras look {reach:.3g} far: taken as millimetres beside metres.")
         return replace(clip, depth_m=tuple((d / 1000).astype(np.float32) for d in clip.depth_m))
     return clip
