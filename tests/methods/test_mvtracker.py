@@ -117,7 +117,7 @@ def test_a_query_that_no_view_shows_is_told_and_nothing_is_made_up(rig: Syntheti
 
 def test_frames_that_are_asked_for_of_views_in_memory_are_those_of_the_result(rig: SyntheticRig) -> None:
     scene = ran(rig.clip, queries=[[0, *rig.queries[0, 1:]]], frames=slice(2, 8, 2))
-    assert scene.video is not None and scene.cameras is not None
+    assert scene.video is not None and scene.cameras is not None and scene.tracks_3d is not None
     assert np.array_equal(scene.video.frames, rig.clip.views[0].frames[2:8:2])
     assert len(scene.cameras) == scene.tracks_3d.xyz.shape[1] == 3
     with pytest.raises(UserError, match="The MultiViewVideo has 8 frames, but frame 99 was asked for"):

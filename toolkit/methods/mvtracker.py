@@ -231,4 +231,4 @@ def _network(weights: str | os.PathLike[str] | None) -> MVTracker | None:
         return None
     from toolkit.models.mvtracker import MVTracker
 
-    return MVTracker.from_pretrained(weights)
+    return MVTracker.from_pretrained(weights if isinstance(weights, str) else Path(weights))

@@ -11,6 +11,7 @@ from toolkit.geometry.poses import invert
 from toolkit.multiview.checking import LEAST_VARIETY
 from toolkit.multiview.epipolar_evidence import MatchOptions, Sighted, matches_of, movers_of, pair_error, together
 from toolkit.multiview.synchrony import SynchronyOptions, disagreement, lags, moving_masks, outlines_apart
+from toolkit.multiview.synchrony_change import ChangeOptions, changes_alike, lags_of_changes
 from toolkit.scene import F64, B
 from toolkit.wording import counted
 
@@ -27,7 +28,8 @@ class CheckOptions:
         outlines: Pairs and sides of views in which outlines of what moves must be compared to tell anything.
         surer: How much smaller the error must get to blame something else than the pair.
         matching: What counts as looking alike.
-        synchrony: How clips are compared.
+        synchrony: How clips are compared, by outlines of what moves ...
+        changing: ... and by how much changes on planes through two cameras.
     """
 
     good_px: float = 3.0
@@ -38,6 +40,7 @@ class CheckOptions:
     surer: float = 0.4
     matching: MatchOptions = field(default_factory=MatchOptions)
     synchrony: SynchronyOptions = field(default_factory=SynchronyOptions)
+    changing: ChangeOptions = field(default_factory=ChangeOptions)
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,9 @@ def check_rig(views: list[Sighted], options: CheckOptions | None = None) -> RigC
     masks = [moving_masks(view.frames, options.synchrony) for view in views]
     apart = disagreement(masks, [v.K for v in views], [v.T_wc for v in views], options.synchrony)
     late_by = lags(apart, len(views), options.synchrony)
+    if not any(late_by.values()):  # outlines of several things that pass before each other tell little
+        alike = changes_alike([v.frames for v in views], [v.K for v in views], [v.T_wc for v in views], options.changing)
+        late_by = lags_of_changes(alike, len(views), options.changing) or late_by
     movers = movers_of(views)
     matches = {(a, b): matches_of(views[a], views[b], options.matching) for a, b in combinations(range(len(views)), 2)}
     shifted = {(a, b): together(movers[a], movers[b], late_by.get(a, 0), late_by.get(b, 0)) for a, b in matches}
