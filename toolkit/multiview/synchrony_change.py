@@ -52,7 +52,7 @@ def changes(frames: U8, options: ChangeOptions | None = None) -> F32:
     smooth = np.stack([cv2.GaussianBlur(frame.astype(np.float32), (0, 0), options.blur_px) for frame in frames])
     change = np.abs(smooth[2:] - smooth[:-2])
     usual = float(np.median(change)) if change.size else 0.0
-    return np.clip(change - max(options.least, options.noise * usual), 0, options.most)
+    return np.clip(change - np.float32(max(options.least, options.noise * usual)), 0, options.most).astype(np.float32, copy=False)
 
 
 def changes_alike(
