@@ -128,26 +128,31 @@ def looks_alike(picture: U8, other: U8, there: F32, grey: float) -> F32:
     return np.exp(-0.5 * off**2).astype(np.float32)
 
 
-def evidence_of(grey: U8, flows: list[tuple[F32, F32, U8]], views: Views, size: tuple[int, int], options: EvidenceOptions) -> Evidence:
+def evidence_of(
+    grey: U8, flows: list[tuple[F32, F32]], views: Views, size: tuple[int, int], options: EvidenceOptions, *, beside: int = 0
+) -> Evidence:
     """What a frame says.
 
     Args:
         grey: (h, w) uint8 reduced frame.
-        flows: To each other frame of `views` the flow, how far it misses the way back, and that frame's grey levels.
+        flows: To each other frame of `views` the flow, and how far it misses the way back.
         views: How still things move to these.
         size: (width, height) of the whole frames, the pixels of `views`.
         options: How flow is weighed.
+        beside: Flow so many pixels from where it is lost does not speak for moving.
     """
     o = options
     height, width = grey.shape
     scale = np.array([size[0] / width, size[1] / height])
     xy = pixel_centres((width, height)).reshape(-1, 2)
     others, sigma = np.empty((len(xy), len(flows), 2)), np.empty((len(xy), len(flows)))
-    for k, (flow, missed, _) in enumerate(flows):
+    dragged = np.empty((len(xy), len(flows)), bool)
+    for k, (flow, missed) in enumerate(flows):
         length = np.linalg.norm(flow, axis=-1)
         lost = missed > o.lost + 0.1 * length
         others[:, k] = xy + flow.reshape(-1, 2)
         others[lost.ravel(), k] = np.nan
+        dragged[:, k] = cv2.dilate(lost.astype(np.uint8), np.ones((2 * beside + 1,) * 2, np.uint8)).ravel() > 0
         sigma[:, k] = (np.hypot(o.sigma_px, o.share * length) + 0.3 * np.where(lost, 0, missed)).ravel()
     big, big_others, big_sigma = xy * scale, others * scale, sigma * float(np.sqrt(scale.prod()))
     squared, count, w = views.explained(big, big_others, big_sigma)
@@ -155,9 +160,9 @@ def evidence_of(grey: U8, flows: list[tuple[F32, F32, U8]], views: Views, size: 
     unlike = squared / freedom
     texture = _texture(grey, o.patch)
     change, contrast = np.zeros(len(xy)), np.zeros(len(xy))
+    # Next to what is hidden or bared, flow is dragged along by what passes.
+    big_others[dragged] = np.nan
     _grey_change(big, big_others, w, views.A, views.a, views.centre, views.half_px, scale, texture.reshape(-1, 3), change, contrast)
-    # Flow that something near has dragged along leads elsewhere, though the place itself has not changed.
-    change = np.minimum(change, _seen_change(grey, [picture for _, _, picture in flows], others, views.still(big, w) / scale))
     contrast = contrast / (contrast + o.grey**2)
     seen = count > 0
     clear = seen & (contrast > 0.5)
@@ -181,30 +186,6 @@ def _texture(grey: U8, patch: float) -> F32:
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 1.0)
     gx, gy = cv2.Scharr(smooth, cv2.CV_32F, 1, 0) / 32, cv2.Scharr(smooth, cv2.CV_32F, 0, 1) / 32
     return np.asarray(cv2.GaussianBlur(np.dstack([gx * gx, gx * gy, gy * gy]), (0, 0), patch), np.float32)
-
-
-def _seen_change(grey: U8, pictures: list[U8], others: F64, still: F64) -> F64:
-    """(N,) how much worse other pictures match where a still thing would be than where flow leads, in squared grey levels; at most.
-
-    Args:
-        grey: (h, w) reduced frame.
-        pictures: Each (h, w), the other frames.
-        others: (N, K, 2) where flow leads, in their pixels; NaN where lost.
-        still: (N, K, 2) where the likeliest still thing would be.
-    """
-    first, *seconds = (np.asarray(cv2.GaussianBlur(p.astype(np.float32), (0, 0), 1.0), np.float32) for p in (grey, *pictures))
-    worse = np.zeros(grey.shape, np.float32)
-    for k, second in enumerate(seconds):
-        flown, stood = (_mismatch(first, second, at[:, k]) for at in (others, still))
-        worse = np.fmax(worse, stood - flown)
-    return worse.ravel().astype(np.float64)
-
-
-def _mismatch(first: F32, second: F32, at: F64) -> F32:
-    """(h, w) squared difference of a picture and another at (N, 2) places there, NaN where these are unknown."""
-    x, y = np.moveaxis((at - 0.5).astype(np.float32).reshape(*first.shape, 2), -1, 0)
-    shown = cv2.remap(second, np.nan_to_num(x), np.nan_to_num(y), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.where(np.isfinite(x), cv2.GaussianBlur((shown - first) ** 2, (0, 0), 1.0), np.float32(np.nan))
 
 
 @compiled()

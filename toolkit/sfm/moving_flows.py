@@ -13,8 +13,8 @@ from toolkit.sfm.moving_evidence import flow_between, missed_way_back
 
 _FAR = 1000.0  # missing the way back by more makes no difference
 
-Flow = tuple[NDArray, NDArray, U8]
-"""(h, w, 2) flow to another frame and (h, w) how far it misses the way back, in half precision, and that frame's (h, w) grey levels."""
+Flow = tuple[NDArray, NDArray]
+"""(h, w, 2) flow to another frame and (h, w) how far it misses the way back, in half precision."""
 
 
 @dataclass(eq=False)
@@ -63,7 +63,7 @@ def both_ways(first: FlowFrame, second: FlowFrame, shrink: int = 1) -> tuple[Flo
     """Flow from one frame to another and back, on frames so many times smaller."""
     (one, one_blank), (two, two_blank) = first.smaller(shrink), second.smaller(shrink)
     there, back = flow_between(one, two), flow_between(two, one)
-    return (*_kept(there, back, two_blank), two), (*_kept(back, there, one_blank), one)
+    return _kept(there, back, two_blank), _kept(back, there, one_blank)
 
 
 def _kept(there: F32, back: F32, blank: B | None) -> tuple[NDArray, NDArray]:

@@ -44,6 +44,8 @@ class GatheringOptions:
         stay: The same share of that of moving: what moved is the same thing while it pauses.
         most: Carried on are so many log-odds at most: what moved long may still pause for good.
         colour: Standard deviation of what is seen of one thing, in grey levels of 255; evidence is carried on to what looks the same.
+        beside: Flow to farther frames says nothing of moving so many pixels from where it is lost, and evidence is not carried along that
+            to closer ones there: what passes drags it along.
         far_shrink: Flow to farther frames is found on frames so many times smaller: what moves has moved that much farther by then.
         block: Frames that are gathered at a time from those after them: memory is bounded by these.
     """
@@ -55,6 +57,7 @@ class GatheringOptions:
     stay: float = 0.9
     most: float = 9.0
     colour: float = 25.0
+    beside: int = 4
     far_shrink: int = 2
     block: int = 24
 
@@ -187,14 +190,14 @@ def _by_flow(
     for k, other in enumerate(views.others.tolist() if views is not None else ()):
         flow = flows.get(other)
         if flow is not None:
-            found.append((flow[0].astype(np.float32), flow[1].astype(np.float32), flow[2]))
+            found.append((flow[0].astype(np.float32), flow[1].astype(np.float32)))
             rows.append(k)
     if views is None or not found:
         nothing = np.zeros(frame.grey.shape, np.float32)
         return Evidence(nothing, nothing, nothing.astype(np.int64))
     part = replace(views, others=views.others[rows], A=views.A[rows], a=views.a[rows])
     small = frame.smaller(shrink)[0]
-    told = evidence_of(small, found, part, size, o.evidence)
+    told = evidence_of(small, found, part, size, o.evidence, beside=o.beside if shrink > 1 else 0)
     return told if small.shape == frame.grey.shape else told.enlarged(frame.grey.shape)
 
 
@@ -222,6 +225,8 @@ def _carried(frame: FlowFrame, wide: _Way, close: _Way | None, share: float, o: 
     if close is None:
         return told
     beside, found = _fetched(frame, *close, share, o)
+    # Next to where flow is lost, even the closer one is dragged along by what passes.
+    found = cv2.erode(found, np.ones((2 * o.beside + 1,) * 2, np.uint8))
     return np.where((found > _CLEARLY * good)[..., None], beside, told)
 
 

@@ -64,13 +64,6 @@ class Views:
         explain(base, others, np.asarray(sigma_px, np.float64) * to, self.A, self.a, np.array(self.nearness), squared, count, w)
         return squared, count, w
 
-    def still(self, xy: NDArray, w: NDArray) -> F64:
-        """(N, K, 2) where still things of nearness `w` (N,), seen at `xy` (N, 2), are in the other frames, in pixels; NaN behind these."""
-        base = np.column_stack([(np.asarray(xy, np.float64) - self.centre) / self.half_px, np.ones(len(xy))])
-        y = np.einsum("kij,nj->nki", self.A, base) + np.asarray(w)[:, None, None] * self.a
-        with np.errstate(divide="ignore", invalid="ignore"):
-            return np.where(y[..., 2:] > 0, y[..., :2] / y[..., 2:], np.nan) * self.half_px + self.centre
-
 
 def views_of_cameras(cameras: Cameras, base: int, others: I64, nearness: tuple[float, float]) -> Views | None:
     """How still things move as known cameras see it; None where the base or every other frame has no pose.
