@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from toolkit.disk_arrays import let_go
 from toolkit.errors import UserError
 from toolkit.geometry.cameras import intrinsics_from_fov
 from toolkit.memory import give_back
@@ -16,7 +17,7 @@ from toolkit.methods.tracksto4d_file import facts_of, opened_tracks, video_of
 from toolkit.methods.tracksto4d_finetuning import checked_finetuning
 from toolkit.methods.tracksto4d_intake import NARROWEST_DEG, WIDEST_DEG, checked_weights, taken_in, with_texture
 from toolkit.methods.tracksto4d_solving import SolvingOptions, scene_of
-from toolkit.methods.video_intake import checked_settings, colours, lens_and_masks, one_video, read_frames, starts
+from toolkit.methods.video_intake import SUPPORT_GRID, checked_settings, colours, lens_and_masks, one_video, read_frames, starts, thinner
 from toolkit.progress import Listener, reporter
 from toolkit.scene import F64, DepthVideo, Scene, Tracks2D, Video
 from toolkit.tracking import track_points
@@ -32,7 +33,7 @@ class TracksTo4DSettings:
 
     Attributes:
         tracker: Tracker by name.
-        grid: Points across and down, started wherever no track is, every `every` frames.
+        grid: Points across and down, started wherever no track is, every `every` frames; fewer in clips of over 300 frames.
         every: Frames between two starts of the grid.
         max_side: Frames are reduced to so many pixels, for tracking and in the result.
         max_frames: Frames that are used where none are asked for.
@@ -173,21 +174,22 @@ def run(request: Request, listener: Listener) -> Scene:
         raise UserError(f"The video has {counted(len(video), 'frame')}, but at least 3 are needed to tell depth and motion.")
     K, masks = lens_and_masks(request, video, shrink)
     K = _lens(K, settings, video.size)
-    asked, start = starts(video, request.queries, settings.every)
+    grid = thinner(settings.grid, len(video))
+    asked, start = starts(video, request.queries, settings.every, grid=thinner(SUPPORT_GRID, len(video)))
     report = reporter(listener, "tracks", "Following points")
-    tracks = track_points(
-        video, start, tracker=settings.tracker, grid=settings.grid, every=settings.every, seed=request.seed, report=report
-    )
+    tracks = track_points(video, start, tracker=settings.tracker, grid=grid, every=settings.every, seed=request.seed, report=report)
     give_back()
     given = with_texture(taken_in(tracks, K, video.size, masks), video)
     name = "in memory" if isinstance(recording, Video) else recording.name
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": request.seed}}
+    rgb = colours(tracks.queries, video)
+    let_go()  # nobody looks at the pictures from here on
     scene = scene_of(
         given,
         SolvingOptions(),
         weights=weights,
         depth=None,
-        rgb=colours(tracks.queries, video),
+        rgb=rgb,
         facts=facts,
         seed=request.seed,
         listener=listener,
@@ -196,6 +198,11 @@ def run(request: Request, listener: Listener) -> Scene:
     scene = _with_video(scene, video)
     if cut:
         scene.report["warnings"].append(cut)
+    if start is None and grid != settings.grid:
+        scene.report["warnings"].append(
+            f"Points were started on a grid of {grid[0]} x {grid[1]} instead of {settings.grid[0]} x {settings.grid[1]}, as the clip has "
+            f"{counted(len(video), 'frame')} and all are explained together; choose fewer frames for more points."
+        )
     return scene if asked is None else _only(scene, asked)
 
 

@@ -19,6 +19,8 @@ from toolkit.progress import Report
 from toolkit.scene import F32, F64, U8, B, Video
 from toolkit.tracking.queries import checked_queries, grid_queries
 
+USUAL_FRAMES = 300  # up to so many a grid stays as dense as it is asked for, where tracks are explained all together
+LEAST_GRID = 10  # points across, with which cameras can still be found
 SUPPORT_GRID = (24, 24)  # points that help to find the cameras and what moves beside those that were asked for
 PACKAGED = (Path(__file__).resolve().parents[2] / "weights", Path(sysconfig.get_path("data")) / "share" / "lift4d" / "weights")
 """Where weights that come with the package lie: in a clone (links to it followed), and where it was installed from a wheel."""
@@ -66,7 +68,16 @@ def lens_and_masks(request: Request, video: Video, shrink: tuple[float, float]) 
     return K, np.asarray(request.masks[: len(video)]) != 0
 
 
-def starts(video: Video, queries: NDArray | None, every: int) -> tuple[int | None, F32 | None]:
+def thinner(grid: tuple[int, int], frames: int) -> tuple[int, int]:
+    """A grid of starting points for a clip of so many frames: of a long one thinner, so that tracks times frames stay what they were.
+
+    Points come into view as the clip goes on, so both grow with its length.
+    """
+    share = min(1.0, USUAL_FRAMES / frames)
+    return (max(round(share * grid[0]), min(LEAST_GRID, grid[0])), max(round(share * grid[1]), min(LEAST_GRID, grid[1])))
+
+
+def starts(video: Video, queries: NDArray | None, every: int, *, grid: tuple[int, int] = SUPPORT_GRID) -> tuple[int | None, F32 | None]:
     """How many points were asked for, and where all tracks start: these first, then a thinner grid that finds the cameras.
 
     Raises:
@@ -75,7 +86,7 @@ def starts(video: Video, queries: NDArray | None, every: int) -> tuple[int | Non
     if queries is None:
         return None, None
     asked = checked_queries(queries, frames=len(video), size=video.size)
-    return len(asked), np.concatenate([asked, grid_queries(video.size, len(video), grid=SUPPORT_GRID, every=every)])
+    return len(asked), np.concatenate([asked, grid_queries(video.size, len(video), grid=grid, every=every)])
 
 
 def colours(queries: NDArray, video: Video) -> U8:
