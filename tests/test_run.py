@@ -60,6 +60,12 @@ def test_intrinsics_that_are_not_in_pixels_are_refused(pair, stages, K):
         tk.run(tk.StereoVideo(pair.left, pair.right, K, 0.063), progress=stages.append)
 
 
+@pytest.mark.parametrize("masks", ["folder", ["a.png"] * 2, np.zeros((2, 48, 64, 3)), [np.zeros((48, 64)), np.zeros((48, 32))]])
+def test_masks_that_are_none_are_refused_with_the_shape_that_is_needed(pair, stages, masks):
+    with pytest.raises(tk.UserError, match=r"^masks .*\(frames, height, width\)"):
+        tk.run(pair, masks=masks, progress=stages.append)
+
+
 @pytest.mark.parametrize("count", [0, 3])
 def test_a_result_without_tracks_says_so(pair, monkeypatch, count):
     tracks = tk.Tracks3D(np.zeros((count, 2, 3)), np.ones((count, 2)), np.zeros((count, 3)), np.zeros(count))

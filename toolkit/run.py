@@ -184,7 +184,7 @@ def _prepare(
         queries=_numbers("queries", queries, np.float32, (None, 4 if kind == "multiview" and _columns(queries) == 4 else 3)),  # noqa: PLR2004
         K=None if K is None else checked_intrinsics(_numbers("K", K, np.float64, (3, 3)), "K"),
         cameras=cameras,
-        masks=_numbers("masks", masks, np.bool_, (None, None, None)),
+        masks=_numbers("masks", masks, np.bool_, ("frames", "height", "width")),
         seed=int(seed),
     )
     return lambda listener: _told(info.run(request, listener))
@@ -223,8 +223,8 @@ def _columns(value: Any) -> int:
     return len(value[0]) if isinstance(value, list | tuple | np.ndarray) and len(value) and np.ndim(value[0]) == 1 else 0
 
 
-def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int | None, ...]) -> Any:
-    """An argument as an array of that shape, None standing for any length; None where it is not given."""
+def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int | str | None, ...]) -> Any:
+    """An argument as an array of that shape, None or a word for it standing for any length; None where it is not given."""
     if value is None:
         return None
     wanted = "(" + ", ".join("any" if n is None else str(n) for n in shape) + ")"
@@ -233,7 +233,7 @@ def _numbers(name: str, value: ArrayLike | None, dtype: type, shape: tuple[int |
             array = np.asarray(value, dtype)
     except (TypeError, ValueError) as problem:
         raise UserError(f"{name} must be numbers of shape {wanted}, but it is {str(value)[:40]!r}.") from problem
-    if array.ndim != len(shape) or any(n is not None and n != size for n, size in zip(shape, array.shape, strict=False)):
+    if array.ndim != len(shape) or any(isinstance(n, int) and n != size for n, size in zip(shape, array.shape, strict=False)):
         raise UserError(f"{name} has shape {array.shape}, but {wanted} is needed.")
     return array
 

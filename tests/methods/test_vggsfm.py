@@ -226,9 +226,9 @@ def test_a_seed_a_preset_and_a_unit_that_are_none_are_refused(pictures, wrong):
         few_points(pictures, **wrong)
 
 
-@pytest.mark.parametrize("masks", [np.zeros((6, 320, 480, 3)), np.zeros((6, 480)), np.zeros((6, 0, 0)), [None] * 6, 6])
+@pytest.mark.parametrize("masks", [np.zeros((6, 320, 480, 3)), np.zeros((6, 480)), np.zeros((6, 0, 0)), [None] * 6, 6, "folder", "sixsix"])
 def test_masks_that_are_none_are_refused(pictures, masks):
-    with pytest.raises(tk.UserError, match="mask"):
+    with pytest.raises(tk.UserError, match=r"mask.* shape \(H, W\)"):
         few_points(pictures, masks=masks)
 
 

@@ -118,6 +118,8 @@ def test_masks_that_do_not_fit_the_frames_get_a_sentence(clip):
     for count in (3, frames + 1):
         with pytest.raises(tk.UserError, match=f"{count} masks came with a video of {frames} frames"):
             small(clip[0], masks=np.zeros((count, 240, 320)))
+    with pytest.raises(tk.UserError, match=r"The masks are str, but one of shape \(H, W\) for each frame is needed"):
+        small(clip[0], masks="folder")
 
 
 def test_a_K_of_twice_the_size_is_doubted(clip):

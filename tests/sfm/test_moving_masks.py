@@ -1,5 +1,7 @@
 """Masks of what moves: a picture on a picture, before cameras that stand and pan; real recordings."""
 
+import mmap
+
 import cv2
 import numpy as np
 import pytest
@@ -72,6 +74,8 @@ def test_masks_in_blocks_are_those_of_the_whole():
     video, truth = _film(frames=40)
     points = _points(video)
     whole = moving_masks(video, points).masks
+    # Masks of long clips lie in a file.
+    assert isinstance(whole.base, mmap.mmap)
     read = []
 
     def frames():

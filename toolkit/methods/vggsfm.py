@@ -234,7 +234,7 @@ def _is_video(given: Any) -> bool:
 
 
 def _length(masks: Any) -> int:
-    if not hasattr(masks, "__len__"):
+    if not hasattr(masks, "__len__") or isinstance(masks, str | bytes):
         raise UserError(f"The masks are {type(masks).__name__}, but one of shape (H, W) for each frame is needed.")
     return len(masks)
 

@@ -208,7 +208,7 @@ def _mask_content(photo: Photo) -> str:
 
 
 def _with_masks(photos: list[Photo], masks: Any) -> list[Photo]:
-    if not hasattr(masks, "__len__"):
+    if not hasattr(masks, "__len__") or isinstance(masks, str | bytes):
         raise UserError(f"The masks are {type(masks).__name__}, but one of shape (H, W) for each photo is needed.")
     if len(masks) != len(photos):
         raise UserError(f"{len(masks)} masks came with {len(photos)} photos; one each is needed.")

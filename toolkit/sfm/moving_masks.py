@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from toolkit.disk_arrays import large_full
 from toolkit.errors import UserError
 from toolkit.progress import Report, silent
 from toolkit.scene import F32, U8, B, Cameras, Tracks2D, Video
@@ -89,7 +90,7 @@ def moving_masks(
     """
     T = len(video)
     motion, found = stream_masks(video.frames, T, video.size, tracks, cameras, seed=seed, options=options, report=report)
-    masks = np.zeros(video.frames.shape[:3], bool)
+    masks = large_full(video.frames.shape[:3], False, bool)
     for t, mask in enumerate(found):
         masks[t] = mask
     return MovingThings(masks, motion)

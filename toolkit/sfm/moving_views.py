@@ -151,7 +151,7 @@ def explain(base, others, sigma, A, a, nearness, squared, count, nearest):  # pr
                 continue
             z = h[k, 2] + w * a[k, 2]
             if z <= 1e-6:
-                total += 1e6
+                total += WRONG
                 continue
             for i in range(2):
                 total += ((others[n, k, i] - (h[k, i] + w * a[k, i]) / z) / sigma[n, k]) ** 2
