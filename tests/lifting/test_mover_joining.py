@@ -9,9 +9,9 @@ from scipy.spatial.transform import Rotation
 from toolkit.lifting.mover_joining import joined_movers
 from toolkit.sfm.bundle import Beliefs, State
 from toolkit.sfm.track_observed import Observed
+from toolkit.sfm.track_sharpening import SharpeningOptions, placed_again
 
 PX, FRAMES, WALL, CAR, CORNER = 1 / 400, 16, 150, 80, 20
-AS_USUAL = {"apart": 0.35, "motion_weight": 10.0}
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +28,12 @@ def street():
     uv = local[..., :2] / local[..., 2:] + 0.3 * PX * rng.normal(size=(FRAMES, WALL + CAR, 2))
     seen = Observed(uv, np.ones(uv.shape[:2]), PX, Beliefs())
     # The car's points as a still world has them: each where it fits its track best.
-    from toolkit.sfm.track_sharpening import SharpeningOptions, placed_again
-
     return seen, placed_again(seen, State(R, c, X[FRAMES // 2].copy()), 1.0, SharpeningOptions())
+
+
+def joined(street, chance):
+    seen, state = street
+    return joined_movers(seen, state, chance, apart=0.35, motion_weight=10.0)
 
 
 def believed(corner, rest=0.95):
@@ -42,26 +45,26 @@ def believed(corner, rest=0.95):
 
 
 def test_a_corner_of_a_car_that_passes_for_still_goes_with_the_car_and_no_wall_does(street):
-    joined = joined_movers(*street, believed(0.3), **AS_USUAL)
-    assert joined[WALL : WALL + CORNER].mean() > 0.9
-    assert not joined[:WALL].any() and not joined[WALL + CORNER :].any()
+    those = joined(street, believed(0.3))
+    assert those[WALL : WALL + CORNER].mean() > 0.9
+    assert not those[:WALL].any() and not those[WALL + CORNER :].any()
 
 
 def test_what_surely_stands_still_stays(street):
-    assert not joined_movers(*street, believed(0.05), **AS_USUAL).any()
+    assert not joined(street, believed(0.05)).any()
 
 
 def test_a_body_that_may_not_move_takes_nothing_along(street):
-    assert not joined_movers(*street, believed(0.3, rest=0.6), **AS_USUAL).any()
+    assert not joined(street, believed(0.3, rest=0.6)).any()
 
 
 def test_a_track_that_moves_alike_elsewhere_in_the_picture_is_not_of_the_body(street):
     seen, state = street
     uv = seen.uv.copy()
     uv[:, WALL : WALL + CORNER] += [0.0, -0.6]
-    joined = joined_movers(replace(seen, uv=uv), state, believed(0.3), **AS_USUAL)
-    assert not joined.any()
+    those = joined((replace(seen, uv=uv), state), believed(0.3))
+    assert not those.any()
 
 
 def test_without_anything_that_moves_nothing_joins(street):
-    assert not joined_movers(*street, np.full(WALL + CAR, 0.2), **AS_USUAL).any()
+    assert not joined(street, np.full(WALL + CAR, 0.2)).any()

@@ -1,6 +1,7 @@
 """Files of weights: what is read, what is refused and in which words; nothing in them is executed."""
 
 import hashlib
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -53,6 +54,13 @@ def test_code_in_a_file_is_not_executed_and_told(tmp_path, capsys):
     with pytest.raises(UserError, match="evil.bin holds Python objects .* nothing of it was loaded"):
         read_published(tmp_path / "evil.bin", SMALL)
     assert "executed" not in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_pickle_that_torch_did_not_write_is_refused_without_a_warning_of_torchs(tmp_path):
+    (tmp_path / "x.pkl").write_bytes(pickle.dumps({"weight": 1}))
+    with pytest.raises(UserError, match=r"The file x.pkl .*\.$"):
+        read_state(tmp_path / "x.pkl")
 
 
 SPOILT = [b"", b"not weights at all", b"root:x:0:0:root", b"PK\x03\x04 half a zip", np.random.default_rng(0).bytes(4000)]

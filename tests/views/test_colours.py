@@ -40,9 +40,9 @@ def test_the_last_speed_tick_carries_the_unit():
 
 
 def test_round_ticks_are_round_few_and_inside():
-    for low, high in ((0.3, 20.0), (1.9, 2.4), (100, 4000)):
+    for low, high in ((0.3, 20.0), (1.9, 2.4), (100, 4000), (0.81, 0.99), (2.11, 2.12), (1234, 1239)):
         ticks = round_ticks(low, high)
-        assert 1 <= len(ticks) <= 7 and all(low <= t <= high for t in ticks) and ticks == sorted(ticks)
+        assert 2 <= len(ticks) <= 7 and all(low <= t <= high for t in ticks) and ticks == sorted(ticks)
 
 
 @pytest.mark.parametrize("width", [16, 96, 400, 512, 1920])

@@ -61,3 +61,10 @@ def test_scenes_that_lack_a_part_are_told(scene):
     assert lacks_pointmaps(scene) == ""
     with pytest.raises(UserError, match="video, cameras, depth and tracks"):
         draw_pointmaps(replace(scene, depth=None))
+
+
+def test_where_no_depth_is_sure_the_picture_says_so(scene):
+    assert scene.depth is not None
+    unsure = replace(scene, depth=replace(scene.depth, confidence=np.full_like(scene.depth.confidence, 0.1)))
+    bright = [int((next(draw_pointmaps(one, size=(256, 256)))[:24].min(-1) > 150).sum()) for one in (scene, unsure)]
+    assert bright[0] == 0 and bright[1] > 100

@@ -176,7 +176,7 @@ FORMATS: dict[str, Format] = {
         _known_3d,
     ),
     "pointmaps.mp4": Format(
-        "any browser or player: what the first frame showed, moved along (orange), and what each frame shows (blue)",
+        "any browser or player: what the first frame showed, moved along (orange, dim where hidden), and what each frame shows (blue)",
         lambda scene, path, tick, seed: _write_video(lambda s, n: draw_pointmaps(s), scene, path, tick, seed),
         _two_maps,
     ),

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 from toolkit.lifting.mover_bodies import Body, bodies_of, body_of, filled
@@ -102,7 +101,7 @@ def _on(body: Body, path: F64, known: B, pixel: float) -> tuple[F64, F64]:
     return offset, np.sqrt(r2 / np.maximum(2 * known.sum(0) - 2, 1)) / pixel
 
 
-def _lying_on(own: F64, others: F64, fits: B, use: JoiningOptions) -> NDArray:
+def _lying_on(own: F64, others: F64, fits: B, use: JoiningOptions) -> B:
     """(M,) others of those that fit which lie among a body's own tracks, or among such as do."""
     count = min(use.neighbours, len(own) - 1)
     limit = use.near * float(np.median(_farthest(KDTree(own), own, count + 1)))

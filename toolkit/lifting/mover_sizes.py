@@ -32,9 +32,12 @@ def place_by_sizes(
         seen: (T, M) which of them count.
         still: Cameras and still points.
         options: How; its own size counts, too, and its bodies are those of the result.
-        sizes: Of bodies, as the times of `options.apart`; none for that alone.
+        sizes: Of bodies beside the usual one, each as a multiple of `options.apart`; none for the usual one alone.
         evidence: As for `place_movers`.
         seed: As for `place_movers`.
+
+    Returns:
+        Points on the same rays as with the usual size alone; `sigma` holds how much the sizes differ, too.
     """
     cuts = [replace(options, apart=size * options.apart) for size in sizes]
     base, *others = [place_movers(uv, seen, still, cut, evidence=evidence, seed=seed) for cut in (options, *cuts)]

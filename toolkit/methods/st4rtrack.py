@@ -16,7 +16,14 @@ from toolkit.lifting.placed_by_depth import placed_by_depth
 from toolkit.memory import give_back
 from toolkit.methods.request import Preset, Request
 from toolkit.methods.st4rtrack_dense import DenseOptions, adapted_to, with_dense
-from toolkit.methods.st4rtrack_intake import checked_pair_weights, read_pair_network
+from toolkit.methods.st4rtrack_intake import (
+    checked_depth,
+    checked_lens,
+    checked_masks,
+    checked_pair_weights,
+    masks_of_size,
+    read_pair_network,
+)
 from toolkit.methods.st4rtrack_report import told, told_together
 from toolkit.methods.st4rtrack_windows import LongScene, WindowOptions, handed_back, of_part, windows_of
 from toolkit.methods.tracksto4d_intake import checked_weights, taken_in, with_texture
@@ -128,8 +135,8 @@ def track_world(
             is.
         weights: Of the two-view network: "auto" for those that come with the package, if any; "none"; or the path of a file.
         K: (3, 3) intrinsics in pixels; None to find the focal length.
-        depth: Depth of each frame, of any scale, as evidence.
-        masks: (T, H, W) True where nothing counts.
+        depth: Depth of each frame, of any scale, of the size of the video, as evidence.
+        masks: (T, H, W) True where nothing counts; of any size.
         adapt: Whether the network first learns from this very video, for up to 150 steps; without weights there is nothing to adapt.
         settings: Everything else.
         seed: The same video and seed give the same scene.
@@ -145,17 +152,15 @@ def track_world(
     """
     if not isinstance(video, Video):
         raise UserError(f"track_world takes a Video, but this is a {type(video).__name__}; read_video makes one of a file.")
+    if settings is not None and not isinstance(settings, St4rtrackSettings):
+        raise UserError(f"The settings are a {type(settings).__name__}, but St4rtrackSettings are needed.")
     use = replace(settings or St4rtrackSettings(), weights=weights)
     if adapt and not use.adapt_steps:
         use = replace(use, adapt_steps=ADAPT_STEPS)
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise UserError(f"The seed is {seed!r}, but a whole number from 0 is needed.")
-    if depth is not None and len(depth) != len(video):
-        raise UserError(f"The depth has {len(depth)} frames, but the video {len(video)}; both must be alike.")
-    hidden = None if masks is None else np.asarray(masks) != 0
-    lens = None if K is None else np.asarray(K, np.float64)
-    asked = None if queries is None else np.asarray(queries, np.float32)
-    return _tracked(video, asked, lens, hidden, depth, use, "in memory", int(seed), progress or (lambda event: None))
+    lens, hidden, evidence = checked_lens(K), checked_masks(masks, len(video)), checked_depth(depth, video)
+    return _tracked(video, queries, lens, hidden, evidence, use, "in memory", int(seed), progress or (lambda event: None))
 
 
 def run(request: Request, listener: Listener) -> Scene:
@@ -182,7 +187,7 @@ def run(request: Request, listener: Listener) -> Scene:
 
 def _tracked(
     video: Video,
-    queries: NDArray | None,
+    queries: ArrayLike | None,
     K: NDArray | None,
     masks: B | None,
     depth: DepthVideo | None,
@@ -206,6 +211,7 @@ def _tracked(
         for t in cuts_of(video.frames)
     ]
     asked = None if queries is None else checked_queries(queries, frames=len(video), size=video.size)
+    masks = masks_of_size(masks, video.size)
     facts = {"source": {"path": name}, "settings": {**asdict(settings), "seed": seed}}
     options = WindowOptions(frames=settings.window)
     work = _Work(settings, network, facts, seed)

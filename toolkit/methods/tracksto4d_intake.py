@@ -14,7 +14,7 @@ from toolkit.errors import UserError
 from toolkit.geometry.cameras import checked_intrinsics, intrinsics_from_fov
 from toolkit.geometry.poses import nearest_rotation
 from toolkit.methods.video_intake import weights_file
-from toolkit.scene import F64, B, Tracks2D, Video
+from toolkit.scene import F32, F64, B, Tracks2D, Video
 from toolkit.sfm.bundle import Beliefs
 from toolkit.sfm.track_observed import Observed
 from toolkit.sfm.track_prior import Belief
@@ -116,8 +116,18 @@ def with_texture(given: Given, video: Video | None) -> Given:
     """The same, where pictures tell which tracks may have slipped: those count less, and have to stray further to be taken for moving."""
     if video is None:
         return given
-    slip = slip_px(video.frames, given.tracks.queries).astype(np.float64)
+    slip = slip_px(video.frames, _begun(given)).astype(np.float64)
     return replace(given, observed=replace(given.observed.weighted(1 / (1 + slip**2)), slip=slip))
+
+
+def _begun(given: Given) -> F32:
+    """(N, 3) (t, x, y) where tracks began: as they were asked for, or, where that is no place, where they first count."""
+    queries, first = given.tracks.queries, given.seen.argmax(1)
+    seen_at = np.column_stack([first, given.tracks.xy[np.arange(len(first)), first]])
+    told = np.isfinite(queries).all(1, keepdims=True)
+    return np.nan_to_num(np.where(told, queries, seen_at), posinf=0, neginf=0).astype(
+        np.float32
+    )  # of those that never count any place does
 
 
 def _checked_size(size: Any) -> tuple[int, int]:

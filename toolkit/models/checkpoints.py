@@ -7,6 +7,7 @@ import math
 import pickle
 import socket
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,12 +152,14 @@ def read_state(path: Path, *, prefix: str = "", model: str = "the model") -> dic
     if path.suffix == ".safetensors":
         return _read_safetensors(path, prefix, model)
     try:
-        try:
-            found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError as error:  # files of the time before zip cannot be mapped
-            if "mmap" not in str(error):
-                raise
-            found = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a pickle that torch did not write, before it is refused in our own words
+            try:
+                found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError as error:  # files of the time before zip cannot be mapped
+                if "mmap" not in str(error):
+                    raise
+                found = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "unsupported" in str(error).lower():
             raise UserError(

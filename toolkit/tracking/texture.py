@@ -22,7 +22,7 @@ def slip_px(frames: U8, queries: F32) -> F32:
 
     Args:
         frames: (T, H, W, 3) sRGB.
-        queries: (N, 3) (t, x, y) where tracks began, in pixels.
+        queries: (N, 3) (t, x, y) where tracks began, in frames and pixels, finite; places beyond the picture count as its border.
 
     Returns:
         (N,) float32 pixels; 0.1 where there is texture, ten and more in a blank sky.
@@ -39,4 +39,4 @@ def slip_px(frames: U8, queries: F32) -> F32:
         a, b, c = (cv2.blur(part, (side, side)) for part in (across * across, across * down, down * down))
         least = 0.5 * (a + c) - np.sqrt(0.25 * (a - c) ** 2 + b * b)
         gradient[rows] = np.sqrt(np.maximum(least[y[rows], x[rows]], 0))
-    return NOISE / np.maximum(gradient, LEAST_GRADIENT)
+    return np.asarray(NOISE / np.maximum(gradient, LEAST_GRADIENT), np.float32)

@@ -93,6 +93,11 @@ def round_ticks(low: float, high: float, *, at_most: int = 7) -> list[float]:
     """Round numbers (1, 2, 5 times a power of ten) that cover low..high about evenly on an inverse scale."""
     candidates = [m * 10.0**e for e in range(-6, 7) for m in (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)]
     inside = [c for c in candidates if low <= c <= high]
+    if len(inside) < 2 and low < high:  # noqa: PLR2004  (one number tells no range)
+        step = 10.0 ** np.floor(np.log10(high - low))
+        for part in (1.0, 0.5, 0.2):  # of which any range holds two
+            own = [round(float(n * part * step), 12) for n in range(int(np.ceil(low / (part * step))), int(high / (part * step)) + 1)]
+            inside = own if len(inside) < 2 else inside  # noqa: PLR2004
     if len(inside) <= at_most:
         return inside
     where = [(1 / low - 1 / c) / (1 / low - 1 / high) for c in inside]

@@ -24,6 +24,7 @@ GHOST = 0.55  # brightness of what the reference showed and this moment does not
 SHADE = (0.4, 0.6)  # a point's brightness: so much, and so much more by that of its picture, whose brightest part counts as full
 OVERLAP = 1.6  # sides of splats in pixels: pixels seen from the side still close the surface
 MOST_SIGMA = 0.35  # of the distance from the camera: points that are less sure are not drawn
+LEAST_DRAWN = 0.1  # share of the pixels of both maps: where fewer are drawn, the picture says why
 
 
 def lacks_pointmaps(scene: Scene) -> str:
@@ -67,7 +68,7 @@ def _frames(scene: Scene, reference: int, size: tuple[int, int], stride: int, fl
     assert scene.cameras is not None and scene.depth is not None and scene.video is not None
     items: list[legend.Item] = [
         legend.Dot(REFERENCE_RGB, 3.5), legend.Text(f"frame {reference}, moved along"),
-        legend.Dot(MOMENT_RGB, 3.5), legend.Text("what each frame shows"),
+        legend.Dot(_dimmed(REFERENCE_RGB), 3.5), legend.Text("hidden"), legend.Dot(MOMENT_RGB, 3.5), legend.Text("each frame"),
     ]  # fmt: skip
     strip = legend.strip(size, items)
     centre, eyes = eyes_around(scene, flight)
@@ -83,15 +84,25 @@ def _frames(scene: Scene, reference: int, size: tuple[int, int], stride: int, fl
             maps = pointmaps(scene, reference, t)
             K = scene.cameras.K
             seen = np.where(maps.visible, 1.0, GHOST)[..., None]
-            _draw(image, zbuffer, maps.tracked, (seen * shaded).astype(np.uint8), whole & _sure(maps.tracked, maps.tracked_sigma, scene, t),
+            moved, own = (
+                whole & _sure(maps.tracked, maps.tracked_sigma, scene, t),
+                _whole(scene, t) & _sure(maps.recon, maps.recon_sigma, scene, t),
+            )
+            _draw(image, zbuffer, maps.tracked, (seen * shaded).astype(np.uint8), moved,
                   T_ew, focal_px, stride, scene, reference, float(K[reference, 0, 0]))  # fmt: skip
-            _draw(image, zbuffer, maps.recon, _tinted(scene.video.frames[t], MOMENT_RGB).astype(np.uint8),
-                  _whole(scene, t) & _sure(maps.recon, maps.recon_sigma, scene, t),
+            _draw(image, zbuffer, maps.recon, _tinted(scene.video.frames[t], MOMENT_RGB).astype(np.uint8), own,
                   T_ew, focal_px, stride, scene, t, float(K[t, 0, 0]))  # fmt: skip
+            drawn = 0.5 * float(moved.mean() + own.mean())
+            if drawn < LEAST_DRAWN:
+                legend.label(image, f"{100 * drawn:.0f} % drawn: the depth of the rest is too unsure", (8, 22), font_px=16)
         draw_cameras(image, zbuffer, scene.cameras, t, T_ew, focal_px, flight.frustum * reach / flight.pull_back)
         if not scene.cameras.registered[t]:
             legend.label(image, "no pose", (8, 20))
         yield np.concatenate([image, strip])
+
+
+def _dimmed(rgb: tuple[int, int, int]) -> tuple[int, int, int]:
+    return (round(GHOST * rgb[0]), round(GHOST * rgb[1]), round(GHOST * rgb[2]))
 
 
 def _whole(scene: Scene, t: int) -> B:
