@@ -27,9 +27,7 @@ from toolkit.sfm.moving_views import Views
 
 _BORDER_PX = 8  # of the reduced frame: a patch of flow sees the edge of a black border so far into the picture
 _CLEARLY = 2.0  # evidence comes from a closer frame where that is found so many times as surely
-_AHEAD = (
-    6  # frames from later on, a gap from each other, that are heard: about half is left of what farther ones say, an eighth of standing
-)
+_AHEAD = 6  # later frames that are heard, a gap apart: of what farther ones say half is left, an eighth of standing
 
 _Way = tuple[FlowFrame, NDArray | None, Flow]
 
